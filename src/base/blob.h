@@ -1,0 +1,25 @@
+/*
+ * blob.h - bytes shared by reference count: written once by whoever made them, then read by any number of queues on any
+ * thread. A published message is one blob however many subscribers it has.
+ */
+#ifndef WF_BASE_BLOB_H
+#define WF_BASE_BLOB_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct wf_blob {
+    atomic_uint refs;
+    atomic_size_t *account; /* bytes alive are counted here; NULL: nowhere */
+    size_t len;
+    uint8_t data[];
+} wf_blob;
+
+/* One reference, `len` bytes to be written before it is shared. NULL when memory is out. */
+wf_blob *wf_blob_new(size_t len, atomic_size_t *account);
+
+wf_blob *wf_blob_ref(wf_blob *blob);
+void wf_blob_unref(wf_blob *blob); /* NULL is accepted; the last one frees */
+
+#endif
