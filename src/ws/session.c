@@ -1,0 +1,280 @@
+/*
+ * Three stages: HEAD collects a frame's head, PAYLOAD its payload, OVER passes everything by (a close frame came, or a
+ * fault). A head is judged as soon as the bytes that condemn it are there: the first two say nearly everything, the
+ * rest the length.
+ *
+ *      fed bytes   |head|payload......|head|payload...........|head|pay
+ *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->message
+ *
+ * Payload is unmasked, and text validated, in the one pass that reads it, whether in place or on its way into
+ * ws->message. A message in fragments is gathered in ws->message.
+ */
+#include "ws/session.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "ws/close.h"
+
+#include <string.h>
+
+enum { STAGE_HEAD, STAGE_PAYLOAD, STAGE_DONE, STAGE_OVER };
+
+void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits) {
+    *ws = (wf_ws) {.role = (uint8_t)role, .stage = STAGE_HEAD, .limits = limits};
+}
+
+void wf_ws_deinit(wf_ws *ws) {
+    wf_buf_deinit(&ws->message);
+    wf_mem_free(ws->control);
+    ws->control = NULL;
+}
+
+void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len) {
+    wf_assert(ws->in_len == 0);
+    ws->in = data;
+    ws->in_len = len;
+}
+
+size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data) {
+    size_t len = ws->in_len;
+    *out_data = ws->in;
+    ws->in_len = 0;
+    return len;
+}
+
+bool wf_ws_in_message(const wf_ws *ws) {
+    return ws->stage != STAGE_OVER && (ws->message_kind != 0 || ws->head_len > 0 || ws->stage == STAGE_PAYLOAD);
+}
+
+size_t wf_ws_memory(const wf_ws *ws) {
+    return ws->message.cap + (ws->control ? WF_CONTROL_BYTES_MAX : 0);
+}
+
+static int fail(wf_ws *ws, int close_code, const char *rule) {
+    ws->stage = STAGE_OVER;
+    wf_ws_deinit(ws);
+    return wf_fault_set(&ws->fault, WF_ERROR, close_code, rule);
+}
+
+static int fail_nomem(wf_ws *ws) {
+    ws->stage = STAGE_OVER;
+    wf_ws_deinit(ws);
+    return wf_fault_set(&ws->fault, WF_ENOMEM, 1011, "out of memory");
+}
+
+/* What the first two bytes condemn. NULL: nothing yet. */
+static const char *judge_first_bytes(const wf_ws *ws, const uint8_t first[2]) {
+    bool fin = first[0] >> 7, masked = first[1] >> 7;
+    uint8_t opcode = first[0] & 15, len7 = first[1] & 0x7f;
+
+    if (first[0] & 0x70)
+        return "RFC6455/5.2: reserved bit set with no extension negotiated";
+    if ((opcode > WF_OP_BINARY && opcode < WF_OP_CLOSE) || opcode > WF_OP_PONG)
+        return "RFC6455/5.2: unknown opcode";
+    if (ws->role == WF_WS_SERVER && !masked)
+        return "RFC6455/5.1: client frame is not masked";
+    if (ws->role == WF_WS_CLIENT && masked)
+        return "RFC6455/5.1: server frame is masked";
+    if (wf_opcode_is_control(opcode)) {
+        if (!fin)
+            return "RFC6455/5.5: fragmented control frame";
+        if (len7 > WF_CONTROL_BYTES_MAX)
+            return "RFC6455/5.5: control frame over 125 bytes";
+    } else if (opcode == WF_OP_CONTINUATION) {
+        if (ws->message_kind == 0)
+            return "RFC6455/5.4: continuation of nothing";
+    } else if (ws->message_kind != 0) {
+        return "RFC6455/5.4: new message inside a fragmented one";
+    }
+    return NULL;
+}
+
+/* The head is whole: its length, then what the frame means for the message. */
+static int begin_frame(wf_ws *ws, const uint8_t *head) {
+    wf_frame frame;
+    wf_frame_decode(head, &frame);
+    if (!wf_frame_length_ok(head, &frame))
+        return fail(ws, 1002, frame.len >> 63 ? "RFC6455/5.2: top bit of the length is set"
+                                              : "RFC6455/5.2: length is not in its shortest form");
+    if (!wf_opcode_is_control(frame.opcode)) {
+        if (frame.len > ws->limits->message_bytes_max ||
+            ws->message.len > ws->limits->message_bytes_max - frame.len)
+            return fail(ws, 1009, "message over message_bytes_max");
+        if (frame.opcode != WF_OP_CONTINUATION) {
+            ws->message_kind = frame.opcode;
+            ws->empty_fragments = 0;
+            ws->utf8 = (wf_utf8) {0};
+        }
+        if (frame.len == 0 && !frame.fin && ++ws->empty_fragments > ws->limits->empty_fragments_max)
+            return fail(ws, 1008, "empty fragments over empty_fragments_max");
+    }
+    ws->fin = frame.fin;
+    ws->opcode = frame.opcode;
+    memcpy(ws->key, frame.key, 4);
+    ws->frame_len = frame.len;
+    ws->frame_got = 0;
+    ws->head_len = 0;
+    ws->stage = STAGE_PAYLOAD;
+    return WF_OK;
+}
+
+static int read_head(wf_ws *ws) {
+    const uint8_t *head = ws->in;
+    size_t need, from_input;
+    if (ws->head_len == 0 && ws->in_len >= 2 && ws->in_len >= (need = wf_frame_head_bytes(ws->in))) {
+        from_input = need;
+    } else {
+        /* The head is cut: gather it byte by byte, judging as early as possible. */
+        from_input = 0;
+        need = ws->head_len >= 2 ? wf_frame_head_bytes(ws->head) : 2;
+        while (ws->head_len < need && from_input < ws->in_len) {
+            ws->head[ws->head_len++] = ws->in[from_input++];
+            if (ws->head_len == 2) {
+                const char *rule = judge_first_bytes(ws, ws->head);
+                if (rule)
+                    return fail(ws, 1002, rule);
+                need = wf_frame_head_bytes(ws->head);
+            }
+        }
+        head = ws->head;
+    }
+    ws->in += from_input;
+    ws->in_len -= from_input;
+    if (head == ws->head && ws->head_len < need)
+        return WF_WANT_INPUT;
+    const char *rule = judge_first_bytes(ws, head);
+    return rule ? fail(ws, 1002, rule) : begin_frame(ws, head);
+}
+
+/* Unmasks (and for text validates) `len` payload bytes from src to dst; they may be the same. */
+static int open_payload(wf_ws *ws, uint8_t *dst, const uint8_t *src, size_t len) {
+    static const uint8_t no_key[4];
+    const uint8_t *key = ws->role == WF_WS_SERVER ? ws->key : no_key;
+    size_t offset = (size_t)(ws->frame_got & 3);
+    bool text = ws->message_kind == WF_OP_TEXT && !wf_opcode_is_control(ws->opcode);
+
+    if (ws->role == WF_WS_CLIENT && dst == src) /* nothing to unmask */
+        return text ? wf_utf8_feed(&ws->utf8, src, len) : WF_OK;
+    if (text)
+        return wf_mask_utf8(dst, src, len, key, offset, &ws->utf8);
+    wf_mask(dst, src, len, key, offset);
+    return WF_OK;
+}
+
+static int fail_utf8(wf_ws *ws) {
+    return fail(ws, 1007, "RFC6455/8.1: text is not UTF-8");
+}
+
+static int finish_control(wf_ws *ws, const uint8_t *payload, wf_ws_event *out_event) {
+    size_t len = (size_t)ws->frame_len;
+    *out_event = (wf_ws_event) {.data = payload, .len = len};
+    ws->stage = STAGE_HEAD;
+    if (ws->opcode == WF_OP_PING) {
+        out_event->kind = WF_WS_PING;
+    } else if (ws->opcode == WF_OP_PONG) {
+        out_event->kind = WF_WS_PONG;
+    } else {
+        out_event->kind = WF_WS_CLOSE;
+        if (wf_close_decode(payload, len, &out_event->close_code, &ws->fault) < 0) {
+            ws->stage = STAGE_OVER;
+            return WF_ERROR;
+        }
+        out_event->data = len > 2 ? payload + 2 : NULL;
+        out_event->len = len > 2 ? len - 2 : 0;
+        ws->stage = STAGE_OVER;
+    }
+    return WF_OK;
+}
+
+static int read_control(wf_ws *ws, wf_ws_event *out_event) {
+    size_t want = (size_t)(ws->frame_len - ws->frame_got);
+    size_t take = ws->in_len < want ? ws->in_len : want;
+    uint8_t *payload = ws->in;
+    if (take < want || ws->frame_got > 0) { /* cut */
+        if (!ws->control && !(ws->control = wf_mem_alloc(WF_CONTROL_BYTES_MAX)))
+            return fail_nomem(ws);
+        payload = ws->control;
+    }
+    open_payload(ws, payload + (payload == ws->control ? ws->frame_got : 0), ws->in, take);
+    ws->frame_got += take;
+    ws->in += take;
+    ws->in_len -= take;
+    return ws->frame_got < ws->frame_len ? WF_WANT_INPUT : finish_control(ws, payload, out_event);
+}
+
+static void finish_message(wf_ws *ws, const uint8_t *data, size_t len, wf_ws_event *out_event) {
+    *out_event = (wf_ws_event) {.kind = WF_WS_MESSAGE, .opcode = ws->message_kind, .data = data, .len = len};
+    ws->message_kind = 0;
+    ws->stage = STAGE_DONE;
+}
+
+static int read_data(wf_ws *ws, wf_ws_event *out_event) {
+    uint64_t want = ws->frame_len - ws->frame_got;
+    size_t take = ws->in_len < want ? ws->in_len : (size_t)want;
+    bool whole = take == want && ws->fin && ws->frame_got == 0 && ws->message.len == 0;
+    uint8_t *dst = ws->in;
+    if (!whole && take > 0) {
+        if (wf_buf_reserve(&ws->message, take) < 0)
+            return fail_nomem(ws);
+        dst = ws->message.data + ws->message.len;
+        ws->message.len += take;
+    }
+    if (open_payload(ws, dst, ws->in, take) < 0)
+        return fail_utf8(ws);
+    ws->frame_got += take;
+    ws->in += take;
+    ws->in_len -= take;
+    if (ws->frame_got < ws->frame_len)
+        return WF_WANT_INPUT;
+    ws->stage = STAGE_HEAD;
+    if (!ws->fin)
+        return WF_WANT_INPUT;
+    if (ws->message_kind == WF_OP_TEXT && !wf_utf8_complete(&ws->utf8))
+        return fail_utf8(ws);
+    if (whole)
+        finish_message(ws, dst, take, out_event);
+    else
+        finish_message(ws, ws->message.data, ws->message.len, out_event);
+    return WF_OK;
+}
+
+int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
+    if (ws->stage == STAGE_DONE) { /* the message handed out last time is dead now */
+        wf_buf_deinit(&ws->message);
+        ws->stage = STAGE_HEAD;
+    } else if (ws->control && ws->stage == STAGE_HEAD) {
+        wf_mem_free(ws->control);
+        ws->control = NULL;
+    }
+    for (;;) {
+        int got;
+        switch (ws->stage) {
+        case STAGE_HEAD:
+            if (ws->in_len == 0)
+                return WF_WANT_INPUT;
+            got = read_head(ws);
+            if (got != WF_OK)
+                return got;
+            break;
+        case STAGE_PAYLOAD:
+            got = wf_opcode_is_control(ws->opcode) ? read_control(ws, out_event) : read_data(ws, out_event);
+            if (got != WF_WANT_INPUT)
+                return got;
+            if (ws->stage == STAGE_PAYLOAD)
+                return WF_WANT_INPUT;
+            break; /* a fragment is done: on to the next head */
+        default:
+            ws->in_len = 0;
+            return ws->fault.status < 0 ? ws->fault.status : WF_WANT_INPUT;
+        }
+    }
+}
+
+void wf_ws_check(const wf_ws *ws) {
+    wf_buf_check(&ws->message);
+    wf_assert(ws->stage <= STAGE_OVER);
+    wf_assert(ws->head_len <= WF_FRAME_HEAD_MAX);
+    wf_assert(ws->frame_got <= ws->frame_len || ws->stage == STAGE_OVER);
+    wf_assert(ws->stage == STAGE_OVER || ws->message.len <= ws->limits->message_bytes_max);
+    wf_assert(ws->message_kind == 0 || ws->message_kind == WF_OP_TEXT || ws->message_kind == WF_OP_BINARY);
+}

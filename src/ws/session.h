@@ -1,0 +1,78 @@
+/*
+ * session.h - the receiving half of a WebSocket (RFC 6455), sans-I/O, either role: bytes in, events out, by pull.
+ *
+ *     wf_ws_feed(&ws, data, len);
+ *     while ((got = wf_ws_next(&ws, &event)) == WF_OK) ...
+ *     got is WF_WANT_INPUT: all of data is used, or WF_ERROR: ws.fault has the rule broken and the close code to send
+ *
+ * Frames are unmasked in place, in the caller's buffer; a message that lies whole in it is handed out as a pointer into
+ * it. Only what is cut by the buffer's end is copied. An idle session owns no memory.
+ */
+#ifndef WF_WS_SESSION_H
+#define WF_WS_SESSION_H
+
+#include "base/buf.h"
+#include "base/status.h"
+#include "ws/frame.h"
+#include "ws/unmask.h"
+
+typedef enum wf_ws_role { WF_WS_SERVER, WF_WS_CLIENT } wf_ws_role; /* who we are */
+
+typedef struct wf_ws_limits {
+    uint64_t message_bytes_max;   /* over: 1009, before memory is taken */
+    uint32_t empty_fragments_max; /* per message; over: 1008 */
+} wf_ws_limits;
+
+typedef enum wf_ws_event_kind { WF_WS_MESSAGE, WF_WS_PING, WF_WS_PONG, WF_WS_CLOSE } wf_ws_event_kind;
+
+typedef struct wf_ws_event {
+    wf_ws_event_kind kind;
+    uint8_t opcode;       /* of a message: WF_OP_TEXT or WF_OP_BINARY */
+    int close_code;       /* of a close: 1005 when none came */
+    const uint8_t *data;  /* payload; of a close: the reason. Valid until the next wf_ws_next or wf_ws_feed. */
+    size_t len;
+} wf_ws_event;
+
+typedef struct wf_ws {
+    uint8_t role;
+    uint8_t stage;        /* session.c */
+    uint8_t message_kind; /* opcode of the message begun, 0: none */
+    uint8_t head_len;     /* bytes in head */
+    uint8_t head[WF_FRAME_HEAD_MAX];
+    wf_utf8 utf8;
+    bool fin;
+    uint8_t opcode;
+    uint8_t key[4];
+    uint32_t empty_fragments;
+    uint64_t frame_len, frame_got;
+    wf_buf message;   /* what the message has so far, when it is cut */
+    uint8_t *control; /* 125 bytes, while a control frame is cut */
+    uint8_t *in;
+    size_t in_len;
+    const wf_ws_limits *limits; /* borrowed */
+    wf_fault fault;
+} wf_ws;
+
+void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits);
+void wf_ws_deinit(wf_ws *ws);
+
+/* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT). `data` is written to, and stays
+ * the caller's: it must live until wf_ws_next says WF_WANT_INPUT. */
+void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len);
+
+/* The next event. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a close frame
+ * everything that follows is passed over (RFC 6455 5.5.1). */
+int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
+
+/* What is left of the bytes fed, for a caller that stops pulling in between; they count as unfed afterwards. */
+size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data);
+
+/* In the middle of a frame or of a fragmented message. */
+bool wf_ws_in_message(const wf_ws *ws);
+
+/* Bytes of memory held. */
+size_t wf_ws_memory(const wf_ws *ws);
+
+void wf_ws_check(const wf_ws *ws);
+
+#endif
