@@ -1,0 +1,152 @@
+/*
+ * Look-ups over a request and the small grammars that several rules share: token, host[:port], %XX, a=b&c=d.
+ * There are few headers (a limit says how few), so a look-up walks them all; an index would cost more than it
+ * saves.
+ */
+#include "http/request.h"
+
+#include <arpa/inet.h>
+
+const wf_str *wf_http_header_find(const wf_http_request *request, const char *name, size_t *out_count) {
+    const wf_str *found = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (!wf_str_eq_nocase(request->headers[i].name, wf_str_of(name)))
+            continue;
+        if (count++ == 0)
+            found = &request->headers[i].value;
+    }
+    if (out_count)
+        *out_count = count;
+    return found;
+}
+
+bool wf_http_header_has_token(const wf_http_request *request, const char *name, const char *token) {
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (!wf_str_eq_nocase(request->headers[i].name, wf_str_of(name)))
+            continue;
+        wf_str rest = request->headers[i].value, element;
+        while (wf_str_next_element(&rest, &element))
+            if (wf_str_eq_nocase(element, wf_str_of(token)))
+                return true;
+    }
+    return false;
+}
+
+static bool is_alnum(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_one_of(char c, const char *set) {
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
+bool wf_http_is_token(wf_str s) {
+    for (size_t i = 0; i < s.len; i++)
+        if (!is_alnum(s.data[i]) && !is_one_of(s.data[i], "!#$%&'*+-.^_`|~"))
+            return false;
+    return s.len > 0;
+}
+
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* The byte that begins at in.data[*at]; moves *at on. -1: a bad escape. */
+static int percent_byte(wf_str in, size_t *at) {
+    char c = in.data[*at];
+    if (c != '%') {
+        *at += 1;
+        return (unsigned char)c;
+    }
+    if (in.len - *at < 3)
+        return -1;
+    int high = hex_value(in.data[*at + 1]), low = hex_value(in.data[*at + 2]);
+    *at += 3;
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+static bool is_reg_name(wf_str s) {
+    for (size_t i = 0; i < s.len;) {
+        if (s.data[i] != '%' && !is_alnum(s.data[i]) && !is_one_of(s.data[i], "-._~!$&'()*+,;="))
+            return false;
+        if (percent_byte(s, &i) < 0)
+            return false;
+    }
+    return s.len > 0;
+}
+
+static bool is_ipv6_literal(wf_str s) {
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (s.len < 4 || s.len - 2 >= sizeof text || s.data[s.len - 1] != ']')
+        return false;
+    memcpy(text, s.data + 1, s.len - 2);
+    text[s.len - 2] = '\0';
+    return strlen(text) == s.len - 2 && inet_pton(AF_INET6, text, &address) == 1;
+}
+
+bool wf_http_host_split(wf_str authority, wf_str *out_host, unsigned *out_port) {
+    bool literal = authority.len > 0 && authority.data[0] == '[';
+    const char *end = authority.len > 0 ? memchr(authority.data, literal ? ']' : ':', authority.len) : NULL;
+    if (literal && !end)
+        return false;
+    wf_str host = {authority.data, end ? (size_t)(end - authority.data) + literal : authority.len};
+    wf_str rest = {authority.data + host.len, authority.len - host.len};
+    if (literal ? !is_ipv6_literal(host) : !is_reg_name(host))
+        return false;
+
+    unsigned port = 0;
+    if (rest.len > 6 || (rest.len > 0 && rest.data[0] != ':'))
+        return false;
+    for (size_t i = 1; i < rest.len; i++) {
+        if (rest.data[i] < '0' || rest.data[i] > '9')
+            return false;
+        port = port * 10 + (unsigned)(rest.data[i] - '0');
+    }
+    if (rest.len > 1 && (port == 0 || port > 65535))
+        return false;
+    *out_host = host;
+    *out_port = port;
+    return true;
+}
+
+int wf_http_percent_decode(wf_str in, char *out, size_t cap) {
+    size_t count = 0;
+    for (size_t at = 0; at < in.len; count++) {
+        bool escaped = in.data[at] == '%';
+        int byte = percent_byte(in, &at);
+        if (byte <= 0 || (escaped && byte == '/'))
+            return WF_ERROR;
+    }
+    if (count >= cap)
+        return WF_FULL;
+    size_t to = 0;
+    for (size_t at = 0; at < in.len;)
+        out[to++] = (char)percent_byte(in, &at);
+    out[to] = '\0';
+    return WF_OK;
+}
+
+bool wf_http_query_find(wf_str query, const char *name, wf_str *out_value) {
+    size_t name_len = strlen(name);
+    for (size_t at = 0; at < query.len;) {
+        const char *start = query.data + at;
+        const char *amp = memchr(start, '&', query.len - at);
+        size_t len = amp ? (size_t)(amp - start) : query.len - at;
+        bool named = len >= name_len && memcmp(start, name, name_len) == 0;
+        if (named && len == name_len) {
+            *out_value = (wf_str) {start + len, 0};
+            return true;
+        }
+        if (named && start[name_len] == '=') {
+            *out_value = (wf_str) {start + name_len + 1, len - name_len - 1};
+            return true;
+        }
+        at += amp ? len + 1 : len;
+    }
+    return false;
+}

@@ -1,0 +1,248 @@
+/*
+ * The opening handshake is a list of conditions over a parsed request. Each is one function that says yes or
+ * no; one table gives every refusal its name, status and text; one array fixes the order in which they are
+ * asked. The order is that of the enum, and so of usefulness to a person: a browser that opens the address as
+ * a page is told "426, speak WebSocket", not "your key is missing".
+ */
+#include "http/upgrade.h"
+
+#include "base/assert.h"
+
+#include <openssl/evp.h>
+
+/* RFC 6455 1.3 */
+static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+static const struct {
+    const char *name;
+    int http_status;
+    const char *text;
+} refusals[WF_REFUSAL_COUNT] = {
+    [WF_REFUSAL_NONE] = {"none", 101, "RFC6455/4.2.2: the handshake is accepted"},
+    [WF_REFUSAL_METHOD] = {"method", 405, "RFC6455/4.2.1: the method of a WebSocket handshake is GET"},
+    [WF_REFUSAL_HTTP_VERSION] = {"http_version", 400, "RFC6455/4.2.1: a WebSocket handshake needs HTTP/1.1"},
+    [WF_REFUSAL_HOST] = {"host", 400, "RFC6455/4.2.1: not exactly one valid Host header"},
+    [WF_REFUSAL_UPGRADE] = {"upgrade", 400, "RFC6455/4.2.1: the Upgrade header does not list websocket"},
+    [WF_REFUSAL_CONNECTION] = {"connection", 400,
+                               "RFC6455/4.2.1: the Connection header does not list Upgrade"},
+    [WF_REFUSAL_KEY] = {"key", 400, "RFC6455/4.2.1: not exactly one Sec-WebSocket-Key of 16 bytes in base64"},
+    [WF_REFUSAL_WS_VERSION] = {"ws_version", 426, "RFC6455/4.4: Sec-WebSocket-Version is not 13"},
+    [WF_REFUSAL_BODY] = {"body", 400, "RFC6455/4.1: a WebSocket handshake has no body"},
+    [WF_REFUSAL_ORIGIN] = {"origin", 403, "RFC6455/10.2: this Origin is not allowed here"},
+};
+
+const char *wf_refusal_name(wf_refusal refusal) {
+    wf_assert(refusal < WF_REFUSAL_COUNT);
+    return refusals[refusal].name;
+}
+
+wf_upgrade wf_upgrade_refused(wf_refusal refusal) {
+    wf_assert(refusal < WF_REFUSAL_COUNT);
+    return (wf_upgrade) {refusal, refusals[refusal].http_status, refusals[refusal].text};
+}
+
+/* --- the conditions, one for each refusal --- */
+
+static const wf_str *find_single(const wf_http_request *request, const char *name) {
+    size_t count;
+    const wf_str *value = wf_http_header_find(request, name, &count);
+    return count == 1 ? value : NULL;
+}
+
+static bool method_ok(const wf_http_request *request) {
+    return wf_str_eq(request->method, wf_str_of("GET"));
+}
+
+static bool http_version_ok(const wf_http_request *request) {
+    return request->version_minor >= 1;
+}
+
+static bool host_ok(const wf_http_request *request) {
+    const wf_str *host = find_single(request, "Host");
+    wf_str name;
+    unsigned port;
+    return host && wf_http_host_split(*host, &name, &port);
+}
+
+static bool upgrade_ok(const wf_http_request *request) {
+    return wf_http_header_has_token(request, "Upgrade", "websocket");
+}
+
+static bool connection_ok(const wf_http_request *request) {
+    return wf_http_header_has_token(request, "Connection", "Upgrade");
+}
+
+/* 16 bytes are 22 characters of base64 and "==". The low four bits of the last character carry nothing; RFC
+ * 4648 3.5 leaves it to the reader whether they must be zero, and RFC 6455 does not ask it. */
+static bool key_ok(const wf_http_request *request) {
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const wf_str *key = find_single(request, "Sec-WebSocket-Key");
+    if (!key || key->len != WF_UPGRADE_KEY_BYTES || memcmp(key->data + 22, "==", 2) != 0)
+        return false;
+    for (size_t i = 0; i < 22; i++)
+        if (!memchr(alphabet, key->data[i], sizeof alphabet - 1))
+            return false;
+    return true;
+}
+
+static bool ws_version_ok(const wf_http_request *request) {
+    const wf_str *version = find_single(request, "Sec-WebSocket-Version");
+    return version && wf_str_eq(*version, wf_str_of("13"));
+}
+
+/* "Content-Length: 0" is no body; a chunked body is one even when it is empty. */
+static bool body_ok(const wf_http_request *request) {
+    return request->body.len == 0 && !wf_http_header_find(request, "Transfer-Encoding", NULL);
+}
+
+wf_upgrade wf_upgrade_check(const wf_http_request *request) {
+    static bool (*const conditions[])(const wf_http_request *) = {
+        [WF_REFUSAL_METHOD] = method_ok,
+        [WF_REFUSAL_HTTP_VERSION] = http_version_ok,
+        [WF_REFUSAL_HOST] = host_ok,
+        [WF_REFUSAL_UPGRADE] = upgrade_ok,
+        [WF_REFUSAL_CONNECTION] = connection_ok,
+        [WF_REFUSAL_KEY] = key_ok,
+        [WF_REFUSAL_WS_VERSION] = ws_version_ok,
+        [WF_REFUSAL_BODY] = body_ok,
+    };
+    for (wf_refusal refusal = WF_REFUSAL_METHOD; refusal <= WF_REFUSAL_BODY; refusal++) {
+        if (conditions[refusal](request))
+            continue;
+        wf_upgrade refused = wf_upgrade_refused(refusal);
+        if (refusal == WF_REFUSAL_UPGRADE && !wf_http_header_find(request, "Upgrade", NULL)) {
+            refused.http_status = 426;
+            refused.text = "RFC9110/15.5.22: only WebSocket is spoken here, and there is no Upgrade header";
+        }
+        return refused;
+    }
+    return wf_upgrade_refused(WF_REFUSAL_NONE);
+}
+
+/* --- origin --- */
+
+typedef struct origin {
+    wf_str scheme;
+    wf_str host;
+    unsigned port; /* 0: none given, and the scheme has no default */
+} origin;
+
+static unsigned default_port(wf_str scheme) {
+    if (wf_str_eq_nocase(scheme, wf_str_of("http")) || wf_str_eq_nocase(scheme, wf_str_of("ws")))
+        return 80;
+    if (wf_str_eq_nocase(scheme, wf_str_of("https")) || wf_str_eq_nocase(scheme, wf_str_of("wss")))
+        return 443;
+    return 0;
+}
+
+/* RFC 6454 6.2: scheme "://" host [":" port], nothing behind it. */
+static bool parse_origin(wf_str text, origin *out) {
+    const char *colon = text.len > 0 ? memchr(text.data, ':', text.len) : NULL;
+    size_t scheme_len = colon ? (size_t)(colon - text.data) : 0;
+    if (scheme_len == 0 || text.len - scheme_len < 3 || memcmp(colon, "://", 3) != 0)
+        return false;
+    out->scheme = (wf_str) {text.data, scheme_len};
+    wf_str authority = {colon + 3, text.len - scheme_len - 3};
+    if (!wf_http_is_token(out->scheme) || !wf_http_host_split(authority, &out->host, &out->port))
+        return false;
+    if (out->port == 0)
+        out->port = default_port(out->scheme);
+    return true;
+}
+
+static bool same_host(const wf_http_request *request, const origin *from) {
+    const wf_str *host = find_single(request, "Host");
+    unsigned fallback = default_port(from->scheme);
+    wf_str name;
+    unsigned port;
+    if (!host || fallback == 0 || !wf_http_host_split(*host, &name, &port))
+        return false;
+    return wf_str_eq_nocase(name, from->host) && (port != 0 ? port : fallback) == from->port;
+}
+
+static bool is_listed(const char *entry, const origin *from) {
+    if (strcmp(entry, "*") == 0)
+        return true;
+    origin listed;
+    return parse_origin(wf_str_of(entry), &listed) && wf_str_eq_nocase(listed.scheme, from->scheme) &&
+           wf_str_eq_nocase(listed.host, from->host) && listed.port == from->port;
+}
+
+bool wf_upgrade_origin_ok(const wf_http_request *request, const char *const *allowed, size_t allowed_count) {
+    size_t count;
+    const wf_str *text = wf_http_header_find(request, "Origin", &count);
+    if (count != 1)
+        return count == 0;
+    if (wf_str_eq(*text, wf_str_of("null"))) {
+        for (size_t i = 0; i < allowed_count; i++)
+            if (strcmp(allowed[i], "null") == 0)
+                return true;
+        return false;
+    }
+    origin from;
+    if (!parse_origin(*text, &from))
+        return false;
+    if (same_host(request, &from))
+        return true;
+    for (size_t i = 0; i < allowed_count; i++)
+        if (is_listed(allowed[i], &from))
+            return true;
+    return false;
+}
+
+/* --- the answer's parts --- */
+
+int wf_upgrade_accept_key(wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]) {
+    unsigned char text[WF_UPGRADE_KEY_BYTES + sizeof GUID - 1], digest[EVP_MAX_MD_SIZE];
+    unsigned digest_len = 0;
+    if (key.len != WF_UPGRADE_KEY_BYTES)
+        return WF_EINVAL;
+    memcpy(text, key.data, WF_UPGRADE_KEY_BYTES);
+    memcpy(text + WF_UPGRADE_KEY_BYTES, GUID, sizeof GUID - 1);
+    if (EVP_Digest(text, sizeof text, digest, &digest_len, EVP_sha1(), NULL) != 1 || digest_len != 20)
+        return WF_ESYS;
+    EVP_EncodeBlock((unsigned char *)out, digest, 20);
+    return WF_OK;
+}
+
+/* Walks the offered subprotocols over all header lines; what is no token is passed over. */
+typedef struct offers {
+    const wf_http_request *request;
+    size_t next_header;
+    wf_str rest; /* of the header line at hand */
+} offers;
+
+static bool next_offer(offers *walk, wf_str *out_offer) {
+    for (;;) {
+        while (wf_str_next_element(&walk->rest, out_offer))
+            if (wf_http_is_token(*out_offer))
+                return true;
+        if (walk->next_header == walk->request->header_count)
+            return false;
+        const wf_http_header *header = &walk->request->headers[walk->next_header++];
+        if (wf_str_eq_nocase(header->name, wf_str_of("Sec-WebSocket-Protocol")))
+            walk->rest = header->value;
+    }
+}
+
+bool wf_upgrade_pick_protocol(const wf_http_request *request, const char *const *supported, size_t count,
+                              wf_str *out_protocol) {
+    offers walk = {.request = request};
+    wf_str offer;
+    while (next_offer(&walk, &offer))
+        for (size_t i = 0; i < count; i++)
+            if (wf_str_eq(offer, wf_str_of(supported[i]))) {
+                *out_protocol = offer;
+                return true;
+            }
+    return false;
+}
+
+bool wf_upgrade_offers_protocol(const wf_http_request *request, wf_str protocol) {
+    offers walk = {.request = request};
+    wf_str offer;
+    while (next_offer(&walk, &offer))
+        if (wf_str_eq(offer, protocol))
+            return true;
+    return false;
+}
