@@ -1,0 +1,146 @@
+/*
+ * The loop's face: picks a backend, makes what all backends share (the receive buffer, the wake descriptor,
+ * the acceptor), and hands every call on through the backend's table.
+ *
+ * Wakes are merged by one flag. Who finds it down raises it and writes to the eventfd; who finds it up knows
+ * that the loop has yet to look, and leaves. The loop takes it down before it gives out WF_LOOP_WOKEN, so
+ * whatever a thread made visible before its wake is seen by who handles that event, and a wake after it
+ * writes anew. The counter is never read: backends watch the eventfd for edges, and it would take 2^64 wakes
+ * to fill it.
+ */
+#include "net/backend.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "net/listen.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { RECV_BYTES_DEFAULT = 256 * 1024 };
+
+_Static_assert(sizeof(wf_sock) <= 16, "a sock is embedded in every connection");
+
+/* Gives back the shared part, as far as it was made; errno stays. */
+static void release(wf_loop *loop) {
+    int saved = errno;
+    wf_acceptor_deinit(&loop->acceptor);
+    if (loop->wake_fd >= 0)
+        close(loop->wake_fd);
+    wf_mem_free(loop->recv_data);
+    wf_mem_free(loop);
+    errno = saved;
+}
+
+wf_loop *wf_loop_new(size_t recv_bytes) {
+    const struct wf_loop_backend *backend = &wf_loop_epoll;
+    if (recv_bytes == 0)
+        recv_bytes = RECV_BYTES_DEFAULT;
+    if (recv_bytes > SIZE_MAX - WF_RECV_SLACK) {
+        errno = EINVAL;
+        return NULL;
+    }
+    wf_loop *loop = wf_mem_zalloc(backend->size);
+    if (!loop) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    loop->backend = backend;
+    loop->recv_bytes = recv_bytes;
+    loop->wake_fd = -1;
+    loop->acceptor.spare_fd = -1;
+    loop->recv_data = wf_mem_zalloc(recv_bytes + WF_RECV_SLACK);
+    if (!loop->recv_data)
+        errno = ENOMEM;
+    else
+        loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wake_fd < 0 || wf_acceptor_init(&loop->acceptor) < 0 || backend->open(loop) < 0) {
+        release(loop);
+        return NULL;
+    }
+    return loop;
+}
+
+void wf_loop_free(wf_loop *loop) {
+    if (!loop)
+        return;
+    loop->backend->shut(loop);
+    release(loop);
+}
+
+const char *wf_loop_backend_name(const wf_loop *loop) {
+    return loop->backend->name;
+}
+
+int wf_loop_wait(wf_loop *loop, int64_t timeout_ms) {
+    return loop->backend->wait(loop, timeout_ms);
+}
+
+int wf_loop_next(wf_loop *loop, wf_loop_event *out_event) {
+    return loop->backend->next(loop, out_event);
+}
+
+void wf_loop_wake(wf_loop *loop) {
+    if (atomic_exchange_explicit(&loop->woken, true, memory_order_acq_rel))
+        return;
+    int saved = errno; /* a signal handler leaves it as it was */
+    uint64_t one = 1;
+    ssize_t written = write(loop->wake_fd, &one, sizeof one);
+    wf_assert(written == sizeof one);
+    errno = saved;
+}
+
+static int adopt(wf_loop *loop, wf_sock *sock, int fd, wf_sock_kind kind) {
+    *sock = (wf_sock) {.fd = fd, .kind = (uint8_t)kind};
+    int status = loop->backend->adopt(loop, sock);
+    if (status < 0)
+        sock->fd = -1;
+    return status;
+}
+
+int wf_sock_adopt(wf_loop *loop, wf_sock *sock, int fd) {
+    return adopt(loop, sock, fd, WF_SOCK_STREAM);
+}
+
+int wf_listen_adopt(wf_loop *loop, wf_sock *sock, int fd) {
+    int status = wf_acceptor_add(&loop->acceptor, sock);
+    if (status < 0)
+        return status;
+    wf_acceptor_prepare(fd);
+    status = adopt(loop, sock, fd, WF_SOCK_LISTEN);
+    if (status < 0)
+        wf_acceptor_remove(&loop->acceptor, sock);
+    return status;
+}
+
+void wf_sock_pause(wf_loop *loop, wf_sock *sock) {
+    if (sock->fd >= 0)
+        loop->backend->pause(loop, sock);
+}
+
+void wf_sock_resume(wf_loop *loop, wf_sock *sock) {
+    if (sock->fd >= 0)
+        loop->backend->resume(loop, sock);
+}
+
+int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count) {
+    wf_assert(sock->fd >= 0 && count > 0);
+    return loop->backend->send(loop, sock, ranges, count);
+}
+
+void wf_sock_shutdown(wf_loop *loop, wf_sock *sock) {
+    (void)loop; /* a backend that queues its sends will want it */
+    if (sock->fd >= 0)
+        shutdown(sock->fd, SHUT_WR);
+}
+
+void wf_sock_close(wf_loop *loop, wf_sock *sock) {
+    if (sock->fd < 0)
+        return;
+    if (sock->kind == WF_SOCK_LISTEN)
+        wf_acceptor_remove(&loop->acceptor, sock);
+    loop->backend->close(loop, sock);
+    sock->fd = -1;
+}

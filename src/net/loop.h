@@ -1,0 +1,112 @@
+/*
+ * loop.h - the event loop: sockets in, events out, by pull. One loop belongs to one thread.
+ *
+ *     wf_loop_wait(loop, timeout_ms);                   // one system call
+ *     while (wf_loop_next(loop, &event) == WF_OK) ...   // handle each
+ *
+ * The contract fits readiness (epoll) and completion (io_uring) alike:
+ *   - Received bytes arrive in a buffer that belongs to the loop; they are the caller's to change in place
+ * until the next wf_loop_next or wf_loop_wait on this loop. WF_RECV_SLACK bytes behind them may be read
+ * (their content is nothing).
+ *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: then an event WF_LOOP_SENT
+ * follows that says how many bytes were taken (perhaps 0: try again), and until then the bytes given must
+ * stay where they are and no second send may be started. WF_LOOP_FAILED and wf_sock_close end the wait as
+ * well.
+ *   - A closed socket gives no event any more, not even one that was already collected in this turn.
+ *
+ * Waiting, next, receive and send allocate nothing, and a message costs the system calls it needs: one to
+ * receive, one to send, and its share of the wait.
+ *
+ * A backend is one table of functions (struct wf_loop_backend in backend.h); loop.c chooses. Today: epoll.
+ */
+#ifndef WF_NET_LOOP_H
+#define WF_NET_LOOP_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct wf_loop wf_loop;
+
+enum { WF_RECV_SLACK = 64 };
+
+typedef enum wf_sock_kind { WF_SOCK_STREAM, WF_SOCK_LISTEN } wf_sock_kind;
+
+/* Embedded in what owns it, and not moved in memory while open. Written by the loop only. 8 bytes. */
+typedef struct wf_sock {
+    int fd; /* -1: closed */
+    uint8_t kind;
+    uint8_t flags;     /* backend's own */
+    uint16_t interest; /* backend's own */
+} wf_sock;
+
+#define WF_SOCK_INIT                                                                                         \
+    { .fd = -1 }
+
+typedef enum wf_loop_event_kind {
+    WF_LOOP_ACCEPTED, /* a new connection on a listening sock: `fd` is the caller's to adopt or close */
+    WF_LOOP_RECEIVED, /* data, len > 0 */
+    WF_LOOP_EOF,      /* the peer sent FIN; we may still send. Once, and no RECEIVED follows */
+    WF_LOOP_SENT,     /* len bytes of the pending send were taken; 0: try again */
+    WF_LOOP_FAILED,   /* `sys_errno`; once, and the last event: the sock is of no more use than to close it */
+    WF_LOOP_WOKEN     /* another thread called wf_loop_wake; sock is NULL */
+} wf_loop_event_kind;
+
+/* Only the members named at the event's kind mean something; `sock` always does. */
+typedef struct wf_loop_event {
+    wf_loop_event_kind kind;
+    wf_sock *sock;
+    uint8_t *data;
+    size_t len;
+    int fd;
+    int sys_errno;
+} wf_loop_event;
+
+/* `recv_bytes`: size of the loop's receive buffer (0: 256 KiB). On failure NULL and errno is set. */
+wf_loop *wf_loop_new(size_t recv_bytes);
+void wf_loop_free(wf_loop *loop); /* closes no sock: their owners do, before */
+const char *wf_loop_backend_name(const wf_loop *loop);
+
+/* Waits for events. timeout_ms < 0: for ever; 0: only looks. May end early with none: EINTR, or an inner
+ * deadline. Events of the last turn that were not pulled are kept, and the call returns at once. Returns 0,
+ * or WF_ESYS with errno set. */
+int wf_loop_wait(wf_loop *loop, int64_t timeout_ms);
+
+/* The next event of this turn: WF_OK, or WF_WANT_INPUT when there is none left. One RECEIVED per sock and
+ * turn at most, so that one busy peer cannot starve the others. */
+int wf_loop_next(wf_loop *loop, wf_loop_event *out_event);
+
+/* The only call that may come from another thread (and from a signal handler). Wakes are merged: what was
+ * made visible before a wake is visible after the WF_LOOP_WOKEN that answers it. Costs a system call only
+ * when none is under way. */
+void wf_loop_wake(wf_loop *loop);
+
+/* Puts a non-blocking stream descriptor under the loop; reading starts at once. The descriptor is the sock's
+ * from here on. It may still be connecting: a send then answers WF_SEND_LATER, WF_LOOP_SENT comes with the
+ * connection and WF_LOOP_FAILED with its failure. 0, or WF_ESYS (errno set; the descriptor stays the
+ * caller's). */
+int wf_sock_adopt(wf_loop *loop, wf_sock *sock, int fd);
+
+/* Stops and restarts RECEIVED, or ACCEPTED on a listening sock. While a stream is paused, a peer that went
+ * away is still told, once:
+ *   - broken (reset, timed out): WF_LOOP_FAILED at once; bytes that were not yet read are lost with it.
+ *   - finished (FIN, or both directions closed) and nothing unread: WF_LOOP_EOF at once.
+ *   - finished behind unread bytes: nothing until the resume, then those bytes and WF_LOOP_EOF.
+ * Costs no system call as long as nothing arrives. */
+void wf_sock_pause(wf_loop *loop, wf_sock *sock);
+void wf_sock_resume(wf_loop *loop, wf_sock *sock);
+
+enum { WF_SEND_LATER = 0 };
+
+/* Starts a send of `count` ranges (together at least one byte; more than IOV_MAX ranges: the first ones). >
+ * 0: bytes taken now, perhaps fewer than given. WF_SEND_LATER: a WF_LOOP_SENT follows. WF_ESYS: over, errno
+ * set (EPIPE, ECONNRESET, ...); never raises SIGPIPE. */
+int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
+
+void wf_sock_shutdown(wf_loop *loop, wf_sock *sock); /* FIN: nothing more is sent */
+void wf_sock_close(wf_loop *loop, wf_sock *sock);    /* closed already: nothing happens */
+
+#endif
