@@ -1,0 +1,337 @@
+/*
+ * A segment is a range of bytes to send: of a shared blob, or of its own memory behind the struct. Chunks (own memory,
+ * 4 KiB) and references come from freelists in last-in first-out order, so that a connection that answers small messages
+ * writes to the same warm chunk over and over, and nothing is allocated.
+ *
+ *      wf_seg [next|blob|start|end|cap|flags] data...........
+ *                          ^start     ^end      ^cap
+ */
+#include "hub/outq.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+struct wf_seg {
+    wf_seg *next;
+    wf_blob *blob;     /* NULL: own bytes */
+    size_t start, end; /* what is left to send */
+    uint32_t cap;      /* own bytes; 0 for a reference */
+    bool pinned;       /* given to the kernel */
+    bool begun;        /* partly sent */
+    bool published;
+    uint8_t data[];
+};
+
+enum { CHUNK_BYTES = 4096 - sizeof(wf_seg) - 16, CHUNKS_KEPT = 64, REFS_KEPT = 4096 };
+
+static wf_seg *pool_take(wf_seg **list, size_t *count) {
+    wf_seg *seg = *list;
+    if (seg) {
+        *list = seg->next;
+        (*count)--;
+    }
+    return seg;
+}
+
+static wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
+    wf_seg *seg = NULL;
+    if (cap == 0)
+        seg = pool_take(&pool->refs, &pool->ref_count);
+    else if (cap == CHUNK_BYTES)
+        seg = pool_take(&pool->chunks, &pool->chunk_count);
+    if (!seg)
+        seg = cap > UINT32_MAX ? NULL : wf_mem_alloc(sizeof *seg + cap);
+    if (!seg)
+        return NULL;
+    *seg = (wf_seg) {.cap = (uint32_t)cap};
+    pool->bytes_used += cap;
+    return seg;
+}
+
+static void seg_free(wf_outq_pool *pool, wf_seg *seg) {
+    pool->bytes_used -= seg->cap;
+    wf_blob_unref(seg->blob);
+    if (seg->cap == 0 && pool->ref_count < REFS_KEPT) {
+        seg->next = pool->refs;
+        pool->refs = seg;
+        pool->ref_count++;
+    } else if (seg->cap == CHUNK_BYTES && pool->chunk_count < CHUNKS_KEPT) {
+        seg->next = pool->chunks;
+        pool->chunks = seg;
+        pool->chunk_count++;
+    } else {
+        wf_mem_free(seg);
+    }
+}
+
+static uint8_t *seg_bytes(wf_seg *seg) {
+    return seg->blob ? seg->blob->data : seg->data;
+}
+
+static void list_push(wf_outq_list *list, wf_seg *seg) {
+    seg->next = list->tail ? list->tail->next : seg;
+    if (list->tail)
+        list->tail->next = seg;
+    list->tail = seg;
+}
+
+static wf_seg *list_head(const wf_outq_list *list) {
+    return list->tail ? list->tail->next : NULL;
+}
+
+/* Takes out the segment behind `before`. */
+static wf_seg *list_remove_after(wf_outq_list *list, wf_seg *before) {
+    wf_seg *seg = before->next;
+    if (seg == before) {
+        list->tail = NULL;
+    } else {
+        before->next = seg->next;
+        if (list->tail == seg)
+            list->tail = before;
+    }
+    return seg;
+}
+
+/* Moves all of `from` into `to`, behind `before` (NULL: to the front). */
+static void list_splice(wf_outq_list *to, wf_seg *before, wf_outq_list *from) {
+    if (!from->tail)
+        return;
+    if (!to->tail) {
+        to->tail = from->tail;
+    } else {
+        wf_seg *place = before ? before : to->tail, *following = place->next;
+        place->next = from->tail->next;
+        from->tail->next = following;
+        if (before == to->tail)
+            to->tail = from->tail;
+    }
+    from->tail = NULL;
+}
+
+static void list_free(wf_outq *q, wf_outq_list *list) {
+    while (list->tail) {
+        wf_seg *seg = list_remove_after(list, list->tail);
+        q->bytes -= seg->end - seg->start;
+        seg_free(q->pool, seg);
+    }
+}
+
+void wf_outq_pool_deinit(wf_outq_pool *pool) {
+    wf_seg *seg;
+    while ((seg = pool_take(&pool->chunks, &pool->chunk_count)))
+        wf_mem_free(seg);
+    while ((seg = pool_take(&pool->refs, &pool->ref_count)))
+        wf_mem_free(seg);
+}
+
+void wf_outq_init(wf_outq *q, wf_outq_pool *pool, wf_outq_ready *ready, uint32_t bytes_max, wf_slow_policy policy) {
+    *q = (wf_outq) {.bytes_max = bytes_max, .policy = (uint8_t)policy, .pool = pool, .ready = ready};
+}
+
+void wf_outq_deinit(wf_outq *q) {
+    wf_assert(!q->listed);
+    list_free(q, &q->queue);
+    list_free(q, &q->urgent);
+    list_free(q, &q->held);
+}
+
+static void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
+    list_push(list, seg);
+    q->bytes += seg->end - seg->start;
+    wf_outq_mark_ready(q);
+}
+
+uint8_t *wf_outq_write(wf_outq *q, size_t len) {
+    wf_seg *tail = q->queue.tail;
+    if (!tail || tail->cap - tail->end < len || tail->blob) {
+        tail = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len);
+        if (!tail)
+            return NULL;
+        queued(q, &q->queue, tail);
+    }
+    uint8_t *room = tail->data + tail->end;
+    tail->end += len;
+    q->bytes += len;
+    wf_outq_mark_ready(q);
+    return room;
+}
+
+static int push_ref(wf_outq *q, wf_outq_list *list, wf_blob *blob, size_t start, bool published) {
+    wf_seg *seg = seg_new(q->pool, 0);
+    if (!seg) {
+        wf_blob_unref(blob);
+        return WF_ENOMEM;
+    }
+    seg->blob = blob;
+    seg->start = start;
+    seg->end = blob->len;
+    seg->published = published;
+    queued(q, list, seg);
+    return WF_OK;
+}
+
+int wf_outq_push_blob(wf_outq *q, wf_blob *blob, size_t start) {
+    return push_ref(q, &q->queue, blob, start, false);
+}
+
+/* Makes room by dropping the published messages that wait longest. */
+static void drop_oldest(wf_outq *q, wf_outq_list *list, size_t need) {
+    size_t left = 0;
+    for (wf_seg *seg = list_head(list); seg; seg = seg == list->tail ? NULL : seg->next)
+        left++;
+    wf_seg *before = list->tail;
+    while (left-- > 0 && q->bytes > 0 && q->bytes + need > q->bytes_max) {
+        wf_seg *seg = before->next;
+        if (seg->pinned || seg->begun || !seg->published) {
+            before = seg;
+            continue;
+        }
+        list_remove_after(list, before);
+        q->bytes -= seg->end - seg->start;
+        q->drops++;
+        seg_free(q->pool, seg);
+    }
+}
+
+int wf_outq_publish(wf_outq *q, wf_blob *blob) {
+    if (wf_outq_full(q)) {
+        if (q->policy == WF_SLOW_DROP_OLDEST) {
+            drop_oldest(q, &q->queue, blob->len);
+            if (q->held.tail)
+                drop_oldest(q, &q->held, blob->len);
+        }
+        if (wf_outq_full(q)) {
+            q->drops++;
+            if (q->policy == WF_SLOW_CLOSE) {
+                q->overflowed = true;
+                wf_outq_mark_ready(q);
+            }
+            return WF_FULL;
+        }
+    }
+    return push_ref(q, q->fragmenting ? &q->held : &q->queue, wf_blob_ref(blob), 0, true);
+}
+
+int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace) {
+    wf_seg *last = q->urgent.tail;
+    if (replace && q->urgent_count >= WF_OUTQ_URGENT_MAX && last->cap >= len) {
+        q->bytes -= last->end;
+        q->bytes += last->end = len;
+        memcpy(last->data, frame, len);
+        return WF_OK;
+    }
+    wf_seg *seg = seg_new(q->pool, 128); /* any control frame, so that a later one can replace it */
+    if (!seg)
+        return WF_ENOMEM;
+    wf_assert(len <= seg->cap);
+    memcpy(seg->data, frame, len);
+    seg->end = len;
+    q->urgent_count++;
+    queued(q, &q->urgent, seg);
+    return WF_OK;
+}
+
+void wf_outq_fragments_done(wf_outq *q) {
+    q->fragmenting = false;
+    list_splice(&q->queue, q->queue.tail, &q->held);
+}
+
+void wf_outq_drop_held(wf_outq *q) {
+    list_free(q, &q->held);
+    q->fragmenting = false;
+}
+
+void wf_outq_clear_unsent(wf_outq *q) {
+    list_free(q, &q->urgent);
+    wf_outq_drop_held(q);
+    q->urgent_count = 0;
+    wf_outq_list kept = {0};
+    while (q->queue.tail) {
+        wf_seg *seg = list_remove_after(&q->queue, q->queue.tail);
+        if (seg->pinned || seg->begun) {
+            list_push(&kept, seg);
+        } else {
+            q->bytes -= seg->end - seg->start;
+            seg_free(q->pool, seg);
+        }
+    }
+    q->queue = kept;
+}
+
+int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
+    wf_seg *head = list_head(&q->queue);
+    wf_assert(!head || !head->pinned);
+    list_splice(&q->queue, head && head->begun ? head : NULL, &q->urgent);
+    q->urgent_count = 0;
+    int count = 0;
+    for (wf_seg *seg = list_head(&q->queue); seg && count < max; seg = seg == q->queue.tail ? NULL : seg->next) {
+        seg->pinned = true;
+        if (seg->end > seg->start)
+            ranges[count++] = (struct iovec) {seg_bytes(seg) + seg->start, seg->end - seg->start};
+    }
+    return count;
+}
+
+void wf_outq_taken(wf_outq *q, size_t count) {
+    wf_assert(count <= q->bytes);
+    q->bytes -= count;
+    while (q->queue.tail) {
+        wf_seg *head = list_head(&q->queue);
+        size_t left = head->end - head->start;
+        if (count < left || !head->pinned) {
+            head->start += count;
+            head->begun |= count > 0;
+            break;
+        }
+        count -= left;
+        seg_free(q->pool, list_remove_after(&q->queue, q->queue.tail));
+    }
+    for (wf_seg *seg = list_head(&q->queue); seg && seg->pinned; seg = seg == q->queue.tail ? NULL : seg->next)
+        seg->pinned = false;
+}
+
+void wf_outq_mark_ready(wf_outq *q) {
+    if (q->listed)
+        return;
+    q->listed = true;
+    q->ready_next = q->ready->first;
+    q->ready->first = q;
+}
+
+wf_outq *wf_outq_ready_take(wf_outq_ready *ready) {
+    wf_outq *q = ready->first;
+    if (q) {
+        ready->first = q->ready_next;
+        q->listed = false;
+    }
+    return q;
+}
+
+void wf_outq_ready_remove(wf_outq *q) {
+    if (!q->listed)
+        return;
+    wf_outq **link = &q->ready->first;
+    while (*link != q)
+        link = &(*link)->ready_next;
+    *link = q->ready_next;
+    q->listed = false;
+}
+
+void wf_outq_check(const wf_outq *q) {
+    const wf_outq_list *lists[] = {&q->queue, &q->urgent, &q->held};
+    size_t bytes = 0, urgent = 0;
+    for (int i = 0; i < 3; i++) {
+        bool pinned = true;
+        for (wf_seg *seg = list_head(lists[i]); seg; seg = seg == lists[i]->tail ? NULL : seg->next) {
+            bytes += seg->end - seg->start;
+            wf_assert(!seg->begun || (i == 0 && seg == list_head(lists[0])));
+            wf_assert(pinned || !seg->pinned);
+            pinned = seg->pinned;
+            urgent += i == 1;
+        }
+    }
+    wf_assert(bytes == q->bytes);
+    wf_assert(urgent == q->urgent_count);
+}

@@ -1,0 +1,108 @@
+/*
+ * outq.h - what one connection still has to send: a queue of byte ranges with a budget.
+ *
+ *      urgent:  [pong][ping]                          control frames, outside the budget
+ *      queue:   [chunk: copied bytes..|room] [ref -> blob] [ref -> blob] [chunk]
+ *      held:    [ref -> blob]                         published while a fragmented message is open
+ *
+ * Copied bytes share chunks of 4 KiB from a pool of the loop; a published message is a reference to its blob. An empty queue
+ * owns nothing. wf_outq_gather lays the front out for one system call, urgent segments first (but never inside a segment
+ * already begun); wf_outq_taken drops what the kernel took. Between the two nothing gathered is moved or freed.
+ *
+ * The budget: something is refused only while `bytes` has already reached it, so that one message always goes into an
+ * empty queue, and the queue never exceeds budget + one message.
+ *
+ * Invariants (wf_outq_check): 1. bytes is the sum over all segments. 2. an empty list has a NULL tail. 3. only the first segment of the
+ * queue may be partly sent. 4. pinned segments stand in front of unpinned ones.
+ */
+#ifndef WF_HUB_OUTQ_H
+#define WF_HUB_OUTQ_H
+
+#include "base/blob.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <sys/uio.h>
+
+typedef struct wf_seg wf_seg;
+
+/* Free segments, kept for the next use; one pool per loop. */
+typedef struct wf_outq_pool {
+    wf_seg *chunks, *refs;
+    size_t chunk_count, ref_count;
+    size_t bytes_used; /* copied bytes in queues now, by capacity */
+} wf_outq_pool;
+
+typedef enum wf_slow_policy { WF_SLOW_CLOSE = 1, WF_SLOW_DROP_NEWEST, WF_SLOW_DROP_OLDEST } wf_slow_policy;
+
+typedef struct wf_outq_list {
+    wf_seg *tail; /* circular: tail->next is the head */
+} wf_outq_list;
+
+/* Queues that got something since they were last taken from the list; one list per loop. */
+typedef struct wf_outq_ready {
+    struct wf_outq *first;
+} wf_outq_ready;
+
+typedef struct wf_outq {
+    wf_outq_list queue, urgent, held;
+    size_t bytes;
+    uint32_t bytes_max; /* the budget */
+    uint16_t urgent_count;
+    uint8_t policy;     /* wf_slow_policy */
+    bool fragmenting;   /* a fragmented message is open: published ones wait in held */
+    bool overflowed;    /* a published message did not fit and the policy is to close */
+    bool listed;        /* stands in the ready list */
+    uint32_t drops;     /* published messages dropped since last asked */
+    struct wf_outq *ready_next;
+    wf_outq_pool *pool;
+    wf_outq_ready *ready;
+} wf_outq;
+
+void wf_outq_pool_deinit(wf_outq_pool *pool);
+
+void wf_outq_init(wf_outq *q, wf_outq_pool *pool, wf_outq_ready *ready, uint32_t bytes_max, wf_slow_policy policy);
+void wf_outq_deinit(wf_outq *q); /* frees what is queued; must not stand in the ready list */
+
+static inline bool wf_outq_full(const wf_outq *q) {
+    return q->bytes >= q->bytes_max;
+}
+
+/* Room for `len` bytes at the end, for the caller to write: NULL when memory is out. Does not look at the budget. The queue
+ * counts them as queued. */
+uint8_t *wf_outq_write(wf_outq *q, size_t len);
+
+/* Queues a reference (taken over: the caller's reference is used up, also on failure). Not for published messages. */
+int wf_outq_push_blob(wf_outq *q, wf_blob *blob, size_t start);
+
+/* Queues a published message under the budget and the policy; takes a reference of its own. WF_OK; WF_FULL when it was
+ * dropped or the queue is to be closed (then overflowed is set). */
+int wf_outq_publish(wf_outq *q, wf_blob *blob);
+
+/* Queues a control frame ahead of data. With `replace`, when urgent_max of them wait already, the last one is overwritten instead. */
+enum { WF_OUTQ_URGENT_MAX = 16 };
+int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace);
+
+/* Ends the open fragmented message: what was held moves to the queue. */
+void wf_outq_fragments_done(wf_outq *q);
+
+/* Drops what is held: the fragmented message will not be finished. */
+void wf_outq_drop_held(wf_outq *q);
+
+/* Drops all data that has not been begun; what is pinned or partly sent stays. */
+void wf_outq_clear_unsent(wf_outq *q);
+
+/* Lays out up to `max` ranges from the front and pins them. Returns their number. */
+int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);
+
+/* The kernel took `count` bytes of what was gathered; unpins. */
+void wf_outq_taken(wf_outq *q, size_t count);
+
+/* Puts the queue on its ready list. */
+void wf_outq_mark_ready(wf_outq *q);
+wf_outq *wf_outq_ready_take(wf_outq_ready *ready); /* NULL: none */
+void wf_outq_ready_remove(wf_outq *q);
+
+void wf_outq_check(const wf_outq *q);
+
+#endif
