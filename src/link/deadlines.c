@@ -1,0 +1,47 @@
+#include "link/deadlines.h"
+
+static void earliest(uint64_t since_ms, uint32_t interval_ms, wf_due due, wf_due *best, uint64_t *best_ms) {
+    if (interval_ms != WF_NEVER && since_ms + interval_ms < *best_ms) {
+        *best_ms = since_ms + interval_ms;
+        *best = due;
+    }
+}
+
+wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t *out_at_ms) {
+    wf_due best = WF_DUE_NOTHING;
+    uint64_t at = UINT64_MAX;
+    if (d->stage_ms)
+        earliest(d->stage_ms, 0, WF_DUE_STAGE, &best, &at);
+    if (d->sending)
+        earliest(d->output_ms, intervals->send_timeout_ms, WF_DUE_SEND, &best, &at);
+    if (d->open && d->gate_ms) {
+        earliest(d->gate_ms, 0, WF_DUE_GATE, &best, &at);
+    } else if (d->open) {
+        if (d->in_message)
+            earliest(d->message_ms, intervals->message_timeout_ms, WF_DUE_MESSAGE, &best, &at);
+        if (d->ping_ms)
+            earliest(d->message_ms > d->ping_ms ? d->message_ms : d->ping_ms, intervals->ping_timeout_ms,
+                     WF_DUE_PONG, &best, &at);
+        else
+            earliest(d->input_ms, intervals->ping_interval_ms, WF_DUE_PING, &best, &at);
+    }
+    if (best != WF_DUE_NOTHING)
+        *out_at_ms = at;
+    return best;
+}
+
+void wf_ping_bucket_init(wf_ping_bucket *bucket, uint64_t now_ms) {
+    bucket->refilled_ms = now_ms;
+    bucket->tokens = WF_PING_BURST * 1000;
+}
+
+uint32_t wf_ping_bucket_take(wf_ping_bucket *bucket, uint32_t per_second, uint64_t now_ms) {
+    if (per_second == WF_NEVER)
+        return 0;
+    uint64_t gained = (now_ms - bucket->refilled_ms) * per_second; /* thousandths: 1/s is 1 per ms */
+    uint64_t tokens = bucket->tokens + gained;
+    bucket->refilled_ms = now_ms;
+    bucket->tokens = tokens > WF_PING_BURST * 1000 ? WF_PING_BURST * 1000 : (uint32_t)tokens;
+    bucket->tokens = bucket->tokens > 1000 ? bucket->tokens - 1000 : 0;
+    return bucket->tokens >= 1000 ? 0 : (1000 - bucket->tokens + per_second - 1) / per_second;
+}

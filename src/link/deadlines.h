@@ -1,0 +1,58 @@
+/*
+ * deadlines.h - what a connection waits for, and until when. Pure: the clock is a parameter.
+ *
+ * Times are milliseconds of the loop's clock. A connection has one timer; it is armed for the earliest of these and
+ * asks again when it fires, so that ordinary traffic only writes a time down and never touches the timer.
+ */
+#ifndef WF_LINK_DEADLINES_H
+#define WF_LINK_DEADLINES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { WF_NEVER = UINT32_MAX }; /* an interval that never ends */
+
+/* Intervals, WF_NEVER switches one off. */
+typedef struct wf_intervals {
+    uint32_t ping_interval_ms, ping_timeout_ms, message_timeout_ms, send_timeout_ms;
+} wf_intervals;
+
+typedef struct wf_deadlines {
+    uint64_t stage_ms;   /* the stage must be over by then: handshake, answer, close. Bytes do not move it. 0: none */
+    uint64_t input_ms;   /* bytes last came */
+    uint64_t message_ms; /* a message last made progress */
+    uint64_t output_ms;  /* the kernel last took bytes, or the queue last began to fill */
+    uint64_t ping_ms;    /* our ping went out; 0: none is out */
+    uint64_t gate_ms;    /* reading rests until then (too many pings); 0: it does not */
+    bool open;           /* heartbeats run */
+    bool in_message;     /* a message is begun and not finished */
+    bool sending;        /* the kernel takes no more for now */
+} wf_deadlines;
+
+typedef enum wf_due {
+    WF_DUE_NOTHING,
+    WF_DUE_STAGE,
+    WF_DUE_PING,    /* silence: ping the peer */
+    WF_DUE_PONG,    /* no answer: the peer is dead */
+    WF_DUE_MESSAGE, /* a message does not go on */
+    WF_DUE_SEND,    /* our output does not go on */
+    WF_DUE_GATE     /* read again */
+} wf_due;
+
+/* The earliest that is ahead or past, and when. While reading rests, the peer's silence is our own doing and does not count. */
+wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t *out_at_ms);
+
+/* Token bucket for the peer's pings. */
+typedef struct wf_ping_bucket {
+    uint64_t refilled_ms;
+    uint32_t tokens; /* thousandths */
+} wf_ping_bucket;
+
+enum { WF_PING_BURST = 32 };
+
+void wf_ping_bucket_init(wf_ping_bucket *bucket, uint64_t now_ms);
+
+/* Takes one token. 0: go on. Otherwise that one was the last: milliseconds until there is another. */
+uint32_t wf_ping_bucket_take(wf_ping_bucket *bucket, uint32_t per_second, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,367 @@
+/*
+ * The socket's side of a connection: stages, the timer, flushing, resting and ending. What the bytes mean is in link_http.c
+ * and link_ws.c.
+ *
+ * Ending is the part that is easily got wrong, so there is one way: wf_link_die closes the socket, and ENDED is pulled once
+ * after it. All else (a close handshake, a fault, a last HTTP answer) leads there, through LINGER when the peer may still be
+ * sending: a close() with unread bytes would turn into a reset and could destroy our last words on their way.
+ */
+#include "link/link_impl.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { RANGES_MAX = 64, LINGER_MS = 2000 };
+
+int wf_link_init(wf_link *link, wf_link_env *env, int fd) {
+    memset(link, 0, sizeof *link);
+    link->env = env;
+    if (wf_sock_adopt(env->loop, &link->sock, fd) < 0)
+        return WF_ESYS;
+    wf_outq_init(&link->q, &env->pool, &env->ready, UINT32_MAX, WF_SLOW_CLOSE);
+    wf_link_enter(link, WF_LINK_HTTP, env->http->handshake_timeout_ms);
+    return WF_OK;
+}
+
+static wf_due next_due(const wf_link *link, uint64_t *out_at_ms) {
+    wf_intervals http = {WF_NEVER, WF_NEVER, WF_NEVER, link->env->http->send_timeout_ms};
+    return wf_deadlines_next(&link->deadlines, link->limits ? &link->limits->intervals : &http, out_at_ms);
+}
+
+void wf_link_arm(wf_link *link) {
+    uint64_t at;
+    if (link->stage == WF_LINK_DEAD || next_due(link, &at) == WF_DUE_NOTHING)
+        return;
+    if (!wf_timer_armed(&link->timer) || at < link->timer.deadline_ms)
+        wf_timers_add(&link->env->timers, &link->timer, at);
+}
+
+void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms) {
+    link->stage = (uint8_t)stage;
+    link->deadlines.stage_ms = timeout_ms == WF_NEVER ? 0 : link->env->now_ms + timeout_ms;
+    link->deadlines.open = stage == WF_LINK_OPEN;
+    wf_link_arm(link);
+}
+
+void wf_link_count_memory(wf_link *link) {
+    size_t now = link->held.cap + wf_ws_memory(&link->ws);
+    link->env->input_bytes += now - link->counted;
+    link->counted = now;
+}
+
+static void drop_input(wf_link *link) {
+    uint8_t *unused;
+    wf_ws_take_rest(&link->ws, &unused);
+    wf_ws_deinit(&link->ws);
+    wf_buf_deinit(&link->held);
+    link->in_len = 0;
+    wf_link_count_memory(link);
+}
+
+void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
+    if (link->stage == WF_LINK_DEAD)
+        return;
+    if (link->fault.status == 0 && (sys_errno || rule)) {
+        wf_fault_set(&link->fault, WF_ERROR, 0, rule);
+        link->fault.sys_errno = sys_errno;
+    }
+    link->stage = WF_LINK_DEAD;
+    link->due_ended = true;
+    wf_sock_close(link->env->loop, &link->sock);
+    wf_timers_cancel(&link->env->timers, &link->timer);
+    wf_outq_ready_remove(&link->q);
+    wf_outq_deinit(&link->q);
+    wf_http_reader_free(link->reader);
+    link->reader = NULL; /* the input stays until ENDED is pulled: a callback may be looking at it */
+}
+
+void wf_link_deinit(wf_link *link) {
+    wf_link_die(link, 0, NULL);
+    drop_input(link);
+    wf_mem_free(link->end.reason);
+    link->end.reason = NULL;
+}
+
+void wf_link_abort(wf_link *link) {
+    if (link->stage != WF_LINK_DEAD)
+        setsockopt(link->sock.fd, SOL_SOCKET, SO_LINGER, &(struct linger) {.l_onoff = 1}, sizeof(struct linger));
+    wf_link_die(link, ECONNABORTED, NULL);
+}
+
+void wf_link_linger(wf_link *link) {
+    if (link->input_over) {
+        wf_link_die(link, 0, NULL);
+        return;
+    }
+    drop_input(link);
+    wf_sock_shutdown(link->env->loop, &link->sock);
+    if (link->paused)
+        wf_sock_resume(link->env->loop, &link->sock);
+    link->paused = false;
+    wf_link_enter(link, WF_LINK_LINGER, LINGER_MS);
+}
+
+/* ---- input ---- */
+
+void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
+    wf_count_add(&link->env->bytes_in, len);
+    link->deadlines.input_ms = link->env->now_ms;
+    if (link->stage >= WF_LINK_LINGER)
+        return;
+    wf_assert(link->in_len == 0 && link->held.len == 0);
+    link->in = data;
+    link->in_len = len;
+}
+
+void wf_link_input_over(wf_link *link) {
+    link->input_over = true;
+}
+
+void wf_link_failed(wf_link *link, int sys_errno) {
+    wf_link_die(link, sys_errno, "the connection broke");
+}
+
+static bool gated(const wf_link *link) {
+    return link->stage == WF_LINK_WAITING ||
+           (link->stage == WF_LINK_OPEN && (wf_outq_full(&link->q) || link->deadlines.gate_ms != 0));
+}
+
+/* Stops reading and keeps what has been read. */
+static void rest(wf_link *link) {
+    uint8_t *in;
+    size_t in_len = wf_ws_take_rest(&link->ws, &in);
+    if (in_len > 0) {
+        link->in = in;
+        link->in_len = in_len;
+    }
+    if (!link->paused) {
+        link->paused = true;
+        wf_sock_pause(link->env->loop, &link->sock);
+    }
+    if (link->in_len > 0 && link->held.len == 0) {
+        if (wf_buf_append(&link->held, link->in, link->in_len) < 0) {
+            wf_link_die(link, ENOMEM, "out of memory");
+            return;
+        }
+        link->in = link->held.data;
+        wf_link_count_memory(link);
+    }
+}
+
+/* Everything held has been used: reading goes on. */
+static void resume(wf_link *link) {
+    if (link->held.len > 0) {
+        wf_buf_deinit(&link->held);
+        wf_link_count_memory(link);
+    }
+    if (link->paused) {
+        link->paused = false;
+        link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
+        if (!link->input_over)
+            wf_sock_resume(link->env->loop, &link->sock);
+        wf_link_arm(link);
+    }
+}
+
+/* The peer will send nothing more, and all it sent has been used. A half-closed HTTP client still gets its answer; a
+ * WebSocket without a close frame is over (RFC 6455 7.1.5). */
+static void input_ended(wf_link *link) {
+    switch (link->stage) {
+    case WF_LINK_HTTP:
+        link->close_after = true;
+        if (link->q.bytes == 0)
+            wf_link_die(link, 0, NULL);
+        break;
+    case WF_LINK_WAITING:
+        if (link->waits_upgrade)
+            wf_link_die(link, 0, "the client left before the answer");
+        break;
+    case WF_LINK_OPEN:
+        wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
+        break;
+    case WF_LINK_CLOSING:
+        if (link->end.received_code == 0 && link->fault.status == 0)
+            wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
+        break;
+    case WF_LINK_LINGER:
+        wf_link_die(link, 0, NULL);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool take_due(bool *due, wf_link_event_kind kind, wf_link_event *out_event) {
+    bool was = *due;
+    *due = false;
+    if (was)
+        out_event->kind = kind;
+    return was;
+}
+
+int wf_link_next(wf_link *link, wf_link_event *out_event) {
+    for (;;) {
+        if (take_due(&link->due_ended, WF_LINK_ENDED, out_event)) {
+            drop_input(link);
+            return WF_OK;
+        }
+        if (link->stage == WF_LINK_DEAD)
+            return WF_WANT_INPUT;
+        if (take_due(&link->due_broken, WF_LINK_BROKEN, out_event) ||
+            take_due(&link->due_unanswered, WF_LINK_UNANSWERED, out_event))
+            return WF_OK;
+        if (link->q.bytes == 0 && link->stage == WF_LINK_OPEN &&
+            take_due(&link->want_drained, WF_LINK_DRAINED, out_event))
+            return WF_OK;
+        if (gated(link)) {
+            rest(link);
+            if (link->input_over && link->in_len == 0)
+                input_ended(link);
+            if (!link->due_ended)
+                return WF_WANT_INPUT;
+            continue;
+        }
+        int got = link->stage == WF_LINK_HTTP ? wf_link_next_http(link, out_event)
+                  : link->stage == WF_LINK_LINGER ? WF_WANT_INPUT
+                                                  : wf_link_next_ws(link, out_event);
+        if (got != WF_WANT_INPUT)
+            return got;
+        if (gated(link) || link->due_broken || link->due_ended)
+            continue;
+        resume(link);
+        if (link->input_over)
+            input_ended(link);
+        if (!link->due_ended)
+            return WF_WANT_INPUT;
+    }
+}
+
+/* ---- output ---- */
+
+int wf_link_queue(wf_link *link, const void *data, size_t len) {
+    if (len == 0)
+        return WF_OK;
+    uint8_t *room = wf_outq_write(&link->q, len);
+    if (!room) {
+        wf_link_die(link, ENOMEM, "out of memory");
+        return WF_ENOMEM;
+    }
+    memcpy(room, data, len);
+    return WF_OK;
+}
+
+static void flushed(wf_link *link) {
+    link->deadlines.sending = false;
+    if (link->stage == WF_LINK_HTTP && link->close_after)
+        wf_link_linger(link);
+    else if (link->stage == WF_LINK_CLOSING)
+        wf_link_close_done(link);
+}
+
+void wf_link_flush(wf_link *link) {
+    struct iovec ranges[RANGES_MAX];
+    if (link->stage == WF_LINK_DEAD)
+        return;
+    if (link->q.drops > 0) {
+        wf_count_add(&link->env->queue_drops, link->q.drops);
+        link->q.drops = 0;
+    }
+    if (link->q.overflowed && link->stage == WF_LINK_OPEN)
+        wf_link_fail(link, 1008, "subscriber reads too slowly: queue_bytes_max");
+    if (link->in_flight)
+        return;
+    int count;
+    while ((count = wf_outq_gather(&link->q, ranges, RANGES_MAX)) > 0) {
+        int64_t sent = wf_sock_send(link->env->loop, &link->sock, ranges, count);
+        if (sent < 0) {
+            wf_link_die(link, errno, "the connection broke");
+            return;
+        }
+        if (sent == WF_SEND_LATER) {
+            link->in_flight = true;
+            if (!link->deadlines.sending) {
+                link->deadlines.sending = true;
+                link->deadlines.output_ms = link->env->now_ms;
+                wf_link_arm(link);
+            }
+            return;
+        }
+        wf_count_add(&link->env->bytes_out, (uint64_t)sent);
+        link->deadlines.output_ms = link->env->now_ms;
+        wf_outq_taken(&link->q, (size_t)sent);
+    }
+    if (link->q.bytes == 0)
+        flushed(link);
+}
+
+void wf_link_sent(wf_link *link, size_t len) {
+    link->in_flight = false;
+    if (len > 0) {
+        wf_count_add(&link->env->bytes_out, len);
+        link->deadlines.output_ms = link->env->now_ms;
+    }
+    wf_outq_taken(&link->q, len);
+    wf_link_flush(link);
+}
+
+/* ---- time ---- */
+
+static void stage_over(wf_link *link) {
+    switch (link->stage) {
+    case WF_LINK_HTTP:
+        if (!link->reader || wf_http_reader_idle(link->reader) || link->close_after) {
+            wf_link_die(link, 0, "no request came in time");
+            break;
+        }
+        wf_link_refuse(link, 408, "the request was not finished in time");
+        break;
+    case WF_LINK_WAITING:
+        link->due_unanswered = true;
+        link->deadlines.stage_ms = 0;
+        break;
+    case WF_LINK_CLOSING:
+        wf_link_die(link, 0, "the closing handshake was not finished in time");
+        break;
+    default:
+        wf_link_die(link, 0, NULL);
+        break;
+    }
+}
+
+static void act(wf_link *link, wf_due due) {
+    switch (due) {
+    case WF_DUE_STAGE:
+        stage_over(link);
+        break;
+    case WF_DUE_PING:
+        if (wf_link_ping(link) != WF_OK)
+            link->deadlines.input_ms = link->env->now_ms; /* no memory: another time */
+        break;
+    case WF_DUE_PONG:
+        wf_link_fail(link, 1008, "ping_timeout: the peer does not answer our ping");
+        break;
+    case WF_DUE_MESSAGE:
+        wf_link_fail(link, 1008, "message_timeout: a message was begun and does not go on");
+        break;
+    case WF_DUE_SEND:
+        wf_link_die(link, ETIMEDOUT, "send_timeout: the peer takes nothing");
+        break;
+    case WF_DUE_GATE:
+        link->deadlines.gate_ms = 0;
+        break;
+    case WF_DUE_NOTHING:
+        break;
+    }
+}
+
+void wf_link_timer_due(wf_link *link) {
+    uint64_t at;
+    wf_due due;
+    while (link->stage != WF_LINK_DEAD && (due = next_due(link, &at)) != WF_DUE_NOTHING && at <= link->env->now_ms)
+        act(link, due);
+    wf_link_arm(link);
+}

@@ -1,0 +1,175 @@
+/*
+ * link.h - one connection, from accept to the last byte: it joins the socket, HTTP, the WebSocket session and the queue,
+ * keeps the deadlines, and yields events by pull. No callbacks; nothing here knows routes or applications.
+ *
+ *            received                         next
+ *      loop ---------> link [ HTTP | OPEN ] ---------> server
+ *           <--------- queue <------------------------
+ *             flush              send, reply, accept
+ *
+ *      HTTP ---request---> WAITING ---accept---> OPEN ---close---> CLOSING ---> LINGER ---> DEAD
+ *        ^-----reply---------'                     '---- fault, error, deadline ------------^
+ *
+ * HTTP     reads a request.                    WAITING  the request is the server's to answer; nothing is read.
+ * OPEN     a WebSocket.                        CLOSING  our close frame is queued; the peer's may still come.
+ * LINGER   all is said and FIN is sent; what the peer still sends is passed over, so that no reset eats our last words.
+ * DEAD     the socket is closed.
+ *
+ * Reading rests while a request waits for its answer, while the queue is at its budget, and while the peer has sent too many
+ * pings. What had been read by then is kept in `held`. So an application that answers each message with at most one
+ * of its own never finds the queue full.
+ */
+#ifndef WF_LINK_LINK_H
+#define WF_LINK_LINK_H
+
+#include "base/counter.h"
+#include "base/timer.h"
+#include "http/request.h"
+#include "hub/outq.h"
+#include "link/deadlines.h"
+#include "net/loop.h"
+#include "ws/session.h"
+
+/* Per route. */
+typedef struct wf_link_limits {
+    wf_ws_limits ws;
+    wf_intervals intervals;
+    uint32_t queue_bytes_max;
+    wf_slow_policy slow_policy;
+    uint32_t close_timeout_ms;
+    uint32_t pings_per_second;
+} wf_link_limits;
+
+/* Per server, before a route is known. */
+typedef struct wf_link_http {
+    wf_http_limits limits;
+    uint32_t handshake_timeout_ms, answer_timeout_ms, keep_alive_ms, send_timeout_ms, close_timeout_ms;
+} wf_link_http;
+
+/* What the links of one loop share. Counters may be read from any thread. */
+typedef struct wf_link_env {
+    wf_loop *loop;
+    wf_timers timers;
+    uint64_t now_ms; /* of this turn */
+    wf_outq_pool pool;
+    wf_outq_ready ready;
+    const wf_link_http *http;
+    uint64_t nonce; /* of our pings: random at the start */
+    size_t input_bytes; /* held for links: cut messages, resting input */
+    wf_counter bytes_in, bytes_out, messages_in, messages_out, queue_drops;
+} wf_link_env;
+
+typedef enum wf_link_stage {
+    WF_LINK_HTTP,
+    WF_LINK_WAITING,
+    WF_LINK_OPEN,
+    WF_LINK_CLOSING,
+    WF_LINK_LINGER,
+    WF_LINK_DEAD
+} wf_link_stage;
+
+typedef enum wf_link_event_kind {
+    WF_LINK_REQUEST,    /* whole; take the reader (wf_link_take_reader), then answer */
+    WF_LINK_BROKEN,     /* not HTTP, over a limit or too slow: answer link->fault.close_code, closing */
+    WF_LINK_UNANSWERED, /* the request waited too long: answer 503 */
+    WF_LINK_MESSAGE,    /* message */
+    WF_LINK_PONG,       /* our ping was answered; link->rtt_ns is new */
+    WF_LINK_DRAINED,    /* the queue is empty after a send was refused */
+    WF_LINK_ENDED       /* once, last; link->end says how */
+} wf_link_event_kind;
+
+typedef struct wf_link_event {
+    wf_link_event_kind kind;
+    wf_ws_event message;
+} wf_link_event;
+
+/* How a WebSocket ended. */
+typedef struct wf_link_end {
+    uint16_t sent_code, received_code; /* 0: no close frame; 1005: one without a code */
+    bool by_peer;                      /* the peer's close frame came before ours went */
+    char *reason;                      /* the peer's, NUL-terminated, owned; NULL: none */
+} wf_link_end;
+
+typedef struct wf_link {
+    wf_sock sock;
+    wf_link_env *env;
+    wf_timer timer;
+    wf_outq q;
+    const wf_link_limits *limits; /* from accept on */
+    wf_http_reader *reader;       /* while a request is being read */
+    wf_ws ws;                     /* from OPEN on */
+    wf_buf held;                  /* input that came while reading rests; `in` points into it then */
+    uint8_t *in;                  /* input not yet used */
+    size_t in_len;
+    size_t counted;               /* of env->input_bytes */
+    size_t message_seen;          /* bytes of a begun message when last looked */
+    wf_deadlines deadlines;
+    wf_ping_bucket bucket;
+    uint64_t ping_ns, nonce, rtt_ns;
+    wf_fault fault; /* why it ends, if not by a plain close */
+    wf_link_end end;
+    uint8_t stage;
+    bool paused;         /* the socket's reading is off */
+    bool input_over;     /* the peer sent FIN */
+    bool close_after;    /* HTTP: close when all is sent */
+    bool waits_upgrade;  /* the request that waits for its answer is a handshake */
+    bool served;         /* HTTP: not the first request */
+    bool in_flight;      /* the loop has our bytes and will tell */
+    bool want_drained;   /* a send was refused */
+    bool due_broken, due_unanswered, due_ended; /* events to come */
+} wf_link;
+
+/* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the caller's then
+ * and there is nothing to free. */
+int wf_link_init(wf_link *link, wf_link_env *env, int fd);
+void wf_link_deinit(wf_link *link); /* closes what is open, at once */
+
+/* From the loop. After each call, and after flush, pull events until there is none. */
+void wf_link_received(wf_link *link, uint8_t *data, size_t len);
+void wf_link_sent(wf_link *link, size_t len);
+void wf_link_input_over(wf_link *link);
+void wf_link_failed(wf_link *link, int sys_errno);
+void wf_link_timer_due(wf_link *link);
+void wf_link_flush(wf_link *link);
+
+/* WF_OK: an event; its payload lives until the next call. WF_WANT_INPUT: none now. */
+int wf_link_next(wf_link *link, wf_link_event *out_event);
+
+/* HTTP side. The reader taken is the caller's, with the request in it. */
+wf_http_reader *wf_link_take_reader(wf_link *link);
+
+/* The server's mind about a connection that has not sent its request: it becomes BROKEN with this status. */
+void wf_link_refuse(wf_link *link, int http_status, const char *rule);
+
+/* Queues an answer, head and body in one. Then reads the next request, or with `close` sends it and ends.
+ * WF_ECLOSED: nothing waits for an answer. WF_ENOMEM: the connection ends. */
+int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
+
+/* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
+int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
+
+/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order). */
+int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
+int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin);
+int wf_link_ping(wf_link *link);
+int wf_link_close(wf_link *link, int code, const char *reason);
+
+/* Fails the connection: what is not begun is dropped, a close frame with `code` and the rule goes out, then FIN. In HTTP: just
+ * ends. */
+void wf_link_fail(wf_link *link, int code, const char *rule);
+void wf_link_abort(wf_link *link); /* now, with a reset */
+
+/* Closes the socket now; ENDED will be pulled. The first fault sticks. */
+void wf_link_die(wf_link *link, int sys_errno, const char *rule);
+
+/* Something may have become of it besides new input: pull. */
+static inline bool wf_link_runnable(const wf_link *link) {
+    return link->paused || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
+}
+
+/* Bytes held in and out. */
+static inline size_t wf_link_memory(const wf_link *link) {
+    return link->counted + link->q.bytes;
+}
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * HTTP on a connection: one request is read, then nothing more until it is answered. The reader is made with the first byte of
+ * a request and goes to the server with it, so that a request outlives its connection and an idle one owns nothing.
+ */
+#include "link/link_impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
+    if (link->close_after)
+        link->in_len = 0; /* the last answer is on its way: nothing more is read */
+    if (link->in_len == 0)
+        return WF_WANT_INPUT;
+    if (!link->reader) {
+        link->reader = wf_http_reader_new(&link->env->http->limits);
+        if (!link->reader) {
+            wf_link_die(link, ENOMEM, "out of memory");
+            return WF_WANT_INPUT;
+        }
+        if (link->served) /* the first request's time runs since accept */
+            wf_link_enter(link, WF_LINK_HTTP, link->env->http->handshake_timeout_ms);
+    }
+    size_t used = 0;
+    int got = wf_http_reader_feed(link->reader, link->in, link->in_len, &used);
+    link->in += used;
+    link->in_len -= used;
+    if (got == WF_WANT_INPUT) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        if (wf_http_reader_wants_continue(link->reader))
+            wf_link_queue(link, go_on, sizeof go_on - 1);
+        return WF_WANT_INPUT;
+    }
+    wf_link_enter(link, WF_LINK_WAITING, link->env->http->answer_timeout_ms);
+    if (got == WF_OK) {
+        link->waits_upgrade = wf_http_reader_request(link->reader)->upgrade;
+        out_event->kind = WF_LINK_REQUEST;
+        return WF_OK;
+    }
+    link->waits_upgrade = false;
+    if (got == WF_ENOMEM)
+        wf_fault_set(&link->fault, WF_ENOMEM, 503, "out of memory");
+    else
+        link->fault = *wf_http_reader_fault(link->reader);
+    out_event->kind = WF_LINK_BROKEN;
+    return WF_OK;
+}
+
+wf_http_reader *wf_link_take_reader(wf_link *link) {
+    wf_http_reader *reader = link->reader;
+    link->reader = NULL;
+    return reader;
+}
+
+void wf_link_refuse(wf_link *link, int http_status, const char *rule) {
+    wf_fault_set(&link->fault, WF_ERROR, http_status, rule);
+    link->due_broken = true;
+    link->waits_upgrade = false;
+    wf_link_enter(link, WF_LINK_WAITING, link->env->http->answer_timeout_ms);
+}
+
+int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close) {
+    if (link->stage != WF_LINK_WAITING)
+        return WF_ECLOSED;
+    if (wf_link_queue(link, bytes, len) < 0)
+        return WF_ENOMEM;
+    wf_http_reader_free(wf_link_take_reader(link));
+    link->served = true;
+    link->waits_upgrade = false;
+    link->close_after = close;
+    wf_link_enter(link, WF_LINK_HTTP, close ? link->env->http->send_timeout_ms : link->env->http->keep_alive_ms);
+    return WF_OK;
+}
+
+int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits) {
+    if (link->stage != WF_LINK_WAITING)
+        return WF_ECLOSED;
+    if (wf_link_queue(link, bytes, len) < 0)
+        return WF_ENOMEM;
+    wf_http_reader_free(wf_link_take_reader(link));
+    link->limits = limits;
+    link->q.bytes_max = limits->queue_bytes_max;
+    link->q.policy = (uint8_t)limits->slow_policy;
+    wf_ws_init(&link->ws, WF_WS_SERVER, &limits->ws);
+    wf_ping_bucket_init(&link->bucket, link->env->now_ms);
+    link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
+    wf_link_enter(link, WF_LINK_OPEN, WF_NEVER);
+    return WF_OK;
+}

@@ -1,0 +1,31 @@
+/*
+ * link_impl.h - what the files of this room share: link.c (socket, stages, deadlines), link_http.c, link_ws.c.
+ */
+#ifndef WF_LINK_LINK_IMPL_H
+#define WF_LINK_LINK_IMPL_H
+
+#include "link/link.h"
+
+/* Arms the timer if something is due earlier than it is armed for. */
+void wf_link_arm(wf_link *link);
+
+/* Changes stage; the stage must be over `timeout_ms` from now (WF_NEVER: no such deadline). */
+void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms);
+
+/* Copies bytes to the queue. On WF_ENOMEM the link is dead. */
+int wf_link_queue(wf_link *link, const void *data, size_t len);
+
+/* Pulls from HTTP and from the session. */
+int wf_link_next_http(wf_link *link, wf_link_event *out_event);
+int wf_link_next_ws(wf_link *link, wf_link_event *out_event);
+
+/* All is said: FIN, then pass over what still comes. */
+void wf_link_linger(wf_link *link);
+
+/* The closing handshake may be complete: both close frames are through, or ours after a fault. */
+void wf_link_close_done(wf_link *link);
+
+/* What the session holds is counted in env->input_bytes. */
+void wf_link_count_memory(wf_link *link);
+
+#endif

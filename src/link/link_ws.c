@@ -1,0 +1,221 @@
+/*
+ * The WebSocket on a connection: what the session yields becomes events, pongs and the closing handshake (RFC 6455 5.5, 7).
+ */
+#include "link/link_impl.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "ws/close.h"
+
+#include <string.h>
+
+/* Writes a frame to the queue. The budget is the caller's to look at. */
+static int queue_frame(wf_link *link, uint8_t opcode, bool fin, const void *data, size_t len) {
+    uint8_t head[WF_FRAME_HEAD_MAX];
+    size_t head_len = wf_frame_encode(head, &(wf_frame) {.fin = fin, .opcode = opcode, .len = len});
+    uint8_t *room = wf_outq_write(&link->q, head_len + len);
+    if (!room)
+        return WF_ENOMEM;
+    memcpy(room, head, head_len);
+    if (len > 0)
+        memcpy(room + head_len, data, len);
+    return WF_OK;
+}
+
+/* A control frame ahead of data. */
+static int queue_urgent(wf_link *link, uint8_t opcode, const uint8_t *data, size_t len, bool replace) {
+    uint8_t frame[2 + WF_CONTROL_BYTES_MAX] = {(uint8_t)(0x80 | opcode), (uint8_t)len};
+    if (len > 0)
+        memcpy(frame + 2, data, len);
+    return wf_outq_urgent(&link->q, frame, 2 + len, replace);
+}
+
+/* The close frame goes behind all data; after it nothing is sent. */
+static void start_closing(wf_link *link, int code, const char *reason, size_t reason_len) {
+    uint8_t payload[WF_CONTROL_BYTES_MAX];
+    size_t len = wf_close_encode(payload, code, reason, reason_len);
+    wf_outq_drop_held(&link->q);
+    link->end.sent_code = (uint16_t)(len > 0 ? code : WF_CLOSE_NO_STATUS);
+    wf_link_enter(link, WF_LINK_CLOSING, link->limits->close_timeout_ms);
+    if (queue_frame(link, WF_OP_CLOSE, true, payload, len) < 0)
+        wf_link_die(link, 0, "out of memory");
+}
+
+void wf_link_close_done(wf_link *link) {
+    if (link->fault.status != 0)
+        wf_link_linger(link);
+    else if (link->end.received_code != 0)
+        wf_link_die(link, 0, NULL);
+}
+
+void wf_link_fail(wf_link *link, int code, const char *rule) {
+    switch (link->stage) {
+    case WF_LINK_OPEN:
+        wf_fault_set(&link->fault, WF_ERROR, code, rule);
+        wf_outq_clear_unsent(&link->q);
+        start_closing(link, code, rule, strlen(rule));
+        break;
+    case WF_LINK_CLOSING:
+        wf_fault_set(&link->fault, WF_ERROR, code, rule);
+        if (link->q.bytes == 0)
+            wf_link_linger(link);
+        break;
+    case WF_LINK_HTTP:
+    case WF_LINK_WAITING:
+        wf_link_die(link, 0, rule);
+        break;
+    default:
+        break;
+    }
+}
+
+int wf_link_close(wf_link *link, int code, const char *reason) {
+    size_t len = reason ? strlen(reason) : 0;
+    wf_utf8 utf8 = {0};
+    if ((code != 0 && !wf_close_code_ok(code)) || len > WF_CLOSE_REASON_MAX || (code == 0 && len > 0) ||
+        (len > 0 && (wf_utf8_feed(&utf8, (const uint8_t *)reason, len) < 0 || !wf_utf8_complete(&utf8))))
+        return WF_EINVAL;
+    if (link->stage != WF_LINK_OPEN)
+        return WF_ECLOSED;
+    start_closing(link, code, reason, len);
+    return WF_OK;
+}
+
+static void on_ping(wf_link *link, const wf_ws_event *event) {
+    if (link->stage != WF_LINK_OPEN)
+        return; /* after our close frame nothing is sent */
+    if (queue_urgent(link, WF_OP_PONG, event->data, event->len, true) < 0) {
+        wf_link_fail(link, 1011, "out of memory");
+        return;
+    }
+    uint32_t wait_ms = wf_ping_bucket_take(&link->bucket, link->limits->pings_per_second, link->env->now_ms);
+    if (wait_ms > 0) {
+        link->deadlines.gate_ms = link->env->now_ms + wait_ms;
+        wf_link_arm(link);
+    }
+}
+
+static bool on_pong(wf_link *link, const wf_ws_event *event) {
+    if (link->deadlines.ping_ms == 0 || event->len != 8 || memcmp(event->data, &link->nonce, 8) != 0)
+        return false;
+    link->deadlines.ping_ms = 0;
+    link->rtt_ns = wf_clock_ns() - link->ping_ns;
+    wf_link_arm(link);
+    return true;
+}
+
+static void on_close(wf_link *link, const wf_ws_event *event) {
+    link->end.received_code = (uint16_t)event->close_code;
+    if (event->len > 0 && (link->end.reason = wf_mem_zalloc(event->len + 1)))
+        memcpy(link->end.reason, event->data, event->len);
+    if (link->stage == WF_LINK_OPEN) {
+        link->end.by_peer = true;
+        start_closing(link, event->close_code, NULL, 0);
+    } else if (link->q.bytes == 0) {
+        wf_link_close_done(link);
+    }
+}
+
+/* Between two reads: is a message begun, and has it gone on? */
+static void watch_progress(wf_link *link) {
+    bool begun = wf_ws_in_message(&link->ws);
+    if (begun && (!link->deadlines.in_message || link->ws.message.len != link->message_seen))
+        link->deadlines.message_ms = link->env->now_ms;
+    bool arm = begun && !link->deadlines.in_message;
+    link->message_seen = link->ws.message.len;
+    link->deadlines.in_message = begun;
+    if (arm)
+        wf_link_arm(link);
+    if (link->counted != link->held.cap + wf_ws_memory(&link->ws))
+        wf_link_count_memory(link);
+}
+
+int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
+    wf_ws_event *event = &out_event->message;
+    if (link->in_len > 0) {
+        wf_ws_feed(&link->ws, link->in, link->in_len);
+        link->in_len = 0;
+    }
+    int got;
+    while ((got = wf_ws_next(&link->ws, event)) == WF_OK) {
+        switch (event->kind) {
+        case WF_WS_MESSAGE:
+            link->deadlines.message_ms = link->env->now_ms;
+            wf_count_add(&link->env->messages_in, 1);
+            if (link->stage == WF_LINK_OPEN) {
+                out_event->kind = WF_LINK_MESSAGE;
+                return WF_OK;
+            }
+            break; /* we have said goodbye: only the peer's close frame is of interest */
+        case WF_WS_PING:
+            on_ping(link, event);
+            if (link->deadlines.gate_ms && link->stage == WF_LINK_OPEN)
+                return WF_WANT_INPUT;
+            break;
+        case WF_WS_PONG:
+            if (on_pong(link, event)) {
+                out_event->kind = WF_LINK_PONG;
+                return WF_OK;
+            }
+            break;
+        case WF_WS_CLOSE:
+            on_close(link, event);
+            break;
+        }
+        if (link->stage == WF_LINK_DEAD)
+            return WF_WANT_INPUT;
+    }
+    if (got < 0)
+        wf_link_fail(link, link->ws.fault.close_code, link->ws.fault.rule);
+    else
+        watch_progress(link);
+    return WF_WANT_INPUT;
+}
+
+static int may_send(wf_link *link) {
+    if (link->stage != WF_LINK_OPEN)
+        return WF_ECLOSED;
+    if (wf_outq_full(&link->q)) {
+        link->want_drained = true;
+        return WF_FULL;
+    }
+    return WF_OK;
+}
+
+int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    int got = link->q.fragmenting ? WF_EINVAL : may_send(link);
+    if (got == WF_OK)
+        got = queue_frame(link, opcode, true, data, len);
+    if (got == WF_OK)
+        wf_count_add(&link->env->messages_out, 1);
+    return got;
+}
+
+int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin) {
+    int got = may_send(link);
+    if (got == WF_OK)
+        got = queue_frame(link, link->q.fragmenting ? WF_OP_CONTINUATION : opcode, fin, data, len);
+    if (got != WF_OK)
+        return got;
+    if (fin) {
+        wf_outq_fragments_done(&link->q);
+        wf_count_add(&link->env->messages_out, 1);
+    } else {
+        link->q.fragmenting = true;
+    }
+    return WF_OK;
+}
+
+int wf_link_ping(wf_link *link) {
+    if (link->stage != WF_LINK_OPEN)
+        return WF_ECLOSED;
+    if (link->deadlines.ping_ms != 0)
+        return WF_FULL;
+    link->nonce = link->env->nonce += 0x9E3779B97F4A7C15u; /* an odd step from a random start: no repeat, no guess */
+    if (queue_urgent(link, WF_OP_PING, (const uint8_t *)&link->nonce, 8, false) < 0)
+        return WF_ENOMEM;
+    link->deadlines.ping_ms = link->env->now_ms;
+    link->ping_ns = wf_clock_ns();
+    wf_link_arm(link);
+    return WF_OK;
+}
