@@ -1,0 +1,13 @@
+/*
+ * weft/weft.h - all of it.
+ */
+#ifndef WEFT_WEFT_H
+#define WEFT_WEFT_H
+
+#include <weft/conn.h>
+#include <weft/request.h>
+#include <weft/server.h>
+#include <weft/stats.h>
+#include <weft/status.h>
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * Who is let in. Every connection gets a slot and, until its first request is whole, a place in the list of unfinished
+ * handshakes, oldest first. Over a limit somebody is turned away with 503 and a hint when to come again: the newcomer
+ * when the server is full or short of memory, the oldest unfinished handshake when there are too many of those.
+ */
+#include "server/server_impl.h"
+
+#include "base/mem.h"
+
+#include <unistd.h>
+
+enum { MEMORY_STEP = 1 << 20 };
+
+static void half_add(wf_worker *w, weft_conn *conn) {
+    conn->half_open = true;
+    conn->half_prev = w->half_last;
+    *(w->half_last ? &w->half_last->half_next : &w->half_first) = conn;
+    w->half_last = conn;
+    w->half_count++;
+}
+
+void wf_worker_half_done(weft_conn *conn) {
+    wf_worker *w = conn->worker;
+    if (!conn->half_open)
+        return;
+    conn->half_open = false;
+    *(conn->half_prev ? &conn->half_prev->half_next : &w->half_first) = conn->half_next;
+    *(conn->half_next ? &conn->half_next->half_prev : &w->half_last) = conn->half_prev;
+    conn->half_prev = conn->half_next = NULL;
+    w->half_count--;
+}
+
+static uint64_t memory_total(const weft_server *server) {
+    uint64_t total = atomic_load_explicit(&server->blob_bytes, memory_order_relaxed);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        total += wf_count_read(&server->workers[i].memory_bytes);
+    return total;
+}
+
+static bool short_of_memory(const weft_server *server, unsigned percent) {
+    return memory_total(server) > server->config.memory_bytes_max / 100 * percent;
+}
+
+static void shed(weft_conn *conn, const char *why) {
+    wf_worker_half_done(conn);
+    wf_count_add(&conn->worker->shed, 1);
+    wf_link_refuse(&conn->link, 503, why);
+    wf_worker_pump(conn);
+}
+
+void wf_worker_accept(wf_worker *w, int fd) {
+    weft_server *server = w->server;
+    wf_count_add(&w->accepted, 1);
+    weft_conn *conn = wf_mem_zalloc(sizeof *conn);
+    if (!conn || wf_slots_add(&w->slots, conn) < 0 || wf_link_init(&conn->link, &w->env, fd) < 0) {
+        if (conn && w->slots.table[conn->slot].conn == conn)
+            wf_slots_remove(&w->slots, conn);
+        wf_mem_free(conn);
+        close(fd);
+        wf_count_add(&w->shed, 1);
+        return;
+    }
+    conn->worker = w;
+    conn->subscriber.q = &conn->link.q;
+    half_add(w, conn);
+    wf_count_add(&w->connections, 1);
+    unsigned before = atomic_fetch_add_explicit(&server->connection_count, 1, memory_order_relaxed);
+    if (before >= server->config.connections_max)
+        shed(conn, "too many connections");
+    else if (short_of_memory(server, 75))
+        shed(conn, "short of memory");
+    else if (w->half_count > server->config.half_open_max / server->worker_count + 1)
+        shed(w->half_first, "too many unfinished handshakes");
+}
+
+/* Above 90 % the largest goes: the one that is the cause, most likely. */
+static void close_largest(wf_worker *w) {
+    weft_conn *largest = NULL;
+    for (uint32_t i = 0; i < w->slots.high; i++) {
+        weft_conn *conn = w->slots.table[i].conn;
+        if (conn && conn->link.stage == WF_LINK_OPEN &&
+            (!largest || wf_link_memory(&conn->link) > wf_link_memory(&largest->link)))
+            largest = conn;
+    }
+    if (largest && wf_link_memory(&largest->link) > 0) {
+        wf_count_add(&w->shed, 1);
+        wf_link_fail(&largest->link, WEFT_CLOSE_TRY_LATER, "memory_bytes_max: the largest connection is closed");
+    }
+}
+
+void wf_worker_check_memory(wf_worker *w) {
+    size_t now = w->env.pool.bytes_used + w->env.input_bytes;
+    wf_count_set(&w->memory_bytes, now);
+    if (now > w->memory_checked + MEMORY_STEP && short_of_memory(w->server, 90))
+        close_largest(w);
+    if (now > w->memory_checked + MEMORY_STEP || now + MEMORY_STEP < w->memory_checked)
+        w->memory_checked = now;
+}

@@ -1,0 +1,144 @@
+/*
+ * What a request becomes: a page's callback, a WebSocket, or a refusal that says why. The order is the order of the rules: is
+ * there such a path, is it a valid handshake (RFC 6455 4.2.1), is the origin welcome (10.2), does the application want it.
+ */
+#include "server/server_impl.h"
+
+#include "http/response.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char plain_text[] = "text/plain; charset=utf-8";
+static const char retry_after_s[] = "5";
+
+void wf_refused(wf_worker *w, int index) {
+    wf_count_add(&w->refusals[index], 1);
+}
+
+/* Answers with a text of ours and at most one header. */
+static void answer(weft_request *request, int status, const char *text, const weft_header *header) {
+    weft_header headers[] = {{"Content-Type", plain_text}, header ? *header : (weft_header) {NULL, NULL}};
+    weft_request_reply_with(request, status, headers, header ? 2 : 1, (weft_text) {text, strlen(text)});
+}
+
+void wf_request_simple(weft_request *request, int status, const char *text) {
+    weft_header retry = {"Retry-After", retry_after_s};
+    answer(request, status, text, status == 503 ? &retry : NULL);
+}
+
+static void refuse_upgrade(weft_conn *conn, wf_upgrade refused) {
+    static const weft_header version = {"Sec-WebSocket-Version", "13"};
+    static const weft_header upgrade = {"Upgrade", "websocket"};
+    static const weft_header allow = {"Allow", "GET"};
+    char text[256];
+    wf_refused(conn->worker, refused.refusal);
+    snprintf(text, sizeof text, "%s\n", refused.text);
+    answer(conn->request, refused.http_status, text,
+           refused.refusal == WF_REFUSAL_WS_VERSION ? &version
+           : refused.http_status == 426             ? &upgrade
+           : refused.http_status == 405             ? &allow
+                                                    : NULL);
+}
+
+static size_t count_of(const char *const *list) {
+    size_t count = 0;
+    while (list && list[count])
+        count++;
+    return count;
+}
+
+static void accept_with_protocol(weft_conn *conn, const wf_route *route) {
+    const wf_http_request *http = wf_request_http(conn->request);
+    char protocol[128];
+    wf_str picked = {NULL, 0};
+    bool any = wf_upgrade_pick_protocol(http, route->is.subprotocols, count_of(route->is.subprotocols), &picked) &&
+               picked.len < sizeof protocol;
+    if (any)
+        snprintf(protocol, sizeof protocol, "%.*s", (int)picked.len, picked.data);
+    weft_request_accept(conn->request, any ? protocol : NULL, NULL, 0);
+}
+
+/* After the application's callback: somebody must answer. */
+static void answered_or_later(weft_conn *conn, weft_request *request) {
+    if (conn->request == request && !wf_request_answered(request) && !wf_request_held(request))
+        wf_request_simple(request, 500, "the application gave no answer\n");
+}
+
+static void on_upgrade(weft_conn *conn, const wf_route *route) {
+    weft_request *request = conn->request;
+    wf_upgrade check = wf_upgrade_check(wf_request_http(request));
+    if (check.refusal == WF_REFUSAL_NONE && !weft_request_origin_ok(request))
+        check = wf_upgrade_refused(WF_REFUSAL_ORIGIN);
+    if (check.refusal != WF_REFUSAL_NONE) {
+        refuse_upgrade(conn, check);
+        return;
+    }
+    if (conn->worker->drain_seen) {
+        wf_refused(conn->worker, REFUSED_OVERLOAD);
+        wf_request_simple(request, 503, "the server is going away\n");
+        return;
+    }
+    wf_request_set_upgrade(request);
+    if (!route->is.upgrade) {
+        accept_with_protocol(conn, route);
+        return;
+    }
+    weft_request_ref(request); /* the callback may answer, and an answer lets go of it */
+    route->is.upgrade(request, route->is.user);
+    weft_request_unref(request);
+    answered_or_later(conn, request);
+}
+
+void wf_on_request(weft_conn *conn) {
+    wf_worker_half_done(conn);
+    wf_http_reader *reader = wf_link_take_reader(&conn->link);
+    weft_request *request = conn->request = wf_request_new(conn, reader);
+    if (!request) {
+        wf_http_reader_free(reader);
+        wf_link_die(&conn->link, 0, "out of memory");
+        return;
+    }
+    const wf_http_request *http = wf_request_http(request);
+    const wf_route *route = wf_route_find(conn->worker->server, http->path);
+    wf_request_set_route(request, route);
+    if (!route) {
+        wf_request_simple(request, 404, "there is nothing here\n");
+    } else if (route->websocket && (http->upgrade || !route->is.request)) {
+        on_upgrade(conn, route);
+    } else {
+        weft_request_ref(request);
+        route->is.request(request, route->is.user);
+        weft_request_unref(request);
+        answered_or_later(conn, request);
+    }
+}
+
+/* Not HTTP, over a limit, too slow, or unwelcome: there is no request object, only the fault. */
+void wf_on_broken(weft_conn *conn) {
+    const wf_fault *fault = &conn->link.fault;
+    int status = fault->close_code;
+    wf_worker_half_done(conn);
+    wf_refused(conn->worker, status == 503                                      ? REFUSED_OVERLOAD
+                             : status == 408                                    ? REFUSED_TOO_SLOW
+                             : status == 413 || status == 414 || status == 431 ? REFUSED_TOO_LARGE
+                                                                                : REFUSED_BROKEN);
+    wf_http_header_out headers[] = {{wf_str_of("Content-Type"), wf_str_of(plain_text)},
+                                    {wf_str_of("Retry-After"), wf_str_of(retry_after_s)}};
+    wf_buf bytes = WF_BUF_INIT;
+    int got = wf_http_response_write(&bytes, &(wf_http_response) {.status = status,
+                                                                  .headers = headers,
+                                                                  .header_count = status == 503 ? 2 : 1,
+                                                                  .close = true,
+                                                                  .has_length = true,
+                                                                  .body_bytes = strlen(fault->rule) + 1,
+                                                                  .date_unix_s = time(NULL)});
+    if (got == WF_OK)
+        got = wf_buf_printf(&bytes, "%s\n", fault->rule);
+    if (got == WF_OK)
+        wf_link_reply(&conn->link, bytes.data, bytes.len, true);
+    else
+        wf_link_die(&conn->link, 0, "out of memory");
+    wf_buf_deinit(&bytes);
+}

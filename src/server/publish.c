@@ -1,0 +1,175 @@
+/*
+ * One order per topic. Each topic has a home, the worker its name hashes to. A publish goes there first; the home queues it to its
+ * own subscribers and passes it on to every other worker, all in the order in which it took them. So every worker sees
+ * the messages of a topic in the same order, and each keeps the same history.
+ *
+ *      publish --> home --deliver--> worker 1's subscribers
+ *                    \-------------> worker 2's subscribers
+ *
+ * With one worker this is a plain call. The message is encoded once, into the blob that all queues share.
+ */
+#include "server/server_impl.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+wf_blob *wf_publish_encode(weft_server *server, int kind, const void *data, size_t len) {
+    uint8_t head[WF_FRAME_HEAD_MAX];
+    size_t head_len = wf_frame_encode(head, &(wf_frame) {.fin = true, .opcode = (uint8_t)kind, .len = len});
+    if (len > SIZE_MAX / 2)
+        return NULL;
+    wf_blob *blob = wf_blob_new(head_len + len, &server->blob_bytes);
+    if (!blob)
+        return NULL;
+    memcpy(blob->data, head, head_len);
+    if (len > 0)
+        memcpy(blob->data + head_len, data, len);
+    return blob;
+}
+
+/* FNV-1a: only spreads topics over workers; the table's own hash is keyed. */
+static wf_worker *home_of(weft_server *server, wf_str topic) {
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < topic.len; i++)
+        hash = (hash ^ (uint8_t)topic.data[i]) * 16777619u;
+    return &server->workers[hash % server->worker_count];
+}
+
+static void deliver(wf_worker *w, wf_str topic, wf_blob *blob, weft_handle except) {
+    weft_conn *conn = wf_handle_worker(w->server, except) == w ? wf_handle_conn(w, except) : NULL;
+    size_t count = wf_hub_publish(&w->hub, topic, blob, conn ? &conn->subscriber : NULL);
+    wf_count_add(&w->delivered, count);
+    wf_count_add(&w->env.messages_out, count);
+}
+
+void wf_publish_deliver(wf_worker *w, const wf_mail *m) {
+    deliver(w, (wf_str) {m->text, m->text_len}, m->blob, m->handle);
+}
+
+/* At the home: the message gets its place. The mail itself travels on to the last of the others. */
+void wf_publish_home(wf_worker *w, wf_mail *m) {
+    deliver(w, (wf_str) {m->text, m->text_len}, m->blob, m->handle);
+    wf_count_add(&w->published, 1);
+    wf_mail *one = m;
+    for (unsigned i = 0; i < w->server->worker_count; i++) {
+        if (i == w->index)
+            continue;
+        if (!one)
+            one = wf_mail_new(MAIL_DELIVER, m->handle, wf_blob_ref(m->blob), m->text, m->text_len);
+        if (!one)
+            continue;
+        one->kind = MAIL_DELIVER;
+        wf_outbox_add(&w->outboxes[i], one);
+        one = NULL;
+    }
+    wf_mail_free(one);
+}
+
+static int publish(weft_server *server, const char *name, int kind, const void *data, size_t len, weft_handle except) {
+    wf_str topic = wf_str_of(name);
+    if (topic.len == 0 || topic.len > WF_TOPIC_NAME_MAX || (kind != WEFT_TEXT && kind != WEFT_BINARY))
+        return WEFT_EINVAL;
+    if (atomic_load_explicit(&server->stop, memory_order_relaxed))
+        return WEFT_ECLOSED;
+    wf_blob *blob = wf_publish_encode(server, kind, data, len);
+    if (!blob)
+        return WEFT_ENOMEM;
+    wf_worker *home = home_of(server, topic), *here = wf_worker_current();
+    if (here == home && server->worker_count == 1) {
+        deliver(home, topic, blob, except);
+        wf_count_add(&home->published, 1);
+        wf_blob_unref(blob);
+        return WEFT_OK;
+    }
+    wf_mail *m = wf_mail_new(MAIL_PUBLISH, except, blob, name, topic.len);
+    if (!m)
+        return WEFT_ENOMEM;
+    if (here == home)
+        wf_publish_home(home, m);
+    else if (here && here->server == server)
+        wf_outbox_add(&here->outboxes[home->index], m);
+    else
+        wf_mailbox_post(&home->mail, home->loop, m);
+    return WEFT_OK;
+}
+
+int weft_publish(weft_server *server, const char *topic, weft_kind kind, const void *data, size_t len) {
+    return publish(server, topic, (int)kind, data, len, 0);
+}
+
+int weft_conn_publish(weft_conn *conn, const char *topic, weft_kind kind, const void *data, size_t len) {
+    return publish(conn->worker->server, topic, (int)kind, data, len, wf_handle_of(conn));
+}
+
+/* ---- looking at topics ---- */
+
+/* Collected from all workers: first everything, names behind one another in one buffer, then sorted and merged. */
+typedef struct seen {
+    size_t name_at;
+    uint32_t subscribers;
+    uint64_t messages;
+} seen;
+
+typedef struct look {
+    wf_str prefix;
+    wf_buf names, rows;
+    bool failed;
+} look;
+
+static void see(void *context, wf_str name, uint32_t subscribers, uint64_t messages) {
+    look *l = context;
+    if (name.len < l->prefix.len || memcmp(name.data, l->prefix.data, l->prefix.len) != 0)
+        return;
+    seen row = {l->names.len, subscribers, messages};
+    if (wf_buf_append(&l->rows, &row, sizeof row) < 0 || wf_buf_append(&l->names, name.data, name.len) < 0 ||
+        wf_buf_append(&l->names, "", 1) < 0)
+        l->failed = true;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const weft_topic_info *)a)->name, ((const weft_topic_info *)b)->name);
+}
+
+/* Equal names stand together: their subscribers add up, their messages are the same ones seen by each worker. */
+static size_t merge(weft_topic_info *rows, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kept > 0 && strcmp(rows[kept - 1].name, rows[i].name) == 0) {
+            rows[kept - 1].subscribers += rows[i].subscribers;
+            if (rows[i].messages > rows[kept - 1].messages)
+                rows[kept - 1].messages = rows[i].messages;
+        } else {
+            rows[kept++] = rows[i];
+        }
+    }
+    return kept;
+}
+
+weft_topic_info *weft_server_topics(weft_server *server, const char *prefix, size_t *out_count) {
+    look l = {.prefix = wf_str_of(prefix)};
+    weft_topic_info *rows = NULL;
+    *out_count = 0;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        wf_hub_look(&server->workers[i].hub, see, &l);
+    size_t count = l.rows.len / sizeof(seen);
+    if (!l.failed && count > 0)
+        rows = wf_mem_alloc(count * sizeof *rows + l.names.len);
+    if (rows) {
+        char *names = (char *)(rows + count);
+        memcpy(names, l.names.data, l.names.len);
+        const seen *from = (const seen *)l.rows.data;
+        for (size_t i = 0; i < count; i++)
+            rows[i] = (weft_topic_info) {names + from[i].name_at, from[i].subscribers, from[i].messages};
+        qsort(rows, count, sizeof *rows, by_name);
+        *out_count = merge(rows, count);
+    }
+    wf_buf_deinit(&l.names);
+    wf_buf_deinit(&l.rows);
+    return rows;
+}
+
+void weft_topics_free(weft_topic_info *topics) {
+    wf_mem_free(topics);
+}

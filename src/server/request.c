@@ -1,0 +1,319 @@
+/*
+ * A request owns the reader that holds its bytes, so it stays readable when its connection has gone on or gone away. An answer is
+ * written out in full on the thread that gives it, then applied on the request's loop: at once when that is here, by
+ * mail otherwise. Whoever answers first, the application or a timeout, wins by one atomic exchange.
+ */
+#include "server/server_impl.h"
+
+#include "base/mem.h"
+#include "http/response.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum { HEADERS_OUT_MAX = 32 };
+
+struct weft_request {
+    atomic_uint refs;
+    atomic_bool answered, gone;
+    bool upgrade; /* a valid handshake for a route that speaks WebSocket */
+    wf_worker *worker;
+    weft_handle handle;
+    const wf_route *route;
+    wf_http_reader *reader;
+    void *user;
+    char peer[64];
+};
+
+struct wf_answer {
+    weft_request *request; /* a reference */
+    bool accept, close;
+    wf_buf bytes;
+};
+
+weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader) {
+    weft_request *request = wf_mem_zalloc(sizeof *request);
+    if (!request)
+        return NULL;
+    atomic_init(&request->refs, 1);
+    request->worker = conn->worker;
+    request->handle = wf_handle_of(conn);
+    request->reader = reader;
+    weft_conn_peer(conn, request->peer, sizeof request->peer);
+    return request;
+}
+
+weft_request *weft_request_ref(weft_request *request) {
+    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+    return request;
+}
+
+void weft_request_unref(weft_request *request) {
+    if (!request || atomic_fetch_sub_explicit(&request->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    wf_http_reader_free(request->reader);
+    wf_mem_free(request);
+}
+
+const wf_http_request *wf_request_http(const weft_request *request) {
+    return wf_http_reader_request(request->reader);
+}
+
+void wf_request_set_route(weft_request *request, const wf_route *route) {
+    request->route = route;
+}
+
+void wf_request_set_upgrade(weft_request *request) {
+    request->upgrade = true;
+}
+
+void wf_request_left(weft_request *request) {
+    atomic_store(&request->gone, true);
+}
+
+bool wf_request_answered(const weft_request *request) {
+    return atomic_load(&request->answered);
+}
+
+bool wf_request_held(const weft_request *request) {
+    return atomic_load(&request->refs) > 1;
+}
+
+/* ---- reading ---- */
+
+static weft_text text_of(wf_str s) {
+    return (weft_text) {s.data, s.len};
+}
+
+weft_text weft_request_method(const weft_request *request) {
+    return text_of(wf_request_http(request)->method);
+}
+
+weft_text weft_request_path(const weft_request *request) {
+    return text_of(wf_request_http(request)->path);
+}
+
+weft_text weft_request_query(const weft_request *request) {
+    return text_of(wf_request_http(request)->query);
+}
+
+weft_text weft_request_body(const weft_request *request) {
+    return text_of(wf_request_http(request)->body);
+}
+
+weft_text weft_request_header(const weft_request *request, const char *name) {
+    const wf_str *value = wf_http_header_find(wf_request_http(request), name, NULL);
+    return value ? text_of(*value) : (weft_text) {NULL, 0};
+}
+
+bool weft_request_header_at(const weft_request *request, size_t index, weft_text *out_name, weft_text *out_value) {
+    const wf_http_request *http = wf_request_http(request);
+    if (index >= http->header_count)
+        return false;
+    *out_name = text_of(http->headers[index].name);
+    *out_value = text_of(http->headers[index].value);
+    return true;
+}
+
+bool weft_request_is_upgrade(const weft_request *request) {
+    return request->upgrade;
+}
+
+weft_server *weft_request_server(const weft_request *request) {
+    return request->worker->server;
+}
+
+const char *weft_request_peer(const weft_request *request) {
+    return request->peer;
+}
+
+static int decoded(wf_str encoded, char *out, size_t cap) {
+    int got = wf_http_percent_decode(encoded, out, cap);
+    return got == WF_FULL ? WEFT_ELIMIT : got < 0 ? WEFT_EINVAL : WEFT_OK;
+}
+
+int weft_request_tail(const weft_request *request, char *out, size_t cap) {
+    wf_str path = wf_request_http(request)->path;
+    size_t skip = request->route ? request->route->path_len : 0;
+    return decoded((wf_str) {path.data + skip, path.len - skip}, out, cap);
+}
+
+int weft_request_param(const weft_request *request, const char *name, char *out, size_t cap) {
+    wf_str value;
+    if (!wf_http_query_find(wf_request_http(request)->query, name, &value))
+        return WEFT_ESTALE;
+    return decoded(value, out, cap);
+}
+
+bool weft_request_offers(const weft_request *request, const char *subprotocol) {
+    return wf_upgrade_offers_protocol(wf_request_http(request), wf_str_of(subprotocol));
+}
+
+bool weft_text_equal_secret(weft_text given, const char *secret) {
+    size_t len = strlen(secret);
+    volatile unsigned char differs = given.len != len;
+    for (size_t i = 0; i < given.len; i++)
+        differs |= (unsigned char)given.data[i] ^ (unsigned char)(len > 0 ? secret[i % len] : 0);
+    return !differs;
+}
+
+bool weft_request_origin_ok(const weft_request *request) {
+    const char *const *origins = request->route && request->route->is.origins ? request->route->is.origins
+                                                                               : request->worker->server->config.origins;
+    size_t count = 0;
+    while (origins && origins[count])
+        count++;
+    return wf_upgrade_origin_ok(wf_request_http(request), origins, count);
+}
+
+bool weft_request_gone(const weft_request *request) {
+    return atomic_load(&request->gone);
+}
+
+void *weft_request_user(const weft_request *request) {
+    return request->user;
+}
+
+void weft_request_set_user(weft_request *request, void *user) {
+    request->user = user;
+}
+
+/* ---- answering ---- */
+
+void wf_answer_free(wf_answer *a) {
+    if (!a)
+        return;
+    wf_buf_deinit(&a->bytes);
+    weft_request_unref(a->request);
+    wf_mem_free(a);
+}
+
+void wf_request_apply(wf_answer *a) {
+    weft_request *request = a->request;
+    wf_worker *w = request->worker;
+    weft_conn *conn = wf_handle_conn(w, request->handle);
+    if (!conn || conn->request != request) {
+        wf_answer_free(a);
+        return;
+    }
+    if (a->accept) {
+        conn->route = request->route;
+        conn->user = request->user;
+        if (wf_link_accept(&conn->link, a->bytes.data, a->bytes.len, &request->route->limits) == WF_OK) {
+            conn->open_due = true; /* and conn->request stays until `open` has seen it */
+            wf_count_add(&w->handshakes, 1);
+        }
+    } else {
+        conn->request = NULL;
+        if (request->upgrade)
+            wf_refused(w, REFUSED_APPLICATION);
+        wf_link_reply(&conn->link, a->bytes.data, a->bytes.len, a->close);
+        wf_count_add(&w->requests, 1);
+        weft_request_unref(request);
+    }
+    /* Its events are pulled when the queue is flushed, at the end of this turn. */
+    wf_outq_mark_ready(&conn->link.q);
+    wf_answer_free(a);
+}
+
+/* Takes `head` over. */
+static int give(weft_request *request, wf_buf *head, bool accept, bool close) {
+    wf_answer *a = wf_mem_alloc(sizeof *a);
+    bool here = wf_worker_current() == request->worker;
+    wf_mail *m = a && !here ? wf_mail_new(MAIL_ANSWER, request->handle, NULL, NULL, 0) : NULL;
+    int got = !a || (!here && !m) ? WEFT_ENOMEM
+              : weft_request_gone(request) || atomic_exchange(&request->answered, true) ? WEFT_ECLOSED
+                                                                                        : WEFT_OK;
+    if (got != WEFT_OK) {
+        wf_mem_free(a);
+        wf_mail_free(m);
+        wf_buf_deinit(head);
+        return got;
+    }
+    *a = (wf_answer) {weft_request_ref(request), accept, close, *head};
+    if (here) {
+        wf_request_apply(a);
+    } else {
+        m->answer = a;
+        wf_mailbox_post(&request->worker->mail, request->worker->loop, m);
+    }
+    return WEFT_OK;
+}
+
+/* Our own headers first, then the application's. False when there are too many. */
+static bool gather_headers(wf_http_header_out *out, size_t *count, const weft_header *headers, size_t header_count) {
+    if (header_count > HEADERS_OUT_MAX - *count)
+        return false;
+    for (size_t i = 0; i < header_count; i++)
+        out[(*count)++] = (wf_http_header_out) {wf_str_of(headers[i].name), wf_str_of(headers[i].value)};
+    return true;
+}
+
+static void add_header(wf_http_header_out *out, size_t *count, const char *name, wf_str value) {
+    out[(*count)++] = (wf_http_header_out) {wf_str_of(name), value};
+}
+
+static void add_server_name(const weft_request *request, wf_http_header_out *out, size_t *count) {
+    const char *name = request->worker->server->config.server_name;
+    if (name)
+        add_header(out, count, "Server", wf_str_of(name));
+}
+
+int weft_request_accept(weft_request *request, const char *subprotocol, const weft_header *headers,
+                        size_t header_count) {
+    if (!request->upgrade || (subprotocol && !weft_request_offers(request, subprotocol)))
+        return WEFT_EINVAL;
+    const wf_str *key = wf_http_header_find(wf_request_http(request), "Sec-WebSocket-Key", NULL);
+    char accept[WF_UPGRADE_ACCEPT_BYTES + 1];
+    if (!key || wf_upgrade_accept_key(*key, accept) < 0)
+        return WEFT_ESYS;
+    wf_http_header_out out[HEADERS_OUT_MAX];
+    size_t count = 0;
+    add_header(out, &count, "Upgrade", wf_str_of("websocket"));
+    add_header(out, &count, "Connection", wf_str_of("Upgrade"));
+    add_header(out, &count, "Sec-WebSocket-Accept", wf_str_of(accept));
+    if (subprotocol)
+        add_header(out, &count, "Sec-WebSocket-Protocol", wf_str_of(subprotocol));
+    add_server_name(request, out, &count);
+    if (!gather_headers(out, &count, headers, header_count))
+        return WEFT_EINVAL;
+    wf_buf head = WF_BUF_INIT;
+    int got = wf_http_response_write(&head, &(wf_http_response) {.status = 101, .headers = out, .header_count = count});
+    return got < 0 ? got : give(request, &head, true, false);
+}
+
+int weft_request_reply_with(weft_request *request, int status, const weft_header *headers, size_t header_count,
+                            weft_text body) {
+    if (status < 200 || status > 599)
+        return WEFT_EINVAL;
+    const wf_http_request *http = wf_request_http(request);
+    bool bodiless = status == 204 || status == 304;
+    bool close = !http->keep_alive || atomic_load_explicit(&request->worker->server->drain, memory_order_relaxed);
+    wf_http_header_out out[HEADERS_OUT_MAX];
+    size_t count = 0;
+    add_server_name(request, out, &count);
+    if (!gather_headers(out, &count, headers, header_count))
+        return WEFT_EINVAL;
+    wf_buf bytes = WF_BUF_INIT;
+    int got = wf_http_response_write(&bytes, &(wf_http_response) {.status = status,
+                                                                  .headers = out,
+                                                                  .header_count = count,
+                                                                  .close = close,
+                                                                  .has_length = !bodiless,
+                                                                  .body_bytes = bodiless ? 0 : body.len,
+                                                                  .date_unix_s = time(NULL)});
+    if (got == WF_OK && !bodiless && !wf_str_eq(http->method, wf_str_of("HEAD")))
+        got = wf_buf_append(&bytes, body.data, body.len);
+    if (got < 0) {
+        wf_buf_deinit(&bytes);
+        return got;
+    }
+    return give(request, &bytes, false, close);
+}
+
+int weft_request_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len) {
+    weft_header header = {"Content-Type", content_type};
+    return weft_request_reply_with(request, status, &header, content_type != NULL, (weft_text) {body, len});
+}

@@ -1,0 +1,174 @@
+/*
+ * server_impl.h - the inside of a server: the structs that the files of this room share.
+ *
+ *      weft_server -- workers[] -- each: a thread, a loop, a hub, its connections
+ *
+ * A worker and all it holds belong to its thread, but for what stands under "any thread".
+ */
+#ifndef WF_SERVER_SERVER_IMPL_H
+#define WF_SERVER_SERVER_IMPL_H
+
+#include "http/upgrade.h"
+#include "hub/hub.h"
+#include "link/link.h"
+#include "net/listen.h"
+#include "server/mailbox.h"
+
+#include <pthread.h>
+#include <weft/weft.h>
+
+typedef struct wf_worker wf_worker;
+
+typedef struct wf_route {
+    weft_route is;
+    wf_link_limits limits; /* with the defaults filled in */
+    size_t path_len;       /* without the '*' */
+    bool prefix;
+    bool websocket;
+    uint32_t topics_max;
+} wf_route;
+
+/* Why requests were turned away, beside the handshake's own refusals (wf_refusal), which come first. */
+enum {
+    REFUSED_BROKEN = WF_REFUSAL_COUNT, /* not HTTP as it should be */
+    REFUSED_TOO_LARGE,                 /* 413, 414, 431 */
+    REFUSED_TOO_SLOW,                  /* 408 */
+    REFUSED_OVERLOAD,                  /* 503: a limit of ours */
+    REFUSED_APPLICATION,               /* the application refused an upgrade */
+    REFUSED_COUNT
+};
+
+struct weft_conn {
+    wf_link link; /* first: a sock and a queue lead back to their connection */
+    wf_worker *worker;
+    const wf_route *route; /* from the answer to the handshake on */
+    void *user;
+    weft_request *request; /* that waits for its answer, or for `open` */
+    wf_subscriber subscriber;
+    weft_conn *half_prev, *half_next; /* among the worker's unfinished handshakes */
+    uint32_t slot;
+    bool half_open, opened, open_due, extra;
+};
+
+/* slots.c: connections by number, and the handles made of them. */
+typedef struct wf_slot {
+    weft_conn *conn; /* loop only */
+    atomic_uint generation; /* any thread */
+    uint32_t next_free;
+} wf_slot;
+
+typedef struct wf_slots {
+    wf_slot *table;
+    uint32_t count, used, free_first;
+    uint32_t high; /* slots ever used: [0, high) is what there is to walk */
+} wf_slots;
+
+struct wf_worker {
+    /* loop only */
+    weft_server *server;
+    unsigned index;
+    wf_link_env env;
+    wf_hub hub;
+    wf_slots slots;
+    wf_sock *listeners;
+    wf_outbox *outboxes; /* one per wf_worker */
+    weft_conn *half_first, *half_last;
+    uint32_t half_count;
+    weft_conn *ended; /* to be freed at the end of the turn, through half_next */
+    wf_timer tick;
+    uint64_t turn_started_ns, window_started_ms, window_lag_ns;
+    unsigned drain_seen;
+    uint64_t drain_started_ms;
+    uint32_t drain_total, drain_done, drain_slot;
+    size_t memory_checked;
+    /* any thread */
+    wf_loop *loop;
+    wf_mailbox mail;
+    pthread_t thread;
+    wf_counter accepted, connections, websockets, handshakes, requests, published, delivered, shed, memory_bytes, lag_ns;
+    wf_counter closes[WEFT_CLOSE_SLOTS], refusals[REFUSED_COUNT];
+};
+
+typedef struct wf_listener {
+    wf_address address;
+    char text[128];
+    int *fds; /* one per worker until run */
+} wf_listener;
+
+struct weft_server {
+    weft_config config; /* with the defaults filled in */
+    wf_link_http http;
+    wf_route *routes;
+    size_t route_count;
+    wf_history_rule *rules;
+    size_t rule_count;
+    wf_listener *listeners;
+    size_t listener_count;
+    wf_worker *workers;
+    unsigned worker_count;
+    uint64_t hash_key[2];
+    bool running;
+    char error[256];
+    atomic_uint connection_count;
+    atomic_size_t blob_bytes;
+    atomic_uint drain; /* 0: no; else code << 1 | 1, spread in drain_spread_ms */
+    atomic_uint drain_spread_ms;
+    atomic_bool stop;
+};
+
+/* config.c */
+int wf_server_resolve(weft_config *config, const weft_config *given);
+void wf_server_http(const weft_config *config, wf_link_http *out_http);
+void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_link_limits *out_limits, uint32_t *out_topics);
+const wf_route *wf_route_find(const weft_server *server, wf_str path);
+
+/* slots.c */
+int wf_slots_init(wf_slots *s, uint32_t count);
+void wf_slots_deinit(wf_slots *s);
+int wf_slots_add(wf_slots *s, weft_conn *conn); /* sets conn->slot; WF_ELIMIT */
+void wf_slots_remove(wf_slots *s, weft_conn *conn);
+weft_handle wf_handle_of(const weft_conn *conn);
+wf_worker *wf_handle_worker(const weft_server *server, weft_handle handle); /* NULL: none such */
+weft_conn *wf_handle_conn(wf_worker *w, weft_handle handle);                /* loop only; NULL: gone */
+bool wf_handle_alive(const wf_worker *w, weft_handle handle);               /* any thread; may be gone a moment later */
+
+/* worker.c */
+int wf_worker_init(wf_worker *w, weft_server *server, unsigned index);
+void wf_worker_deinit(wf_worker *w);
+void *wf_worker_run(void *w);
+wf_worker *wf_worker_current(void); /* of this thread; NULL outside of workers */
+void wf_worker_pump(weft_conn *conn); /* pulls and dispatches the connection's events */
+
+/* admit.c: connections come in, and are turned away when there are too many. */
+void wf_worker_accept(wf_worker *w, int fd);
+void wf_worker_half_done(weft_conn *conn);
+void wf_worker_check_memory(wf_worker *w);
+
+/* drain.c */
+void wf_worker_drain(wf_worker *w); /* called each turn while draining */
+bool wf_worker_drained(const wf_worker *w);
+
+/* handshake.c: what a request becomes. */
+void wf_on_request(weft_conn *conn);
+void wf_on_broken(weft_conn *conn);
+void wf_refused(wf_worker *w, int index);
+void wf_request_simple(weft_request *request, int status, const char *text); /* a text of ours */
+
+/* request.c */
+typedef struct wf_answer wf_answer;
+weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader);
+void wf_request_left(weft_request *request); /* its connection has gone */
+bool wf_request_answered(const weft_request *request);
+bool wf_request_held(const weft_request *request); /* by the application too */
+const wf_http_request *wf_request_http(const weft_request *request);
+void wf_request_set_route(weft_request *request, const wf_route *route);
+void wf_request_set_upgrade(weft_request *request);
+void wf_request_apply(wf_answer *a); /* on the request's loop */
+void wf_answer_free(wf_answer *a);
+
+/* publish.c */
+void wf_publish_deliver(wf_worker *w, const wf_mail *m);
+void wf_publish_home(wf_worker *w, wf_mail *m);
+wf_blob *wf_publish_encode(weft_server *server, int kind, const void *data, size_t len);
+
+#endif
