@@ -1,0 +1,324 @@
+// The connection side of the chat page: room sockets that come back by themselves, and a probe that
+// measures the round trip and notices a dead line.
+//
+// Everything here is driven by plain command objects and answers with plain report objects, so the same
+// `Hub` runs inside the page (called directly) or inside a Web Worker (called through postMessage, see
+// worker.js). It knows nothing of the document, and nothing of what a message means.
+//
+//   commands  { do: 'join', room, url } { do: 'leave', room } { do: 'send', room, data }
+//             { do: 'retry', room } { do: 'probe', url } { do: 'visible', value } { do: 'online', value }
+//             { do: 'stop' }
+//   reports   { kind: 'state', room, state, waitMs, code, reason }     a room socket changed its state
+//             { kind: 'message', room, data, digest }                  string, or ArrayBuffer with its digest
+//             { kind: 'settled', room }                                the replayed history has ended
+//             { kind: 'buffered', room, bytes }                        bytes the browser has yet to send
+//             { kind: 'rtt', ms }                                      null: unknown
+//   Every report also carries `where`: 'worker' or 'page', the place this code really runs in.
+
+/** Messages the server is asked to replay on joining; also the most that can count as history. */
+export const REPLAY_COUNT = 50;
+
+const BACKOFF_FLOOR_MS = 300;
+const BACKOFF_CEILING_MS = 30000;
+const BACKOFF_RESET_MS = 10000; // open for this long: the next loss starts from the floor again
+const CONNECT_TIMEOUT_MS = 15000;
+const REPLAY_QUIET_MS = 250; // no message for this long after opening: the replay is over
+const PROBE_INTERVAL_MS = 5000;
+const PROBE_TIMEOUT_MS = 10000;
+const PROBE_HURRY_MS = 3000; // the timeout after an event that makes a dead line likely
+const BUFFERED_POLL_MS = 100;
+
+const WHERE = typeof document === 'undefined' ? 'worker' : 'page';
+
+/** Full jitter: uniform between nothing and a ceiling that doubles with each attempt. */
+export function backoffMs(attempt, random = Math.random) {
+    return random() * Math.min(BACKOFF_CEILING_MS, BACKOFF_FLOOR_MS * 2 ** attempt);
+}
+
+/**
+ * A short name for some bytes, for telling a replayed message from a new one. Not for security: the
+ * browser offers real digests only to pages from https, and this page must work on a bare address.
+ */
+export function digest(buffer) {
+    const words = new Uint32Array(buffer, 0, buffer.byteLength >> 2);
+    const tail = new Uint8Array(buffer, words.length * 4);
+    let a = 0x9e3779b9;
+    let b = 0x85ebca6b;
+    for (const part of [words, tail]) {
+        for (let index = 0; index < part.length; index++) {
+            a = Math.imul(a ^ part[index], 0x01000193);
+            b = Math.imul(b ^ part[index] ^ (a >>> 15), 0x27d4eb2f);
+        }
+    }
+    return `${buffer.byteLength}:${(a >>> 0).toString(16)}${(b >>> 0).toString(16)}`;
+}
+
+/** Lets go of a WebSocket at once: no event of it is heard any more, however long its closing takes. */
+function abandon(ws) {
+    if (!ws) return;
+    ws.onopen = ws.onmessage = ws.onclose = ws.onerror = null;
+    ws.close();
+}
+
+/** One room: a WebSocket, and the patience to open it again. States: connecting, open, reconnecting, offline. */
+class RoomSocket {
+    constructor(hub, room, url) {
+        Object.assign(this, { hub, room, url });
+        this.ws = null;
+        this.attempt = 0;
+        this.replayed = -1; // messages of the replay so far; -1: it is over
+        this.timers = {}; // connect, retry, settle, steady, buffered
+        this.connect();
+    }
+
+    connect() {
+        this.drop();
+        this.tell('connecting');
+        const ws = new WebSocket(this.url);
+        ws.binaryType = 'arraybuffer';
+        ws.onopen = () => this.opened();
+        ws.onmessage = (event) => this.received(event.data);
+        ws.onclose = (event) => this.lost(event.code, event.reason);
+        this.ws = ws;
+        this.after('connect', CONNECT_TIMEOUT_MS, () => this.lost(1006, 'no answer'));
+    }
+
+    opened() {
+        this.cancel('connect');
+        this.after('steady', BACKOFF_RESET_MS, () => (this.attempt = 0));
+        this.replayed = 0;
+        this.after('settle', REPLAY_QUIET_MS, () => this.settle());
+        this.tell('open');
+        this.hub.roomOpened();
+    }
+
+    received(data) {
+        const binary = typeof data !== 'string';
+        this.report('message', { data, digest: binary ? digest(data) : null }, binary ? [data] : []);
+        if (this.replayed < 0) return;
+        this.replayed += 1;
+        if (this.replayed >= REPLAY_COUNT) this.settle();
+        else this.after('settle', REPLAY_QUIET_MS, () => this.settle());
+    }
+
+    settle() {
+        this.cancel('settle');
+        this.replayed = -1;
+        this.report('settled', {});
+    }
+
+    /** The line is gone, or must be taken as gone. */
+    lost(code, reason) {
+        this.drop();
+        const offline = !this.hub.online;
+        const waitMs = offline ? BACKOFF_CEILING_MS : backoffMs(this.attempt);
+        this.attempt += 1;
+        this.after('retry', waitMs, () => this.connect());
+        this.tell(offline ? 'offline' : 'reconnecting', { waitMs, code, reason });
+    }
+
+    /** Does not wait any longer; a line that is open or on its way is left alone. */
+    retry() {
+        if (this.timers.retry) this.connect();
+    }
+
+    send(data) {
+        if (!this.isOpen()) return; // the page keeps what is not acknowledged and sends it again
+        this.ws.send(data);
+        if (this.ws.bufferedAmount > 0 && !this.timers.buffered) this.watchBuffered();
+    }
+
+    watchBuffered() {
+        const bytes = this.isOpen() ? this.ws.bufferedAmount : 0;
+        this.report('buffered', { bytes });
+        if (bytes > 0) this.after('buffered', BUFFERED_POLL_MS, () => this.watchBuffered());
+    }
+
+    isOpen() {
+        return this.ws !== null && this.ws.readyState === WebSocket.OPEN;
+    }
+
+    drop() {
+        if (this.timers.buffered) this.report('buffered', { bytes: 0 });
+        Object.keys(this.timers).forEach((name) => this.cancel(name));
+        abandon(this.ws);
+        this.ws = null;
+        this.replayed = -1;
+    }
+
+    after(name, ms, run) {
+        this.cancel(name);
+        this.timers[name] = setTimeout(() => {
+            delete this.timers[name];
+            run();
+        }, ms);
+    }
+
+    cancel(name) {
+        clearTimeout(this.timers[name]);
+        delete this.timers[name];
+    }
+
+    tell(state, more = {}) {
+        this.report('state', { state, waitMs: 0, code: 0, reason: '', ...more });
+    }
+
+    report(kind, fields, transfer = []) {
+        this.hub.report(kind, { room: this.room, ...fields }, transfer);
+    }
+}
+
+/**
+ * A socket to the server's echo, since a browser cannot send ping frames. Only a probe that was sent and
+ * not answered speaks of a dead line: a server without an echo merely leaves the round trip unknown.
+ */
+class Probe {
+    constructor(url, onRtt, onDead) {
+        Object.assign(this, { url, onRtt, onDead });
+        this.ws = null;
+        this.sentAt = 0; // 0: no probe is under way
+        this.failures = 0;
+    }
+
+    /** Begins, or looks at once whether the line lives. */
+    check(timeoutMs) {
+        clearTimeout(this.timer);
+        if (this.ws === null) this.open();
+        else if (this.ws.readyState === WebSocket.OPEN) this.ask(timeoutMs);
+    }
+
+    open() {
+        const ws = new WebSocket(this.url);
+        ws.onopen = () => this.ask(PROBE_TIMEOUT_MS);
+        ws.onmessage = () => this.answered();
+        ws.onclose = () => {
+            this.stop();
+            this.failures += 1;
+            this.next(Math.min(60000, PROBE_INTERVAL_MS * 2 ** this.failures));
+        };
+        this.ws = ws;
+    }
+
+    ask(timeoutMs) {
+        if (this.sentAt === 0) {
+            this.sentAt = performance.now();
+            this.ws.send('probe');
+        }
+        clearTimeout(this.deadline);
+        this.deadline = setTimeout(() => {
+            this.stop();
+            this.onDead();
+        }, timeoutMs);
+    }
+
+    answered() {
+        clearTimeout(this.deadline);
+        this.failures = 0;
+        this.onRtt(performance.now() - this.sentAt);
+        this.sentAt = 0;
+        this.next(PROBE_INTERVAL_MS);
+    }
+
+    next(ms) {
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.check(PROBE_TIMEOUT_MS), ms);
+    }
+
+    stop() {
+        clearTimeout(this.timer);
+        clearTimeout(this.deadline);
+        abandon(this.ws);
+        this.ws = null;
+        this.sentAt = 0;
+        this.onRtt(null);
+    }
+}
+
+/** All sockets of a page. `listener(report, transfer)` is called for each report. */
+export class Hub {
+    constructor(listener) {
+        this.listener = listener;
+        this.rooms = new Map();
+        this.probe = null;
+        this.visible = true;
+        this.online = true;
+    }
+
+    handle(command) {
+        const socket = this.rooms.get(command.room);
+        switch (command.do) {
+            case 'join':
+                if (!socket) this.rooms.set(command.room, new RoomSocket(this, command.room, command.url));
+                break;
+            case 'leave':
+                socket?.drop();
+                this.rooms.delete(command.room);
+                break;
+            case 'send':
+                socket?.send(command.data);
+                break;
+            case 'retry':
+                socket?.retry();
+                break;
+            case 'probe':
+                this.probe = new Probe(
+                    command.url,
+                    (ms) => this.report('rtt', { ms }),
+                    () => this.lineIsDead(),
+                );
+                break;
+            case 'visible':
+                this.visible = command.value;
+                if (this.visible) this.wakeUp();
+                else this.probe?.stop();
+                break;
+            case 'online':
+                this.online = command.value;
+                if (this.online) this.wakeUp();
+                else this.doubt();
+                break;
+            case 'stop':
+                this.probe?.stop();
+                this.rooms.forEach((each) => each.drop());
+                this.rooms.clear();
+                break;
+        }
+    }
+
+    roomOpened() {
+        if (this.visible && this.probe?.ws === null) this.probe.check(PROBE_TIMEOUT_MS);
+    }
+
+    /** The page is looked at again, or the network is back: no timer set before is worth waiting for. */
+    wakeUp() {
+        this.rooms.forEach((each) => each.retry());
+        this.hurry();
+    }
+
+    /** The browser says that the network is gone. Lines that are open may still live: a server can be local. */
+    doubt() {
+        this.rooms.forEach((each) => each.isOpen() || each.lost(1006, 'offline'));
+        this.hurry();
+    }
+
+    /** Something happened that often breaks a line: find out soon, instead of believing either way. */
+    hurry() {
+        if (this.visible && this.anyOpen()) this.probe?.check(PROBE_HURRY_MS);
+    }
+
+    lineIsDead() {
+        this.rooms.forEach((each) => {
+            if (!each.isOpen()) return;
+            if (this.online) each.connect();
+            else each.lost(1006, 'no answer');
+        });
+    }
+
+    anyOpen() {
+        return [...this.rooms.values()].some((each) => each.isOpen());
+    }
+
+    report(kind, fields, transfer = []) {
+        this.listener({ kind, where: WHERE, ...fields }, transfer);
+    }
+}
