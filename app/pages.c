@@ -1,0 +1,47 @@
+/*
+ * The pages of web/, compiled in. Each is revalidated by its ETag, so a new build is seen at the next load and an unchanged
+ * file costs a 304.
+ */
+#include "app/pages.h"
+
+#include "app/routes.h"
+
+#include <string.h>
+
+static const char content_policy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; "
+    "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+static bool is_known(const weft_request *request, const char *etag) {
+    weft_text known = weft_request_header(request, "If-None-Match");
+    size_t len = strlen(etag);
+    return known.len == len && memcmp(known.data, etag, len) == 0;
+}
+
+static void on_page(weft_request *request, void *user) {
+    const app_page *page = user;
+    if (!app_want_get(request, "GET, HEAD"))
+        return;
+    int status = is_known(request, page->etag) ? 304 : 200;
+    weft_header headers[] = {
+        {"Content-Type", page->content_type},
+        {"ETag", page->etag},
+        {"Cache-Control", "no-cache"},
+        {"Content-Security-Policy", content_policy},
+        {"X-Content-Type-Options", "nosniff"},
+        {"Referrer-Policy", "no-referrer"},
+    };
+    app_log_request(request, status);
+    weft_request_reply_with(request, status, headers, sizeof headers / sizeof headers[0],
+                            (weft_text) {(const char *)page->data, status == 304 ? 0 : page->len});
+}
+
+int app_pages_add(weft_server *server) {
+    int got = WEFT_OK;
+    for (size_t i = 0; i < app_page_count && got == WEFT_OK; i++) {
+        weft_route route = {
+            WEFT_ROUTE_INIT, .path = app_pages[i].path, .request = on_page, .user = (void *)&app_pages[i]};
+        got = weft_server_route(server, &route);
+    }
+    return got;
+}

@@ -1,0 +1,28 @@
+/*
+ * routes.h - what the files of this room add to a server. Each adds its routes; 0 or a negative weft_status.
+ */
+#ifndef APP_ROUTES_H
+#define APP_ROUTES_H
+
+#include "app/app.h"
+
+/* rooms.c: /rooms, /rooms/NAME, /echo. The config must outlive the server. */
+int app_rooms_add(weft_server *server, const app_config *config);
+
+/* pages.c: the files of web/. */
+int app_pages_add(weft_server *server);
+
+/* metrics.c: /healthz, /metrics. */
+int app_metrics_add(weft_server *server);
+
+/* Logs one answered request, when such lines are wanted. */
+void app_log_request(const weft_request *request, int status);
+
+/* Replies and logs. A text answer ends in a newline of its own. */
+void app_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len);
+void app_reply_text(weft_request *request, int status, const char *text);
+
+/* GET or HEAD; else answers 405 with what is allowed and returns false. */
+bool app_want_get(weft_request *request, const char *allow);
+
+#endif

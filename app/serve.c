@@ -1,0 +1,146 @@
+/*
+ * The run of a server: make it, bind, give up privileges, say that it is ready, serve, drain.
+ */
+#include "app/log.h"
+#include "app/routes.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { INTERRUPT_DRAIN_MS = 1000 };
+
+/* For the signal handler, which may only do what is signal-safe: weft_server_drain and weft_server_stop are. */
+static weft_server *running;
+static uint32_t drain_ms;
+static volatile sig_atomic_t signals_seen;
+
+static void on_signal(int number) {
+    int saved = errno;
+    if (signals_seen++ > 0)
+        weft_server_stop(running);
+    else
+        weft_server_drain(running, WEFT_CLOSE_GOING_AWAY,
+                          number == SIGINT && drain_ms > INTERRUPT_DRAIN_MS ? INTERRUPT_DRAIN_MS : drain_ms);
+    errno = saved;
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Root is for binding low ports; serving is done as somebody else. */
+static bool drop_privileges(const char *user) {
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (geteuid() != 0) {
+        if (user)
+            app_log(APP_ERROR, "--user needs root", "user", user, NULL);
+        return user == NULL;
+    }
+    const char *name = user ? user : "nobody";
+    if (strcmp(name, "root") == 0)
+        return true;
+    struct passwd *who = getpwnam(name);
+    if (!who) {
+        app_log(APP_ERROR, "no such user", "user", name, NULL);
+        return false;
+    }
+    if (setgroups(0, NULL) < 0 || setgid(who->pw_gid) < 0 || setuid(who->pw_uid) < 0) {
+        app_log(APP_ERROR, "cannot become user", "user", name, "error", strerror(errno), NULL);
+        return false;
+    }
+    app_log(APP_DEBUG, "privileges dropped", "user", name, NULL);
+    return true;
+}
+
+static int complain(const char *what) {
+    fprintf(stderr, "weft: %s\n", what);
+    return APP_EXIT_FAILED;
+}
+
+static void url_of(const char *address, char *out, size_t cap) {
+    const char *scheme = strncmp(address, "unix:", 5) == 0 ? "" : "http://";
+    snprintf(out, cap, "%s%s", scheme, address);
+}
+
+static void announce(weft_server *server, const app_config *config) {
+    char url[160];
+    const char *address;
+    for (size_t i = 0; (address = weft_server_address(server, i)); i++) {
+        url_of(address, url, sizeof url);
+        if (config->log_json)
+            app_log(APP_INFO, "listening", "url", url, NULL);
+        else if (config->verbosity >= 0)
+            fprintf(stderr, "listening on %s\n", url);
+        if (config->ready_fd >= 0 && i == 0)
+            dprintf(config->ready_fd, "%s\n", url);
+    }
+    if (config->ready_fd > STDERR_FILENO)
+        close(config->ready_fd);
+}
+
+static weft_server *make_server(const app_config *config) {
+    weft_config server_config = {
+        WEFT_CONFIG_INIT,
+        .workers = config->threads ? config->threads : WEFT_NONE,
+        .connections_max = config->connections_max,
+        .handshake_timeout_ms = config->handshake_timeout_ms,
+        .body_bytes_max = config->message_bytes_max,
+        .origins = config->origins,
+        .limits = {.message_bytes_max = config->message_bytes_max,
+                   .queue_bytes_max = config->queue_bytes_max,
+                   .slow_policy = config->slow_policy,
+                   .ping_interval_ms = config->ping_interval_ms,
+                   .ping_timeout_ms = config->ping_timeout_ms},
+    };
+    weft_server *server = weft_server_new(&server_config);
+    if (server && app_rooms_add(server, config) == WEFT_OK && app_pages_add(server) == WEFT_OK &&
+        app_metrics_add(server) == WEFT_OK)
+        return server;
+    weft_server_free(server);
+    return NULL;
+}
+
+static int serve(weft_server *server, const app_config *config) {
+    for (size_t i = 0; config->listen[i]; i++) {
+        int got = weft_server_listen(server, config->listen[i]);
+        if (got < 0) {
+            complain(weft_server_error(server));
+            return got == WEFT_EINVAL ? APP_EXIT_USAGE : APP_EXIT_LISTEN;
+        }
+    }
+    if (!drop_privileges(config->user))
+        return APP_EXIT_USAGE;
+    running = server;
+    drain_ms = config->drain_ms;
+    catch_signals();
+    announce(server, config);
+    int got = weft_server_run(server);
+    if (got < 0)
+        return complain(weft_status_text(got));
+    weft_stats stats;
+    char handshakes[32];
+    weft_server_stats(server, &stats);
+    snprintf(handshakes, sizeof handshakes, "%llu", (unsigned long long)stats.handshakes);
+    app_log(APP_INFO, "drained", "websockets_served", handshakes, NULL);
+    return APP_EXIT_OK;
+}
+
+int app_serve(const app_config *config) {
+    app_log_setup(config->log_json, config->verbosity);
+    weft_server *server = make_server(config);
+    if (!server)
+        return complain("cannot start: out of memory or descriptors");
+    int code = serve(server, config);
+    weft_server_free(server);
+    return code;
+}

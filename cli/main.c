@@ -1,0 +1,69 @@
+/*
+ * weft: finds the subcommand.
+ */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <weft/weft.h>
+
+enum { EXIT_USAGE = 2 };
+
+typedef struct entry {
+    const cli_command *command;
+    int (*run)(int argc, char **argv);
+} entry;
+
+static const entry entries[] = {{&cli_serve, cli_run_serve}};
+static const char *const words[] = {"serve", "help", "version", NULL};
+
+static void overview(FILE *out) {
+    fprintf(out, "weft " WEFT_VERSION " - WebSocket, whole\n\n");
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        fprintf(out, "  weft %-10s %s\n", entries[i].command->name, entries[i].command->summary);
+    fprintf(out, "  weft %-10s %s\n  weft %-10s %s\n", "help", "what a subcommand can do: weft help serve", "version",
+            "the version");
+}
+
+static const entry *find(const char *word) {
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        if (strcmp(word, entries[i].command->name) == 0)
+            return &entries[i];
+    return NULL;
+}
+
+static int unknown(const char *word) {
+    const char *near = cli_nearest(word, words);
+    fprintf(stderr, near ? "weft: %s is no subcommand; did you mean %s?\n" : "weft: %s is no subcommand (weft help)\n",
+            word, near);
+    return EXIT_USAGE;
+}
+
+static int help(int argc, char **argv) {
+    const entry *about = argc > 0 ? find(argv[0]) : NULL;
+    if (argc > 0 && !about)
+        return unknown(argv[0]);
+    if (about)
+        cli_help(about->command, true);
+    else
+        overview(stdout);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        overview(stderr);
+        return EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    const entry *found = find(word);
+    if (found)
+        return found->run(argc - 2, argv + 2);
+    if (strcmp(word, "help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
+        return help(argc - 2, argv + 2);
+    if (strcmp(word, "version") == 0 || strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        printf("weft %s\n", weft_version());
+        return 0;
+    }
+    return unknown(word);
+}

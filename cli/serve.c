@@ -1,0 +1,91 @@
+/*
+ * weft serve: its options, and from them the app's config.
+ */
+#include "cli/commands.h"
+
+#include "app/app.h"
+#include "cli/options.h"
+
+#include <stdio.h>
+
+typedef struct serve_options {
+    app_config app;
+    cli_list listen, origins;
+    const char *config;
+    int log, slow;
+    uint32_t ready_fd;
+} serve_options;
+
+static const char *const log_choices[] = {"text", "json", NULL};
+static const char *const slow_choices[] = {"close", "drop-newest", "drop-oldest", NULL};
+
+#define AT(member) offsetof(serve_options, member)
+
+static const cli_option options[] = {
+    {"listen", 'l', CLI_LIST, AT(listen), "ADDR", "address to serve on, repeatable: HOST:PORT, [::1]:PORT, unix:PATH",
+     .standard = "127.0.0.1:9001"},
+    {"threads", 't', CLI_NUMBER, AT(app.threads), "N", "worker threads; 0 is one per processor", .standard = "0",
+     .max = 255},
+    {"origin", 'o', CLI_LIST, AT(origins), "ORIGIN", "welcome pages of this origin too, repeatable; * is any", .standard = NULL},
+    {"token", 0, CLI_TEXT, AT(app.token), "TOKEN", "joining and publishing need it: ?token= or a bearer header", .standard = NULL},
+    {"message-max", 0, CLI_SIZE, AT(app.message_bytes_max), "SIZE", "longest message", .standard = "64k", .min = 1},
+    {"queue-max", 0, CLI_SIZE, AT(app.queue_bytes_max), "SIZE", "unsent bytes a connection may have",
+     .standard = "1M", .min = 1},
+    {"slow", 0, CLI_CHOICE, AT(slow), "POLICY", "what a reader slower than its room gets", .standard = "close",
+     .choices = slow_choices},
+    {"history", 0, CLI_NUMBER, AT(app.history_messages), "N", "messages kept per room for ?last=N", .standard = "100",
+     .max = 1000000},
+    {"history-max", 0, CLI_SIZE, AT(app.history_bytes), "SIZE", "bytes kept per room", .standard = "1M", .min = 1},
+    {"connections", 0, CLI_NUMBER, AT(app.connections_max), "N", "most connections; 0 is what descriptors allow",
+     .standard = "0"},
+    {"ping-interval", 0, CLI_DURATION, AT(app.ping_interval_ms), "TIME", "silence after which we ping; 0 is never",
+     .standard = "25s", .never = true, .min = 10},
+    {"ping-timeout", 0, CLI_DURATION, AT(app.ping_timeout_ms), "TIME", "for the pong", .standard = "8s", .min = 10},
+    {"handshake-timeout", 0, CLI_DURATION, AT(app.handshake_timeout_ms), "TIME", "from accept to a whole request",
+     .standard = "10s", .min = 10},
+    {"drain", 0, CLI_DURATION, AT(app.drain_ms), "TIME", "on SIGTERM, close connections spread over this",
+     .standard = "8s"},
+    {"user", 0, CLI_TEXT, AT(app.user), "NAME", "when started as root, become this user [nobody]", .standard = NULL},
+    {"log", 0, CLI_CHOICE, AT(log), "FORM", "form of the log on stderr", .standard = "text", .choices = log_choices},
+    {"ready-fd", 0, CLI_NUMBER, AT(ready_fd), "FD", "write the URL to this descriptor when ready", .max = 1 << 20},
+    {"config", 'c', CLI_TEXT, AT(config), "FILE", "read options from an INI file; flags win", .standard = NULL},
+    {"verbose", 'v', CLI_COUNT, AT(app.verbosity), NULL, "log each connection and request", .standard = NULL},
+    {"quiet", 'q', CLI_MINUS, AT(app.verbosity), NULL, "log errors only", .standard = NULL},
+};
+
+const cli_command cli_serve = {
+    .name = "serve",
+    .summary = "rooms, echo and a chat page over WebSocket",
+    .examples = "  weft serve                              a chat page on http://127.0.0.1:9001\n"
+                "  weft serve --listen :8080 --token s3cret  for everyone who knows the token\n"
+                "  weft serve --listen unix:/run/weft.sock   behind a proxy\n"
+                "  curl -d hello http://127.0.0.1:9001/rooms/lobby   publish to a room\n",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .notes = "Paths:\n"
+             "  /               the chat page\n"
+             "  /rooms/NAME     WebSocket: join; ?last=N replays, ?echo=1 sends your own back. POST: publish\n"
+             "  /rooms          the rooms, as JSON\n"
+             "  /echo           WebSocket: every message comes back\n"
+             "  /healthz        \"ok\"\n"
+             "  /metrics        Prometheus text\n"
+             "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
+             "  a repeatable one stands several times.\n"
+             "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"
+             "  a second one stops at once.\n"
+             "Exit: 0 drained or stopped, 1 could not run, 2 usage or config, 7 cannot listen.\n",
+};
+
+int cli_run_serve(int argc, char **argv) {
+    static const weft_slow_policy policies[] = {WEFT_SLOW_CLOSE, WEFT_SLOW_DROP_NEWEST, WEFT_SLOW_DROP_OLDEST};
+    serve_options o = {.ready_fd = UINT32_MAX};
+    int got = cli_parse(&cli_serve, argc, argv, &o);
+    if (got != 0)
+        return got > 0 ? APP_EXIT_OK : APP_EXIT_USAGE;
+    o.app.listen = o.listen.items;
+    o.app.origins = o.origins.items;
+    o.app.log_json = o.log == 1;
+    o.app.slow_policy = policies[o.slow];
+    o.app.ready_fd = o.ready_fd == UINT32_MAX ? -1 : (int)o.ready_fd;
+    return app_serve(&o.app);
+}
