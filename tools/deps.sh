@@ -1,0 +1,174 @@
+#!/bin/sh
+# deps.sh GROUP... - installs what is missing to build (build), to test as well (test), to measure as well (bench).
+#
+# On Debian and its children missing packages come from apt. Elsewhere the list is printed and the exit code is 1.
+# A tool that is in PATH is taken as it is, wherever it came from. With nothing missing no package manager is called.
+set -eu
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+
+missing=
+
+on_debian() {
+    command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
+}
+
+has_package() {
+    dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+has_command() {
+    for name; do
+        if command -v "$name" >/dev/null; then return 0; fi
+    done
+    return 1
+}
+
+has_header() {
+    echo "#include <$1>" | cc -E - >/dev/null 2>&1
+}
+
+# need PACKAGE CHECK...: the package is missing when the check fails.
+need() {
+    package=$1
+    shift
+    "$@" || missing="$missing $package"
+}
+
+# On Debian the package is asked for, elsewhere the header.
+has_library() {
+    if on_debian; then has_package "$1"; else has_header "$2"; fi
+}
+
+has_llhttp() {
+    has_header llhttp.h || test -f /usr/share/llhttp/llhttp.c || test -f /usr/local/share/llhttp/llhttp.c
+}
+
+has_python_module() {
+    if on_debian; then has_package "python3-$1"; else python3 -c "import $1" 2>/dev/null; fi
+}
+
+has_clang_runtime() {
+    echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null 2>/dev/null
+}
+
+# The first of the given packages that apt knows.
+first_known() {
+    for name; do
+        if apt-cache show "$name" >/dev/null 2>&1; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "$1"
+}
+
+group_build() {
+    need cmake has_command cmake
+    need ninja-build has_command ninja
+    need pkg-config has_command pkg-config
+    need gcc has_command cc
+    need libc6-dev has_header stdio.h
+    need libssl-dev has_library libssl-dev openssl/evp.h
+    need libinih-dev has_library libinih-dev ini.h
+    need llhttp has_llhttp
+}
+
+group_bench() {
+    need python3 has_command python3
+}
+
+group_test() {
+    need gcc has_command gcc
+    need clang has_command clang
+    need clang-runtime has_clang_runtime
+    need curl has_command curl
+    need chromium has_command chromium chromium-browser google-chrome
+    need python3 has_command python3
+    need python3-websockets has_python_module websockets
+    need python3-autobahn has_python_module autobahn
+    need python3-twisted has_python_module twisted
+    need nodejs has_command node
+    need npm has_command npm
+}
+
+tries() {
+    for pause in 5 15 0; do
+        if "$@"; then return 0; fi
+        if [ $pause -gt 0 ]; then sleep $pause; fi
+    done
+    return 1
+}
+
+# Two entries are not names of packages: which package holds them depends on the release.
+install_missing() {
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! has_command sudo; then
+            echo "deps.sh: as root, run: apt-get install$missing" >&2
+            exit 1
+        fi
+        as_root=sudo
+    fi
+    apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120"
+    tries $apt update
+    packages=
+    for package in $missing; do
+        case $package in
+        llhttp) package=$(first_known libllhttp-dev node-llhttp) ;;
+        clang-runtime)
+            major=$(apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+            package=$(first_known "libclang-rt-$major-dev" "libclang-common-$major-dev")
+            ;;
+        esac
+        packages="$packages $package"
+    done
+    echo "deps.sh: installing$packages"
+    tries $apt install -y --no-install-recommends $packages
+}
+
+# The end-to-end tests have npm packages of their own, pinned by a lock file.
+install_npm_packages() {
+    lock=tests/e2e/package-lock.json
+    stamp=tests/e2e/node_modules/.package-lock.json
+    if [ -f $lock ] && { [ ! -f $stamp ] || [ $stamp -ot $lock ]; }; then
+        export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
+        tries npm ci --prefix tests/e2e --no-audit --no-fund
+        touch $stamp
+    fi
+}
+
+with_tests=
+for group; do
+    case $group in
+    build) group_build ;;
+    bench) group_bench ;;
+    test)
+        group_test
+        with_tests=yes
+        ;;
+    *)
+        echo "usage: deps.sh [build] [bench] [test]" >&2
+        exit 2
+        ;;
+    esac
+done
+
+if [ -n "$missing" ]; then
+    if ! on_debian; then
+        echo "deps.sh: missing, under Debian's names:$missing" >&2
+        exit 1
+    fi
+    install_missing
+fi
+if [ -n "$with_tests" ]; then
+    install_npm_packages
+fi
+
+version=$(cmake --version | sed -n 's/^cmake version //p')
+case $version in
+[012].* | 3.[0-9].* | 3.1?.* | 3.2[0-4].*)
+    echo "deps.sh: cmake 3.25 or newer is needed, found $version" >&2
+    exit 1
+    ;;
+esac

@@ -1,0 +1,68 @@
+#!/bin/sh
+# test.sh - every test: built by gcc as released, then with ASan and UBSan, then by clang with its own warnings.
+#
+# The last line is "N passed, N failed", summed over the runs of ctest. A build that fails, or a run that leaves no
+# result, counts as one failure: nothing that went wrong can end in "0 failed".
+set -u
+cd "$(dirname "$0")/.."
+
+passed=0 failed=0 skipped=0
+jobs=$(nproc)
+
+lost() {
+    echo "FAILED: $1"
+    failed=$((failed + 1))
+}
+
+# One attribute of the <testsuite> element that opens ctest's JUnit file.
+attribute() {
+    sed -n "s/^[[:space:]]*$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1
+}
+
+# run PRESET [ctest option...]
+run() {
+    preset=$1
+    shift
+    echo "== $preset"
+    if ! cmake --preset "$preset" >"build-$preset.log" 2>&1; then
+        cat "build-$preset.log"
+        lost "configuring $preset"
+        return
+    fi
+    if ! cmake --build --preset "$preset" --parallel "$jobs"; then
+        lost "building $preset"
+        return
+    fi
+    result=$PWD/build-$preset/junit.xml
+    rm -f "$result"
+    ctest --preset "$preset" --parallel "$jobs" --output-junit "$result" "$@"
+    status=$?
+    if [ ! -f "$result" ]; then
+        lost "running $preset"
+        return
+    fi
+    tests=$(attribute "$result" tests)
+    failures=$(attribute "$result" failures)
+    missed=$(($(attribute "$result" skipped) + $(attribute "$result" disabled)))
+    passed=$((passed + tests - failures - missed))
+    failed=$((failed + failures))
+    skipped=$((skipped + missed))
+    if [ $status -ne 0 ] && [ "$failures" -eq 0 ]; then
+        lost "running $preset (ctest: $status)"
+    fi
+}
+
+if tools/deps.sh build test; then
+    run gcc
+    run asan
+    run clang -L unit
+else
+    lost "installing what the tests need"
+fi
+
+if [ "$skipped" -gt 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
