@@ -86,8 +86,8 @@ static wf_accept_result turn_away(wf_acceptor *acceptor, int listen_fd) {
         int why = errno;
         if (fd >= 0)
             close(fd);
-        acceptor->spare_fd =
-            spare_open(); /* another thread may have been faster: tried again after the rest */
+        /* Another thread may have been faster: then it is tried again after the rest. */
+        acceptor->spare_fd = spare_open();
         if (fd < 0 && why == EAGAIN)
             return WF_ACCEPT_NONE;
     }

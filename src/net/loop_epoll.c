@@ -188,19 +188,16 @@ static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t ev
         if (sys_errno)
             return give_failed(sock, sys_errno, out_event);
     }
-    bool input_over = sock->flags & EOF_TOLD;
-    if (!input_over && (over || events & EPOLLRDHUP)) {
+    if (!(sock->flags & EOF_TOLD) && (over || events & EPOLLRDHUP)) {
         char byte;
         ssize_t peeked = recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         if (peeked == 0)
             return give_eof(sock, out_event);
         if (peeked < 0 && errno != EAGAIN && errno != EINTR)
             return give_failed(sock, errno, out_event);
-        input_over =
-            true; /* as far as epoll can tell: the FIN has come, behind bytes that wait for the resume */
     }
-    unsigned output = sock->flags & SENDING ? EPOLLOUT : 0;
-    set_interest(loop, sock, over ? MUTED : (input_over ? 0 : EPOLLRDHUP) | output);
+    /* Here input is over, or bytes wait for the resume: before that, no FIN behind them is news. */
+    set_interest(loop, sock, over ? MUTED : sock->flags & SENDING ? EPOLLOUT : 0);
     return NOTHING;
 }
 

@@ -2,6 +2,7 @@
  * Listening: what an accepted connection is like, whose address it is, stale and live unix sockets, a
  * thousand connections, and life without descriptors (in a child process of its own, where the limit is low).
  */
+#include "net/backend.h"
 #include "net_help.h"
 
 #include <fcntl.h>
@@ -206,8 +207,11 @@ TEST(a_listener_that_gets_no_memory_is_not_adopted) {
     wf_sock more[9]; /* as many as make the list grow twice, closed out of order */
     for (int i = 0; i < 9; i++)
         CHECK_EQ(wf_listen_adopt(loop, &more[i], dup(fd)), 0);
+    CHECK_EQ(loop->acceptor.count, 10);
     for (int i = 0; i < 9; i++)
         wf_sock_close(loop, &more[i * 2 % 9]);
+    CHECK_EQ(loop->acceptor.count, 1);
+    CHECK(loop->acceptor.listeners[0] == &listener);
     int client = connect_to(&address);
     close(accept_one());
     close(client);

@@ -2,6 +2,7 @@
  * Accepting without descriptors. The limit is lowered in a child process; its checks end it with a line
  * number.
  */
+#include "net/backend.h"
 #include "net_help.h"
 
 #include <fcntl.h>
@@ -83,6 +84,7 @@ static void one_is_turned_away_per_rest(void) {
     uint64_t cpu_before_us = cpu_us();
     NEED(run_for(50, &turns) == 0);
     NEED(turned_away() == 1);
+    NEED(dup(0) < 0 && errno == EMFILE); /* the spare is held again */
     NEED(run_for(200, &turns) == 0);
     NEED(turned_away() >= 2 && turned_away() <= 4);
     NEED(turns < 20 && cpu_us() - cpu_before_us < 20000);
@@ -133,6 +135,21 @@ static void pause_and_resume_keep_the_rest(void) {
     _exit(0);
 }
 
+static void a_lost_spare_is_taken_back(void) {
+    int turns;
+    for (int i = 0; i < CLIENTS; i++)
+        connect_client(i);
+    close(loop->acceptor.spare_fd); /* as when another thread took its place */
+    loop->acceptor.spare_fd = -1;
+    use_up_descriptors();
+    NEED(run_for(50, &turns) == 0);
+    NEED(turned_away() == 0 && turns < 10);
+    close(fillers[0]);
+    NEED(run_for(100, &turns) == 0);
+    NEED(turned_away() == 1);
+    _exit(0);
+}
+
 static void in_child(void (*run)(void), const char *where) {
     fflush(NULL);
     pid_t child = fork();
@@ -163,4 +180,8 @@ TEST(the_last_descriptor_is_used_without_a_rest) {
 
 TEST(a_rest_outlasts_pause_and_resume) {
     in_child(pause_and_resume_keep_the_rest, "127.0.0.1:0");
+}
+
+TEST(a_spare_that_was_lost_is_opened_again_after_the_rest) {
+    in_child(a_lost_spare_is_taken_back, "127.0.0.1:0");
 }
