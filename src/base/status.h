@@ -27,17 +27,17 @@ enum {
 /* Why something ended. `rule` is a static string: the rule broken, "RFC6455/5.5: control frame over 125 bytes".
  * `close_code` is the WebSocket close code (RFC 6455 7.4) that goes on the wire, or for HTTP the status code. */
 typedef struct wf_fault {
-    int status;     /* 0 while nothing is wrong */
-    int close_code; /* RFC 6455 7.4.1; 0: none */
-    int sys_errno;  /* 0: none */
+    int16_t status;      /* 0 while nothing is wrong */
+    uint16_t close_code; /* RFC 6455 7.4.1; 0: none */
+    int sys_errno;       /* 0: none */
     const char *rule;
 } wf_fault;
 
 /* The first fault sticks: a second call changes nothing. Returns the status that is kept. */
 static inline int wf_fault_set(wf_fault *fault, int status, int close_code, const char *rule) {
     if (fault->status == 0) {
-        fault->status = status;
-        fault->close_code = close_code;
+        fault->status = (int16_t)status;
+        fault->close_code = (uint16_t)close_code;
         fault->rule = rule;
     }
     return fault->status;

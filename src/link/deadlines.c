@@ -31,16 +31,16 @@ wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, u
 }
 
 void wf_ping_bucket_init(wf_ping_bucket *bucket, uint64_t now_ms) {
-    bucket->refilled_ms = now_ms;
+    bucket->refilled_ms = (uint32_t)now_ms;
     bucket->tokens = WF_PING_BURST * 1000;
 }
 
 uint32_t wf_ping_bucket_take(wf_ping_bucket *bucket, uint32_t per_second, uint64_t now_ms) {
     if (per_second == WF_NEVER)
         return 0;
-    uint64_t gained = (now_ms - bucket->refilled_ms) * per_second; /* thousandths: 1/s is 1 per ms */
+    uint64_t gained = (uint64_t)((uint32_t)now_ms - bucket->refilled_ms) * per_second; /* thousandths: 1/s is 1 per ms */
     uint64_t tokens = bucket->tokens + gained;
-    bucket->refilled_ms = now_ms;
+    bucket->refilled_ms = (uint32_t)now_ms;
     bucket->tokens = tokens > WF_PING_BURST * 1000 ? WF_PING_BURST * 1000 : (uint32_t)tokens;
     bucket->tokens = bucket->tokens > 1000 ? bucket->tokens - 1000 : 0;
     return bucket->tokens >= 1000 ? 0 : (1000 - bucket->tokens + per_second - 1) / per_second;

@@ -44,8 +44,8 @@ wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, u
 
 /* Token bucket for the peer's pings. */
 typedef struct wf_ping_bucket {
-    uint64_t refilled_ms;
-    uint32_t tokens; /* thousandths */
+    uint32_t refilled_ms; /* low half of the clock: only differences count, and a long one fills the bucket anyway */
+    uint32_t tokens;      /* thousandths */
 } wf_ping_bucket;
 
 enum { WF_PING_BURST = 32 };

@@ -54,7 +54,7 @@ typedef struct wf_link_env {
     wf_outq_pool pool;
     wf_outq_ready ready;
     const wf_link_http *http;
-    uint64_t nonce; /* of our pings: random at the start */
+    uint64_t ping_secret; /* random: turns the time of a ping into its payload */
     size_t input_bytes; /* held for links: cut messages, resting input */
     wf_counter bytes_in, bytes_out, messages_in, messages_out, queue_drops;
 } wf_link_env;
@@ -105,7 +105,7 @@ typedef struct wf_link {
     size_t message_seen;          /* bytes of a begun message when last looked */
     wf_deadlines deadlines;
     wf_ping_bucket bucket;
-    uint64_t ping_ns, nonce, rtt_ns;
+    uint64_t ping_ns, rtt_ns; /* when our last ping went; what the last pong told */
     wf_fault fault; /* why it ends, if not by a plain close */
     wf_link_end end;
     uint8_t stage;

@@ -95,8 +95,15 @@ static void on_ping(wf_link *link, const wf_ws_event *event) {
     }
 }
 
+/* The payload of our ping: a nonce, since no two pings of a connection go out at the same nanosecond, that a peer cannot guess
+ * ahead. */
+static uint64_t ping_nonce(const wf_link *link) {
+    return (link->ping_ns ^ link->env->ping_secret) * 0x9E3779B97F4A7C15u;
+}
+
 static bool on_pong(wf_link *link, const wf_ws_event *event) {
-    if (link->deadlines.ping_ms == 0 || event->len != 8 || memcmp(event->data, &link->nonce, 8) != 0)
+    uint64_t nonce = ping_nonce(link);
+    if (link->deadlines.ping_ms == 0 || event->len != sizeof nonce || memcmp(event->data, &nonce, sizeof nonce) != 0)
         return false;
     link->deadlines.ping_ms = 0;
     link->rtt_ns = wf_clock_ns() - link->ping_ns;
@@ -211,11 +218,11 @@ int wf_link_ping(wf_link *link) {
         return WF_ECLOSED;
     if (link->deadlines.ping_ms != 0)
         return WF_FULL;
-    link->nonce = link->env->nonce += 0x9E3779B97F4A7C15u; /* an odd step from a random start: no repeat, no guess */
-    if (queue_urgent(link, WF_OP_PING, (const uint8_t *)&link->nonce, 8, false) < 0)
+    link->ping_ns = wf_clock_ns();
+    uint64_t nonce = ping_nonce(link);
+    if (queue_urgent(link, WF_OP_PING, (const uint8_t *)&nonce, sizeof nonce, false) < 0)
         return WF_ENOMEM;
     link->deadlines.ping_ms = link->env->now_ms;
-    link->ping_ns = wf_clock_ns();
     wf_link_arm(link);
     return WF_OK;
 }

@@ -34,7 +34,7 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
                          .vacant_max = VACANT_MAX,
                          .vacant_ms = VACANT_MS};
     if (getrandom(hub.hash_key, sizeof hub.hash_key, 0) != sizeof hub.hash_key ||
-        getrandom(&w->env.nonce, sizeof w->env.nonce, 0) != sizeof w->env.nonce)
+        getrandom(&w->env.ping_secret, sizeof w->env.ping_secret, 0) != sizeof w->env.ping_secret)
         return WF_ESYS;
     wf_hub_init(&w->hub, &hub);
     w->loop = w->env.loop = wf_loop_new(0);
@@ -49,6 +49,7 @@ static void free_ended(wf_worker *w) {
     while (w->ended) {
         weft_conn *conn = w->ended;
         w->ended = conn->half_next;
+        wf_outq_deinit(&conn->link.q); /* what was published to it between its death and its end */
         wf_link_deinit(&conn->link);
         wf_mem_free(conn);
     }
@@ -147,7 +148,7 @@ void wf_worker_pump(weft_conn *conn) {
             wf_on_broken(conn);
             break;
         case WF_LINK_UNANSWERED:
-            wf_refused(conn->worker, REFUSED_OVERLOAD);
+            wf_request_set_overdue(conn->request);
             wf_request_simple(conn->request, 503, "the application did not answer in time\n");
             break;
         case WF_LINK_MESSAGE:
