@@ -50,16 +50,20 @@ size_t wf_ws_memory(const wf_ws *ws) {
     return ws->message.cap + (ws->control ? WF_CONTROL_BYTES_MAX : 0);
 }
 
-static int fail(wf_ws *ws, int close_code, const char *rule) {
+/* What was fed is used up: after a fault the caller may go on feeding, and all of it is passed over. */
+static int fail_with(wf_ws *ws, int status, int close_code, const char *rule) {
     ws->stage = STAGE_OVER;
+    ws->in_len = 0;
     wf_ws_deinit(ws);
-    return wf_fault_set(&ws->fault, WF_ERROR, close_code, rule);
+    return wf_fault_set(&ws->fault, status, close_code, rule);
+}
+
+static int fail(wf_ws *ws, int close_code, const char *rule) {
+    return fail_with(ws, WF_ERROR, close_code, rule);
 }
 
 static int fail_nomem(wf_ws *ws) {
-    ws->stage = STAGE_OVER;
-    wf_ws_deinit(ws);
-    return wf_fault_set(&ws->fault, WF_ENOMEM, 1011, "out of memory");
+    return fail_with(ws, WF_ENOMEM, 1011, "out of memory");
 }
 
 /* What the first two bytes condemn. NULL: nothing yet. */
@@ -175,10 +179,9 @@ static int finish_control(wf_ws *ws, const uint8_t *payload, wf_ws_event *out_ev
         out_event->kind = WF_WS_PONG;
     } else {
         out_event->kind = WF_WS_CLOSE;
-        if (wf_close_decode(payload, len, &out_event->close_code, &ws->fault) < 0) {
-            ws->stage = STAGE_OVER;
-            return WF_ERROR;
-        }
+        wf_fault fault = {0};
+        if (wf_close_decode(payload, len, &out_event->close_code, &fault) < 0)
+            return fail(ws, fault.close_code, fault.rule);
         out_event->data = len > 2 ? payload + 2 : NULL;
         out_event->len = len > 2 ? len - 2 : 0;
         ws->stage = STAGE_OVER;
@@ -263,7 +266,8 @@ int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
             if (ws->stage == STAGE_PAYLOAD)
                 return WF_WANT_INPUT;
             break; /* a fragment is done: on to the next head */
-        default:
+        default: /* the close frame handed out last time is dead now, and so is a message it cut off */
+            wf_ws_deinit(ws);
             ws->in_len = 0;
             return ws->fault.status < 0 ? ws->fault.status : WF_WANT_INPUT;
         }

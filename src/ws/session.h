@@ -56,12 +56,12 @@ typedef struct wf_ws {
 void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits);
 void wf_ws_deinit(wf_ws *ws);
 
-/* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT). `data` is written to, and stays
- * the caller's: it must live until wf_ws_next says WF_WANT_INPUT. */
+/* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT or a fault). `data` is written
+ * to, and stays the caller's: it must live until then. */
 void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len);
 
 /* The next event. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a close frame
- * everything that follows is passed over (RFC 6455 5.5.1). */
+ * or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
 
 /* What is left of the bytes fed, for a caller that stops pulling in between; they count as unfed afterwards. */
