@@ -156,24 +156,35 @@ static void history_add(wf_hub *hub, wf_topic *topic, wf_blob *blob) {
     while (topic->history_count > 0 && (topic->history_count >= rule->messages_max ||
                                         topic->history_bytes + blob->len > rule->bytes_max))
         wf_blob_unref(history_drop_first(hub, topic));
-    if (topic->history_count == topic->history_cap && history_grow(topic) < 0)
-        return;
+    if (topic->history_count == topic->history_cap && history_grow(topic) < 0) {
+        if (topic->history_count == 0)
+            return;
+        wf_blob_unref(history_drop_first(hub, topic)); /* no memory for more: the oldest makes room, no gap */
+    }
     topic->history[(topic->history_first + topic->history_count++) % topic->history_cap] = wf_blob_ref(blob);
     topic->history_bytes += blob->len;
     hub->history_bytes += blob->len;
 }
 
-/* Keeps the whole past within its limits; `newest` may lose history but stays. */
-static void history_trim(wf_hub *hub, wf_topic *newest) {
+/* Keeps the vacant topics within their limits, but for `newest`. */
+static void vacant_trim(wf_hub *hub, const wf_topic *newest) {
     while ((hub->history_bytes > hub->config.history_bytes_max || hub->vacant_count > hub->config.vacant_max) &&
            hub->vacant_first && hub->vacant_first != newest)
         topic_forget(hub, hub->vacant_first);
+}
+
+/* Keeps the whole past within its limits; `newest` may lose history but stays. */
+static void history_trim(wf_hub *hub, wf_topic *newest) {
+    vacant_trim(hub, newest);
     while (hub->history_bytes > hub->config.history_bytes_max && newest->history_count > 0)
         wf_blob_unref(history_drop_first(hub, newest));
 }
 
 static void replay(const wf_topic *topic, wf_subscriber *who, size_t most) {
-    size_t room = who->q->bytes_max / 2, take = 0;
+    const wf_outq *q = who->q;
+    size_t room = q->bytes < q->bytes_max ? q->bytes_max - q->bytes : 0, take = 0;
+    if (room > q->bytes_max / 2)
+        room = q->bytes_max / 2;
     while (take < topic->history_count && take < most) {
         uint32_t at = (topic->history_first + topic->history_count - 1 - (uint32_t)take) % topic->history_cap;
         if (topic->history[at]->len > room)
@@ -248,6 +259,7 @@ static void leave(wf_hub *hub, wf_subscriber *who, wf_sub **link) {
     if (last == 0) {
         vacant_add(hub, topic);
         drop_if_idle(hub, topic);
+        vacant_trim(hub, NULL);
     }
 }
 
@@ -319,4 +331,11 @@ void wf_hub_check(wf_hub *hub) {
     }
     wf_assert(bytes == hub->history_bytes);
     wf_assert(vacant == hub->vacant_count);
+    for (wf_topic *topic = hub->vacant_first, *prev = NULL; topic; prev = topic, topic = topic->vacant_next) {
+        wf_assert(sub_count(topic) == 0 && topic->vacant_prev == prev);
+        wf_assert(!prev || prev->vacant_since_ms <= topic->vacant_since_ms);
+        wf_assert(topic->vacant_next || topic == hub->vacant_last);
+        vacant--;
+    }
+    wf_assert(vacant == 0);
 }

@@ -78,7 +78,7 @@ void wf_hub_unsubscribe(wf_hub *hub, wf_subscriber *who, wf_str name);
 void wf_hub_leave_all(wf_hub *hub, wf_subscriber *who);
 
 /* Queues the blob to every subscriber but `except` (may be NULL) and adds it to the history. Returns the deliveries. Out of memory for
- * one subscriber counts as a drop for it alone. */
+ * one subscriber is for it as if its queue were full. */
 size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_subscriber *except);
 
 /* Forgets topics vacant for longer than vacant_ms. Call now and then. */

@@ -21,6 +21,8 @@ struct wf_seg {
     bool pinned;       /* given to the kernel */
     bool begun;        /* partly sent */
     bool published;
+    bool ahead;       /* control frames do not overtake it */
+    bool replaceable; /* a control frame that a later one may take the place of */
     uint8_t data[];
 };
 
@@ -46,12 +48,12 @@ static wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
     if (!seg)
         return NULL;
     *seg = (wf_seg) {.cap = (uint32_t)cap};
-    pool->bytes_used += cap;
+    pool->bytes_used += sizeof *seg + cap;
     return seg;
 }
 
 static void seg_free(wf_outq_pool *pool, wf_seg *seg) {
-    pool->bytes_used -= seg->cap;
+    pool->bytes_used -= sizeof *seg + seg->cap;
     wf_blob_unref(seg->blob);
     if (seg->cap == 0 && pool->ref_count < REFS_KEPT) {
         seg->next = pool->refs;
@@ -110,12 +112,20 @@ static void list_splice(wf_outq_list *to, wf_seg *before, wf_outq_list *from) {
     from->tail = NULL;
 }
 
+/* Out of its queue and gone. */
+static void seg_release(wf_outq *q, wf_seg *seg) {
+    q->seg_count--;
+    seg_free(q->pool, seg);
+}
+
 static void list_free(wf_outq *q, wf_outq_list *list) {
     while (list->tail) {
         wf_seg *seg = list_remove_after(list, list->tail);
         q->bytes -= seg->end - seg->start;
-        seg_free(q->pool, seg);
+        seg_release(q, seg);
     }
+    if (list == &q->held)
+        q->held_bytes = 0;
 }
 
 void wf_outq_pool_deinit(wf_outq_pool *pool) {
@@ -135,17 +145,25 @@ void wf_outq_deinit(wf_outq *q) {
     list_free(q, &q->queue);
     list_free(q, &q->urgent);
     list_free(q, &q->held);
+    q->urgent_count = 0;
+    q->closed = true;
 }
 
 static void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
     list_push(list, seg);
+    q->seg_count++;
     q->bytes += seg->end - seg->start;
+    if (list == &q->held)
+        q->held_bytes += seg->end - seg->start;
     wf_outq_mark_ready(q);
 }
 
 uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     wf_seg *tail = q->queue.tail;
-    if (!tail || tail->cap - tail->end < len || tail->blob) {
+    wf_assert(len > 0);
+    bool begun = tail && (tail->begun || tail->pinned);
+    /* A control frame that waits for the end of what is begun shall not wait for more. */
+    if (!tail || tail->blob || tail->ahead || tail->cap - tail->end < len || (begun && q->urgent.tail)) {
         tail = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len);
         if (!tail)
             return NULL;
@@ -158,65 +176,69 @@ uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     return room;
 }
 
-static int push_ref(wf_outq *q, wf_outq_list *list, wf_blob *blob, size_t start, bool published) {
-    wf_seg *seg = seg_new(q->pool, 0);
-    if (!seg) {
-        wf_blob_unref(blob);
-        return WF_ENOMEM;
-    }
-    seg->blob = blob;
-    seg->start = start;
-    seg->end = blob->len;
-    seg->published = published;
-    queued(q, list, seg);
-    return WF_OK;
+/* For published messages what is held counts as well. */
+static bool over_budget(const wf_outq *q, size_t more) {
+    return q->bytes + more + (size_t)q->seg_count * WF_OUTQ_SEG_COST > q->bytes_max;
 }
 
-int wf_outq_push_blob(wf_outq *q, wf_blob *blob, size_t start) {
-    return push_ref(q, &q->queue, blob, start, false);
+static void dropped(wf_outq *q) {
+    wf_count_add(&q->pool->drops, 1);
 }
 
 /* Makes room by dropping the published messages that wait longest. */
 static void drop_oldest(wf_outq *q, wf_outq_list *list, size_t need) {
-    size_t left = 0;
-    for (wf_seg *seg = list_head(list); seg; seg = seg == list->tail ? NULL : seg->next)
-        left++;
-    wf_seg *before = list->tail;
-    while (left-- > 0 && q->bytes > 0 && q->bytes + need > q->bytes_max) {
+    wf_seg *before = list->tail, *last = list->tail;
+    bool more = last != NULL;
+    while (more && over_budget(q, need)) {
         wf_seg *seg = before->next;
+        more = seg != last;
         if (seg->pinned || seg->begun || !seg->published) {
             before = seg;
             continue;
         }
         list_remove_after(list, before);
         q->bytes -= seg->end - seg->start;
-        q->drops++;
-        seg_free(q->pool, seg);
+        if (list == &q->held)
+            q->held_bytes -= seg->end - seg->start;
+        dropped(q);
+        seg_release(q, seg);
     }
 }
 
-int wf_outq_publish(wf_outq *q, wf_blob *blob) {
-    if (wf_outq_full(q)) {
-        if (q->policy == WF_SLOW_DROP_OLDEST) {
-            drop_oldest(q, &q->queue, blob->len);
-            if (q->held.tail)
-                drop_oldest(q, &q->held, blob->len);
-        }
-        if (wf_outq_full(q)) {
-            q->drops++;
-            if (q->policy == WF_SLOW_CLOSE) {
-                q->overflowed = true;
-                wf_outq_mark_ready(q);
-            }
-            return WF_FULL;
-        }
+/* A published message is not queued: the subscriber has a gap, which the default policy does not leave untold. */
+static int overflow(wf_outq *q) {
+    dropped(q);
+    if (q->policy == WF_SLOW_CLOSE) {
+        q->overflowed = true;
+        wf_outq_mark_ready(q);
     }
-    return push_ref(q, q->fragmenting ? &q->held : &q->queue, wf_blob_ref(blob), 0, true);
+    return WF_FULL;
+}
+
+int wf_outq_publish(wf_outq *q, wf_blob *blob) {
+    if (q->closed)
+        return WF_ECLOSED;
+    wf_assert(blob->len > 0);
+    if (over_budget(q, 1) && q->policy == WF_SLOW_DROP_OLDEST) {
+        drop_oldest(q, &q->queue, blob->len);
+        drop_oldest(q, &q->held, blob->len);
+    }
+    if (q->bytes > 0 && over_budget(q, 1))
+        return overflow(q);
+    wf_seg *seg = seg_new(q->pool, 0);
+    if (!seg)
+        return overflow(q);
+    seg->blob = wf_blob_ref(blob);
+    seg->end = blob->len;
+    seg->published = true;
+    queued(q, q->fragmenting ? &q->held : &q->queue, seg);
+    return WF_OK;
 }
 
 int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace) {
     wf_seg *last = q->urgent.tail;
-    if (replace && q->urgent_count >= WF_OUTQ_URGENT_MAX && last->cap >= len) {
+    if (replace && q->urgent_count >= WF_OUTQ_URGENT_MAX && last->replaceable) {
+        wf_assert(len <= last->cap);
         q->bytes -= last->end;
         q->bytes += last->end = len;
         memcpy(last->data, frame, len);
@@ -225,51 +247,68 @@ int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace) {
     wf_seg *seg = seg_new(q->pool, 128); /* any control frame, so that a later one can replace it */
     if (!seg)
         return WF_ENOMEM;
-    wf_assert(len <= seg->cap);
+    wf_assert(len > 0 && len <= seg->cap);
     memcpy(seg->data, frame, len);
     seg->end = len;
+    seg->ahead = true;
+    seg->replaceable = replace;
     q->urgent_count++;
     queued(q, &q->urgent, seg);
     return WF_OK;
 }
 
+void wf_outq_keep_ahead(wf_outq *q) {
+    for (wf_seg *seg = list_head(&q->queue); seg; seg = seg == q->queue.tail ? NULL : seg->next)
+        seg->ahead = true;
+}
+
 void wf_outq_fragments_done(wf_outq *q) {
     q->fragmenting = false;
+    q->held_bytes = 0;
     list_splice(&q->queue, q->queue.tail, &q->held);
 }
 
-void wf_outq_drop_held(wf_outq *q) {
+void wf_outq_close(wf_outq *q) {
     list_free(q, &q->held);
     q->fragmenting = false;
+    q->closed = true;
 }
 
 void wf_outq_clear_unsent(wf_outq *q) {
     list_free(q, &q->urgent);
-    wf_outq_drop_held(q);
+    wf_outq_close(q);
     q->urgent_count = 0;
     wf_outq_list kept = {0};
     while (q->queue.tail) {
         wf_seg *seg = list_remove_after(&q->queue, q->queue.tail);
-        if (seg->pinned || seg->begun) {
+        if (seg->pinned || seg->begun || seg->ahead) {
             list_push(&kept, seg);
         } else {
             q->bytes -= seg->end - seg->start;
-            seg_free(q->pool, seg);
+            seg_release(q, seg);
         }
     }
     q->queue = kept;
 }
 
+/* Control frames go behind a segment already begun, and behind what came before them and may not be overtaken. */
+static wf_seg *urgent_place(const wf_outq_list *queue) {
+    wf_seg *before = NULL, *seg = list_head(queue);
+    while (seg && (seg->begun || seg->ahead)) {
+        before = seg;
+        seg = seg == queue->tail ? NULL : seg->next;
+    }
+    return before;
+}
+
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
-    wf_seg *head = list_head(&q->queue);
-    wf_assert(!head || !head->pinned);
-    list_splice(&q->queue, head && head->begun ? head : NULL, &q->urgent);
+    wf_assert(!q->queue.tail || !list_head(&q->queue)->pinned);
+    list_splice(&q->queue, urgent_place(&q->queue), &q->urgent);
     q->urgent_count = 0;
     int count = 0;
     for (wf_seg *seg = list_head(&q->queue); seg && count < max; seg = seg == q->queue.tail ? NULL : seg->next) {
         seg->pinned = true;
-        if (seg->end > seg->start)
-            ranges[count++] = (struct iovec) {seg_bytes(seg) + seg->start, seg->end - seg->start};
+        ranges[count++] = (struct iovec) {seg_bytes(seg) + seg->start, seg->end - seg->start};
     }
     return count;
 }
@@ -280,58 +319,70 @@ void wf_outq_taken(wf_outq *q, size_t count) {
     while (q->queue.tail) {
         wf_seg *head = list_head(&q->queue);
         size_t left = head->end - head->start;
+        wf_assert(head->pinned || count == 0);
         if (count < left || !head->pinned) {
             head->start += count;
             head->begun |= count > 0;
             break;
         }
         count -= left;
-        seg_free(q->pool, list_remove_after(&q->queue, q->queue.tail));
+        seg_release(q, list_remove_after(&q->queue, q->queue.tail));
     }
     for (wf_seg *seg = list_head(&q->queue); seg && seg->pinned; seg = seg == q->queue.tail ? NULL : seg->next)
         seg->pinned = false;
 }
 
 void wf_outq_mark_ready(wf_outq *q) {
+    wf_outq_ready *ready = q->ready;
     if (q->listed)
         return;
     q->listed = true;
-    q->ready_next = q->ready->first;
-    q->ready->first = q;
+    q->ready_next = NULL;
+    *(ready->last ? &ready->last->ready_next : &ready->first) = q;
+    ready->last = q;
+    ready->count++;
 }
 
 wf_outq *wf_outq_ready_take(wf_outq_ready *ready) {
     wf_outq *q = ready->first;
-    if (q) {
-        ready->first = q->ready_next;
-        q->listed = false;
-    }
+    if (q)
+        wf_outq_ready_remove(q);
     return q;
 }
 
 void wf_outq_ready_remove(wf_outq *q) {
+    wf_outq_ready *ready = q->ready;
     if (!q->listed)
         return;
-    wf_outq **link = &q->ready->first;
-    while (*link != q)
-        link = &(*link)->ready_next;
-    *link = q->ready_next;
+    wf_outq *before = NULL;
+    if (ready->first != q)
+        for (before = ready->first; before->ready_next != q;)
+            before = before->ready_next;
+    *(before ? &before->ready_next : &ready->first) = q->ready_next;
+    if (ready->last == q)
+        ready->last = before;
+    ready->count--;
     q->listed = false;
 }
 
 void wf_outq_check(const wf_outq *q) {
     const wf_outq_list *lists[] = {&q->queue, &q->urgent, &q->held};
-    size_t bytes = 0, urgent = 0;
+    size_t bytes = 0, held_bytes = 0, urgent = 0, segs = 0;
     for (int i = 0; i < 3; i++) {
         bool pinned = true;
         for (wf_seg *seg = list_head(lists[i]); seg; seg = seg == lists[i]->tail ? NULL : seg->next) {
+            wf_assert(seg->start < seg->end);
             bytes += seg->end - seg->start;
+            held_bytes += i == 2 ? seg->end - seg->start : 0;
             wf_assert(!seg->begun || (i == 0 && seg == list_head(lists[0])));
             wf_assert(pinned || !seg->pinned);
             pinned = seg->pinned;
             urgent += i == 1;
+            segs++;
         }
     }
     wf_assert(bytes == q->bytes);
+    wf_assert(held_bytes == q->held_bytes);
     wf_assert(urgent == q->urgent_count);
+    wf_assert(segs == q->seg_count);
 }

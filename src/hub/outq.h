@@ -10,15 +10,18 @@
  * already begun); wf_outq_taken drops what the kernel took. Between the two nothing gathered is moved or freed.
  *
  * The budget: something is refused only while `bytes` has already reached it, so that one message always goes into an
- * empty queue, and the queue never exceeds budget + one message.
+ * empty queue, and the queue never exceeds budget + one message. What is held does not count against our own sending, for
+ * it leaves only when the open message is finished: so while one is open, twice that may wait.
  *
- * Invariants (wf_outq_check): 1. bytes is the sum over all segments. 2. an empty list has a NULL tail. 3. only the first segment of the
- * queue may be partly sent. 4. pinned segments stand in front of unpinned ones.
+ * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an empty list has a NULL
+ * tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of unpinned ones. 5. no
+ * segment is empty.
  */
 #ifndef WF_HUB_OUTQ_H
 #define WF_HUB_OUTQ_H
 
 #include "base/blob.h"
+#include "base/counter.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -30,7 +33,8 @@ typedef struct wf_seg wf_seg;
 typedef struct wf_outq_pool {
     wf_seg *chunks, *refs;
     size_t chunk_count, ref_count;
-    size_t bytes_used; /* copied bytes in queues now, by capacity */
+    size_t bytes_used; /* memory of queues now: copied bytes by capacity, and the segments themselves */
+    wf_counter drops;  /* published messages that did not fit; any thread may read it */
 } wf_outq_pool;
 
 typedef enum wf_slow_policy { WF_SLOW_CLOSE = 1, WF_SLOW_DROP_NEWEST, WF_SLOW_DROP_OLDEST } wf_slow_policy;
@@ -41,19 +45,21 @@ typedef struct wf_outq_list {
 
 /* Queues that got something since they were last taken from the list; one list per loop. */
 typedef struct wf_outq_ready {
-    struct wf_outq *first;
+    struct wf_outq *first, *last;
+    size_t count;
 } wf_outq_ready;
 
 typedef struct wf_outq {
     wf_outq_list queue, urgent, held;
-    size_t bytes;
+    size_t bytes, held_bytes;
     uint32_t bytes_max; /* the budget */
     uint16_t urgent_count;
     uint8_t policy;     /* wf_slow_policy */
     bool fragmenting;   /* a fragmented message is open: published ones wait in held */
     bool overflowed;    /* a published message did not fit and the policy is to close */
+    bool closed;        /* nothing is published any more */
     bool listed;        /* stands in the ready list */
-    uint32_t drops;     /* published messages dropped since last asked */
+    uint32_t seg_count;
     struct wf_outq *ready_next;
     wf_outq_pool *pool;
     wf_outq_ready *ready;
@@ -62,34 +68,44 @@ typedef struct wf_outq {
 void wf_outq_pool_deinit(wf_outq_pool *pool);
 
 void wf_outq_init(wf_outq *q, wf_outq_pool *pool, wf_outq_ready *ready, uint32_t bytes_max, wf_slow_policy policy);
-void wf_outq_deinit(wf_outq *q); /* frees what is queued; must not stand in the ready list */
+void wf_outq_deinit(wf_outq *q); /* frees what is queued and closes; must not stand in the ready list */
 
-static inline bool wf_outq_full(const wf_outq *q) {
-    return q->bytes >= q->bytes_max;
+/* Bytes that wait for the kernel now. */
+static inline size_t wf_outq_sendable(const wf_outq *q) {
+    return q->bytes - q->held_bytes;
 }
 
-/* Room for `len` bytes at the end, for the caller to write: NULL when memory is out. Does not look at the budget. The queue
- * counts them as queued. */
+/* For our own sending. */
+static inline bool wf_outq_full(const wf_outq *q) {
+    return wf_outq_sendable(q) >= q->bytes_max;
+}
+
+/* What each segment weighs in the budget of published messages, beside its bytes: many small ones are not free. */
+enum { WF_OUTQ_SEG_COST = 64 };
+
+/* Room for `len` > 0 bytes at the end, for the caller to write: NULL when memory is out. Does not look at the budget. The
+ * queue counts them as queued. */
 uint8_t *wf_outq_write(wf_outq *q, size_t len);
 
-/* Queues a reference (taken over: the caller's reference is used up, also on failure). Not for published messages. */
-int wf_outq_push_blob(wf_outq *q, wf_blob *blob, size_t start);
-
 /* Queues a published message under the budget and the policy; takes a reference of its own. WF_OK; WF_FULL when it was
- * dropped or the queue is to be closed (then overflowed is set). */
+ * dropped or the queue is to be closed (then overflowed is set), be it for the budget or for memory; WF_ECLOSED. */
 int wf_outq_publish(wf_outq *q, wf_blob *blob);
 
-/* Queues a control frame ahead of data. With `replace`, when urgent_max of them wait already, the last one is overwritten instead. */
+/* Queues a control frame of up to 128 bytes ahead of data. When WF_OUTQ_URGENT_MAX of them wait and the last one came with
+ * `replace` as well, it is overwritten instead. */
 enum { WF_OUTQ_URGENT_MAX = 16 };
 int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace);
+
+/* What is queued now leaves before any control frame queued later: the answer to the opening handshake. */
+void wf_outq_keep_ahead(wf_outq *q);
 
 /* Ends the open fragmented message: what was held moves to the queue. */
 void wf_outq_fragments_done(wf_outq *q);
 
-/* Drops what is held: the fragmented message will not be finished. */
-void wf_outq_drop_held(wf_outq *q);
+/* Nothing is published any more: what is held is dropped, for the fragmented message will not be finished. */
+void wf_outq_close(wf_outq *q);
 
-/* Drops all data that has not been begun; what is pinned or partly sent stays. */
+/* Drops all that has not been begun and need not go (wf_outq_keep_ahead); what is pinned or partly sent stays. Closes as well. */
 void wf_outq_clear_unsent(wf_outq *q);
 
 /* Lays out up to `max` ranges from the front and pins them. Returns their number. */
