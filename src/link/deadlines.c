@@ -7,6 +7,10 @@ static void earliest(uint64_t since_ms, uint32_t interval_ms, wf_due due, wf_due
     }
 }
 
+static uint64_t later(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
 wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t *out_at_ms) {
     wf_due best = WF_DUE_NOTHING;
     uint64_t at = UINT64_MAX;
@@ -16,12 +20,12 @@ wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, u
         earliest(d->output_ms, intervals->send_timeout_ms, WF_DUE_SEND, &best, &at);
     if (d->open && d->gate_ms) {
         earliest(d->gate_ms, 0, WF_DUE_GATE, &best, &at);
-    } else if (d->open) {
+    } else if (d->open && !d->resting) {
         if (d->in_message)
             earliest(d->message_ms, intervals->message_timeout_ms, WF_DUE_MESSAGE, &best, &at);
         if (d->ping_ms)
-            earliest(d->message_ms > d->ping_ms ? d->message_ms : d->ping_ms, intervals->ping_timeout_ms,
-                     WF_DUE_PONG, &best, &at);
+            earliest(later(later(d->ping_ms, d->message_ms), d->sending ? d->output_ms : 0),
+                     intervals->ping_timeout_ms, WF_DUE_PONG, &best, &at);
         else
             earliest(d->input_ms, intervals->ping_interval_ms, WF_DUE_PING, &best, &at);
     }

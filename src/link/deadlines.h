@@ -27,6 +27,7 @@ typedef struct wf_deadlines {
     bool open;           /* heartbeats run */
     bool in_message;     /* a message is begun and not finished */
     bool sending;        /* the kernel takes no more for now */
+    bool resting;        /* nothing is read for now: the peer's silence is our own doing and does not count */
 } wf_deadlines;
 
 typedef enum wf_due {
@@ -39,7 +40,8 @@ typedef enum wf_due {
     WF_DUE_GATE     /* read again */
 } wf_due;
 
-/* The earliest that is ahead or past, and when. While reading rests, the peer's silence is our own doing and does not count. */
+/* The earliest that is ahead or past, and when. A pong is awaited from when its ping can have left: while our output is
+ * stuck, from its last progress. */
 wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t *out_at_ms);
 
 /* Token bucket for the peer's pings. */

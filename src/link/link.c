@@ -15,7 +15,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { RANGES_MAX = 64, LINGER_MS = 2000 };
+/* An HTTP client that sends requests and does not read answers is not read from either beyond HTTP_QUEUE_BYTES. */
+enum { RANGES_MAX = 64, LINGER_MS = 2000, HTTP_QUEUE_BYTES = 64 * 1024 };
 
 int wf_link_init(wf_link *link, wf_link_env *env, int fd) {
     memset(link, 0, sizeof *link);
@@ -99,9 +100,9 @@ void wf_link_linger(wf_link *link) {
     }
     drop_input(link);
     wf_sock_shutdown(link->env->loop, &link->sock);
-    if (link->paused)
+    if (link->deadlines.resting)
         wf_sock_resume(link->env->loop, &link->sock);
-    link->paused = false;
+    link->deadlines.resting = false;
     wf_link_enter(link, WF_LINK_LINGER, LINGER_MS);
 }
 
@@ -126,8 +127,16 @@ void wf_link_failed(wf_link *link, int sys_errno) {
 }
 
 static bool gated(const wf_link *link) {
-    return link->stage == WF_LINK_WAITING ||
-           (link->stage == WF_LINK_OPEN && (wf_outq_full(&link->q) || link->deadlines.gate_ms != 0));
+    switch (link->stage) {
+    case WF_LINK_HTTP:
+        return link->q.bytes >= HTTP_QUEUE_BYTES && !link->close_after;
+    case WF_LINK_WAITING:
+        return true;
+    case WF_LINK_OPEN:
+        return wf_outq_full(&link->q) || link->deadlines.gate_ms != 0;
+    default:
+        return false;
+    }
 }
 
 /* Stops reading and keeps what has been read. */
@@ -138,8 +147,8 @@ static void rest(wf_link *link) {
         link->in = in;
         link->in_len = in_len;
     }
-    if (!link->paused) {
-        link->paused = true;
+    if (!link->deadlines.resting) {
+        link->deadlines.resting = true;
         wf_sock_pause(link->env->loop, &link->sock);
     }
     if (link->in_len > 0 && link->held.len == 0) {
@@ -158,8 +167,8 @@ static void resume(wf_link *link) {
         wf_buf_deinit(&link->held);
         wf_link_count_memory(link);
     }
-    if (link->paused) {
-        link->paused = false;
+    if (link->deadlines.resting) {
+        link->deadlines.resting = false;
         link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
         if (!link->input_over)
             wf_sock_resume(link->env->loop, &link->sock);
@@ -214,7 +223,7 @@ int wf_link_next(wf_link *link, wf_link_event *out_event) {
         if (take_due(&link->due_broken, WF_LINK_BROKEN, out_event) ||
             take_due(&link->due_unanswered, WF_LINK_UNANSWERED, out_event))
             return WF_OK;
-        if (link->q.bytes == 0 && link->stage == WF_LINK_OPEN &&
+        if (wf_outq_sendable(&link->q) == 0 && link->stage == WF_LINK_OPEN &&
             take_due(&link->want_drained, WF_LINK_DRAINED, out_event))
             return WF_OK;
         if (gated(link)) {
@@ -256,20 +265,18 @@ int wf_link_queue(wf_link *link, const void *data, size_t len) {
 
 static void flushed(wf_link *link) {
     link->deadlines.sending = false;
-    if (link->stage == WF_LINK_HTTP && link->close_after)
-        wf_link_linger(link);
-    else if (link->stage == WF_LINK_CLOSING)
+    if (link->stage == WF_LINK_CLOSING)
         wf_link_close_done(link);
+    else if (link->stage == WF_LINK_HTTP && link->close_after)
+        wf_link_linger(link);
+    else if (link->stage == WF_LINK_HTTP && link->served && !link->reader) /* an answer takes the time it takes */
+        wf_link_enter(link, WF_LINK_HTTP, link->env->http->keep_alive_ms);
 }
 
 void wf_link_flush(wf_link *link) {
     struct iovec ranges[RANGES_MAX];
     if (link->stage == WF_LINK_DEAD)
         return;
-    if (link->q.drops > 0) {
-        wf_count_add(&link->env->queue_drops, link->q.drops);
-        link->q.drops = 0;
-    }
     if (link->q.overflowed && link->stage == WF_LINK_OPEN)
         wf_link_fail(link, 1008, "subscriber reads too slowly: queue_bytes_max");
     if (link->in_flight)
@@ -294,7 +301,7 @@ void wf_link_flush(wf_link *link) {
         link->deadlines.output_ms = link->env->now_ms;
         wf_outq_taken(&link->q, (size_t)sent);
     }
-    if (link->q.bytes == 0)
+    if (wf_outq_sendable(&link->q) == 0)
         flushed(link);
 }
 
@@ -361,7 +368,10 @@ static void act(wf_link *link, wf_due due) {
 void wf_link_timer_due(wf_link *link) {
     uint64_t at;
     wf_due due;
-    while (link->stage != WF_LINK_DEAD && (due = next_due(link, &at)) != WF_DUE_NOTHING && at <= link->env->now_ms)
+    while (link->stage != WF_LINK_DEAD && (due = next_due(link, &at)) != WF_DUE_NOTHING && at <= link->env->now_ms) {
         act(link, due);
+        if (due == WF_DUE_GATE)
+            break; /* first read what rested: it may hold the pong that is due as well */
+    }
     wf_link_arm(link);
 }

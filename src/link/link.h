@@ -43,7 +43,7 @@ typedef struct wf_link_limits {
 /* Per server, before a route is known. */
 typedef struct wf_link_http {
     wf_http_limits limits;
-    uint32_t handshake_timeout_ms, answer_timeout_ms, keep_alive_ms, send_timeout_ms, close_timeout_ms;
+    uint32_t handshake_timeout_ms, answer_timeout_ms, keep_alive_ms, send_timeout_ms;
 } wf_link_http;
 
 /* What the links of one loop share. Counters may be read from any thread. */
@@ -56,7 +56,7 @@ typedef struct wf_link_env {
     const wf_link_http *http;
     uint64_t ping_secret; /* random: turns the time of a ping into its payload */
     size_t input_bytes; /* held for links: cut messages, resting input */
-    wf_counter bytes_in, bytes_out, messages_in, messages_out, queue_drops;
+    wf_counter bytes_in, bytes_out, messages_in, messages_out;
 } wf_link_env;
 
 typedef enum wf_link_stage {
@@ -109,7 +109,6 @@ typedef struct wf_link {
     wf_fault fault; /* why it ends, if not by a plain close */
     wf_link_end end;
     uint8_t stage;
-    bool paused;         /* the socket's reading is off */
     bool input_over;     /* the peer sent FIN */
     bool close_after;    /* HTTP: close when all is sent */
     bool waits_upgrade;  /* the request that waits for its answer is a handshake */
@@ -164,7 +163,7 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule);
 
 /* Something may have become of it besides new input: pull. */
 static inline bool wf_link_runnable(const wf_link *link) {
-    return link->paused || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
+    return link->deadlines.resting || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
 }
 
 /* Bytes held in and out. */

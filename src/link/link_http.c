@@ -33,7 +33,7 @@ int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
     }
     wf_link_enter(link, WF_LINK_WAITING, link->env->http->answer_timeout_ms);
     if (got == WF_OK) {
-        link->waits_upgrade = wf_http_reader_request(link->reader)->upgrade;
+        link->waits_upgrade = wf_http_header_has_token(wf_http_reader_request(link->reader), "Upgrade", "websocket");
         out_event->kind = WF_LINK_REQUEST;
         return WF_OK;
     }
@@ -68,7 +68,7 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close) {
     link->served = true;
     link->waits_upgrade = false;
     link->close_after = close;
-    wf_link_enter(link, WF_LINK_HTTP, close ? link->env->http->send_timeout_ms : link->env->http->keep_alive_ms);
+    wf_link_enter(link, WF_LINK_HTTP, WF_NEVER); /* until it is sent, only a standstill ends it */
     return WF_OK;
 }
 
@@ -77,6 +77,7 @@ int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_l
         return WF_ECLOSED;
     if (wf_link_queue(link, bytes, len) < 0)
         return WF_ENOMEM;
+    wf_outq_keep_ahead(&link->q); /* nothing overtakes the 101, and no fault drops it */
     wf_http_reader_free(wf_link_take_reader(link));
     link->limits = limits;
     link->q.bytes_max = limits->queue_bytes_max;

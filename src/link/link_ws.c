@@ -34,7 +34,7 @@ static int queue_urgent(wf_link *link, uint8_t opcode, const uint8_t *data, size
 static void start_closing(wf_link *link, int code, const char *reason, size_t reason_len) {
     uint8_t payload[WF_CONTROL_BYTES_MAX];
     size_t len = wf_close_encode(payload, code, reason, reason_len);
-    wf_outq_drop_held(&link->q);
+    wf_outq_close(&link->q);
     link->end.sent_code = (uint16_t)(len > 0 ? code : WF_CLOSE_NO_STATUS);
     wf_link_enter(link, WF_LINK_CLOSING, link->limits->close_timeout_ms);
     if (queue_frame(link, WF_OP_CLOSE, true, payload, len) < 0)
@@ -57,7 +57,7 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
         break;
     case WF_LINK_CLOSING:
         wf_fault_set(&link->fault, WF_ERROR, code, rule);
-        if (link->q.bytes == 0)
+        if (wf_outq_sendable(&link->q) == 0)
             wf_link_linger(link);
         break;
     case WF_LINK_HTTP:
@@ -118,7 +118,7 @@ static void on_close(wf_link *link, const wf_ws_event *event) {
     if (link->stage == WF_LINK_OPEN) {
         link->end.by_peer = true;
         start_closing(link, event->close_code, NULL, 0);
-    } else if (link->q.bytes == 0) {
+    } else if (wf_outq_sendable(&link->q) == 0) {
         wf_link_close_done(link);
     }
 }
