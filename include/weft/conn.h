@@ -19,7 +19,6 @@ extern "C" {
 #endif
 
 typedef struct weft_conn weft_conn;
-typedef struct weft_server weft_server;
 
 typedef enum weft_kind { WEFT_TEXT = 1, WEFT_BINARY = 2 } weft_kind; /* the opcodes of RFC 6455 5.2 */
 
@@ -36,7 +35,7 @@ WEFT_API bool weft_utf8_valid(const void *data, size_t len);
 
 /* Why a connection ended. Strings live until the callback returns. */
 typedef struct weft_close_info {
-    int code;           /* the peer's code, or ours when we closed first; 1005 none given, 1006 no close frame */
+    int code;           /* the peer's; ours when we failed the connection; 1005 none given, 1006 no close frame came */
     const char *reason; /* NUL-terminated UTF-8, "" when none; at most 123 bytes */
     bool clean;         /* both close frames went through */
     bool by_peer;       /* the peer began it */
@@ -86,16 +85,19 @@ WEFT_API void weft_conn_set_user(weft_conn *conn, void *user);
 
 WEFT_API weft_server *weft_conn_server(const weft_conn *conn);
 
-/* "127.0.0.1:51234"; "unix" for a unix socket. */
+/* "127.0.0.1:51234"; "unix" for a unix socket; "gone" in `closed`, when the socket is no more. */
 WEFT_API const char *weft_conn_peer(const weft_conn *conn, char *out, size_t cap);
 
-/* A connection seen from anywhere: never dangles, never reused while the server lives. 0 is never a handle. */
+/* A connection seen from anywhere: never dangles, and fits no later connection (short of 2^31 of them in the same slot). 0 is
+ * never a handle. */
 typedef uint64_t weft_handle;
 
 WEFT_API weft_handle weft_conn_handle(const weft_conn *conn);
 
-/* From any thread. WEFT_OK: handed to the connection's loop, which drops it if the connection is closing by then;
- * WEFT_ESTALE: already gone. One allocation and at most one wake-up. */
+/* From any thread. WEFT_OK: handed to the connection's loop, which drops it if the connection is closing by then, and treats
+ * it like a published message if the queue is full (weft_slow_policy);
+ * WEFT_ESTALE: already gone; WEFT_EINVAL for what weft_conn_send and weft_conn_close refuse; WEFT_ENOMEM. One allocation and at
+ * most one wake-up. */
 WEFT_API int weft_handle_send(weft_server *server, weft_handle handle, weft_kind kind, const void *data, size_t len);
 WEFT_API int weft_handle_close(weft_server *server, weft_handle handle, int code, const char *reason);
 

@@ -23,8 +23,8 @@ extern "C" {
 /* Wherever a zero means the default, this means "no limit", "never" or "none". */
 #define WEFT_NONE UINT32_MAX
 
-/* What a subscriber that reads too slowly costs itself, when a published message does not fit its queue. Always
- * counted. Control frames and direct sends are not concerned. */
+/* What a subscriber that reads too slowly costs itself, when a published message, or one sent by handle, does not fit its
+ * queue. Always counted. Control frames and weft_conn_send are not concerned. */
 typedef enum weft_slow_policy {
     WEFT_SLOW_DEFAULT,
     WEFT_SLOW_CLOSE,       /* close 1008: nothing is lost in silence. The default. */
@@ -50,7 +50,7 @@ typedef struct weft_limits {
 typedef struct weft_config {
     size_t struct_size; /* WEFT_CONFIG_INIT */
     uint32_t workers;   /* [1] threads; WEFT_NONE: one per processor */
-    uint32_t connections_max;      /* [descriptor limit - 64] over: 503 */
+    uint32_t connections_max;      /* [descriptor limit - 128 - 8 per worker] over: 503 */
     uint32_t half_open_max;        /* [a tenth of connections_max, at least 64] unfinished handshakes; the oldest is shed, 503 */
     uint32_t head_bytes_max;       /* [8 KiB] request line and headers: 414, 431 */
     uint32_t headers_max;          /* [64] */
@@ -94,6 +94,9 @@ typedef struct weft_route {
     void (*drained)(weft_conn *conn, void *user);
     /* Our ping was answered. */
     void (*pong)(weft_conn *conn, uint64_t rtt_ns, void *user);
+    /* An accept that was given from another thread, and answered WEFT_OK, came too late: the client had gone. `accepted` is
+     * what weft_request_set_user had set, for you to release; neither `open` nor `closed` is called for it. */
+    void (*lost)(void *accepted, void *user);
     /* Exactly once for each `open`, last. Sends answer WEFT_ECLOSED; subscriptions are gone. */
     void (*closed)(weft_conn *conn, const weft_close_info *info, void *user);
 } weft_route;
@@ -123,14 +126,15 @@ WEFT_API const char *weft_server_address(const weft_server *server, size_t index
 /* Runs until drained or stopped; the calling thread is the first worker. WEFT_OK, or WEFT_ESYS/WEFT_ENOMEM at start. */
 WEFT_API int weft_server_run(weft_server *server);
 
-/* Stops accepting and closes every connection with `code` (1001 or 1012), spread evenly over spread_ms; those still there
- * 5 s after that are cut. weft_server_run returns when all have gone. Any thread, also a signal handler. */
+/* Stops accepting and closes every WebSocket with `code` (1001 or 1012; what may not travel is 1001), spread evenly over
+ * spread_ms; idle HTTP connections end at once; those still there 5 s after the spread are cut. weft_server_run returns when all have gone. Any thread, also a signal handler. */
 WEFT_API void weft_server_drain(weft_server *server, int code, uint32_t spread_ms);
 
 /* Cuts everything and makes weft_server_run return. Any thread, also a signal handler. */
 WEFT_API void weft_server_stop(weft_server *server);
 
-WEFT_API void weft_server_free(weft_server *server); /* after run has returned; NULL is accepted */
+/* After run has returned, and every call from another thread that names the server, a handle or a request of it. NULL is accepted. */
+WEFT_API void weft_server_free(weft_server *server);
 
 /* Sends a message to all subscribers of a topic, on all workers, from any thread. All subscribers see the messages of one
  * topic in one order. WEFT_OK: handed on, also when nobody is there. WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECLOSED (stopped).

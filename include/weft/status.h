@@ -16,6 +16,8 @@ extern "C" {
 
 #define WEFT_VERSION "0.1.0"
 
+typedef struct weft_server weft_server;
+
 /* Zero: done. Positive: normal, the caller branches. Negative: not done, and will not be. */
 typedef enum weft_status {
     WEFT_OK = 0,   /* done; for a send: queued, it leaves at the end of this turn of the loop */

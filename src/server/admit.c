@@ -13,20 +13,21 @@ enum { MEMORY_STEP = 1 << 20 };
 
 static void half_add(wf_worker *w, weft_conn *conn) {
     conn->half_open = true;
-    conn->half_prev = w->half_last;
-    *(w->half_last ? &w->half_last->half_next : &w->half_first) = conn;
+    conn->half.prev = w->half_last;
+    *(w->half_last ? &w->half_last->half.next : &w->half_first) = conn;
     w->half_last = conn;
     w->half_count++;
 }
 
 void wf_worker_half_done(weft_conn *conn) {
-    wf_worker *w = conn->worker;
+    wf_worker *w = wf_conn_worker(conn);
     if (!conn->half_open)
         return;
     conn->half_open = false;
-    *(conn->half_prev ? &conn->half_prev->half_next : &w->half_first) = conn->half_next;
-    *(conn->half_next ? &conn->half_next->half_prev : &w->half_last) = conn->half_prev;
-    conn->half_prev = conn->half_next = NULL;
+    *(conn->half.prev ? &conn->half.prev->half.next : &w->half_first) = conn->half.next;
+    *(conn->half.next ? &conn->half.next->half.prev : &w->half_last) = conn->half.prev;
+    conn->half.prev = conn->half.next = NULL;
+    conn->request = NULL;
     w->half_count--;
 }
 
@@ -43,9 +44,9 @@ static bool short_of_memory(const weft_server *server, unsigned percent) {
 
 static void shed(weft_conn *conn, const char *why) {
     wf_worker_half_done(conn);
-    wf_count_add(&conn->worker->shed, 1);
+    wf_count_add(&wf_conn_worker(conn)->shed, 1);
     wf_link_refuse(&conn->link, 503, why);
-    wf_worker_pump(conn);
+    wf_conn_pump(conn);
 }
 
 void wf_worker_accept(wf_worker *w, int fd) {
@@ -60,7 +61,6 @@ void wf_worker_accept(wf_worker *w, int fd) {
         wf_count_add(&w->shed, 1);
         return;
     }
-    conn->worker = w;
     conn->subscriber.q = &conn->link.q;
     half_add(w, conn);
     wf_count_add(&w->connections, 1);
@@ -69,7 +69,7 @@ void wf_worker_accept(wf_worker *w, int fd) {
         shed(conn, "too many connections");
     else if (short_of_memory(server, 75))
         shed(conn, "short of memory");
-    else if (w->half_count > server->config.half_open_max / server->worker_count + 1)
+    else if (w->half_count > (server->config.half_open_max - 1) / server->worker_count + 1)
         shed(w->half_first, "too many unfinished handshakes");
 }
 
@@ -78,19 +78,21 @@ static void close_largest(wf_worker *w) {
     weft_conn *largest = NULL;
     for (uint32_t i = 0; i < w->slots.high; i++) {
         weft_conn *conn = w->slots.table[i].conn;
-        if (conn && conn->link.stage == WF_LINK_OPEN &&
+        if (conn && conn->link.stage != WF_LINK_DEAD &&
             (!largest || wf_link_memory(&conn->link) > wf_link_memory(&largest->link)))
             largest = conn;
     }
     if (largest && wf_link_memory(&largest->link) > 0) {
         wf_count_add(&w->shed, 1);
         wf_link_fail(&largest->link, WEFT_CLOSE_TRY_LATER, "memory_bytes_max: the largest connection is closed");
+        wf_outq_mark_ready(&largest->link.q);
     }
 }
 
 void wf_worker_check_memory(wf_worker *w) {
-    size_t now = w->env.pool.bytes_used + w->env.input_bytes;
-    wf_count_set(&w->memory_bytes, now);
+    size_t own = w->env.pool.bytes_used + w->env.input_bytes;
+    wf_count_set(&w->memory_bytes, own);
+    size_t now = own + atomic_load_explicit(&w->server->blob_bytes, memory_order_relaxed);
     if (now > w->memory_checked + MEMORY_STEP && short_of_memory(w->server, 90))
         close_largest(w);
     if (now > w->memory_checked + MEMORY_STEP || now + MEMORY_STEP < w->memory_checked)

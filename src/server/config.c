@@ -59,7 +59,8 @@ int wf_server_resolve(weft_config *config, const weft_config *given) {
     if (config->workers > 255)
         config->workers = 255;
     uint32_t fds = descriptors();
-    fill(&config->connections_max, fds > 256 ? fds - 128 : fds / 2);
+    uint32_t own = 128 + 8 * config->workers; /* loops, listeners, and those that are told 503 */
+    fill(&config->connections_max, fds > 2 * own ? fds - own : fds / 2);
     if (config->connections_max > 8 * 1024 * 1024)
         config->connections_max = 8 * 1024 * 1024;
     uint32_t tenth = config->connections_max / 10;
@@ -71,6 +72,8 @@ int wf_server_resolve(weft_config *config, const weft_config *given) {
     fill(&config->answer_timeout_ms, 30000);
     fill(&config->keep_alive_ms, 15000);
     fill(&config->backlog, 4096);
+    if (config->memory_bytes_max == WEFT_NONE)
+        config->memory_bytes_max = UINT64_MAX;
     if (config->memory_bytes_max == 0) {
         long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
         config->memory_bytes_max = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : UINT64_C(1) << 30;

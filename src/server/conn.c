@@ -3,6 +3,8 @@
  */
 #include "server/server_impl.h"
 
+#include "ws/close.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -37,7 +39,9 @@ size_t weft_conn_buffered(const weft_conn *conn) {
 }
 
 int weft_conn_close(weft_conn *conn, int code, const char *reason) {
-    return wf_link_close(&conn->link, code, reason);
+    int got = wf_link_close(&conn->link, code, reason);
+    wf_outq_mark_ready(&conn->link.q); /* without memory for the frame it is dead: this turn pulls its end */
+    return got;
 }
 
 void weft_conn_abort(weft_conn *conn) {
@@ -56,11 +60,11 @@ uint64_t weft_conn_rtt_ns(const weft_conn *conn) {
 int weft_conn_subscribe(weft_conn *conn, const char *topic, size_t replay) {
     if (conn->link.stage != WF_LINK_OPEN)
         return WEFT_ECLOSED;
-    return wf_hub_subscribe(&conn->worker->hub, &conn->subscriber, wf_str_of(topic), conn->route->topics_max, replay);
+    return wf_hub_subscribe(&wf_conn_worker(conn)->hub, &conn->subscriber, wf_str_of(topic), conn->route->topics_max, replay);
 }
 
 int weft_conn_unsubscribe(weft_conn *conn, const char *topic) {
-    wf_hub_unsubscribe(&conn->worker->hub, &conn->subscriber, wf_str_of(topic));
+    wf_hub_unsubscribe(&wf_conn_worker(conn)->hub, &conn->subscriber, wf_str_of(topic));
     return WEFT_OK;
 }
 
@@ -73,7 +77,7 @@ void weft_conn_set_user(weft_conn *conn, void *user) {
 }
 
 weft_server *weft_conn_server(const weft_conn *conn) {
-    return conn->worker->server;
+    return wf_conn_worker(conn)->server;
 }
 
 const char *weft_conn_peer(const weft_conn *conn, char *out, size_t cap) {
@@ -112,11 +116,19 @@ int weft_handle_send(weft_server *server, weft_handle handle, weft_kind kind, co
     return blob ? post(server, handle, wf_mail_new(MAIL_SEND, handle, blob, NULL, 0)) : WEFT_ENOMEM;
 }
 
+/* What wf_link_close would refuse on the other thread, where nobody hears it. */
+static bool close_ok(int code, const char *reason, size_t len) {
+    return (code == 0 ? len == 0 : wf_close_code_ok(code)) && len <= WF_CLOSE_REASON_MAX && weft_utf8_valid(reason, len);
+}
+
 int weft_handle_close(weft_server *server, weft_handle handle, int code, const char *reason) {
     wf_worker *w = wf_handle_worker(server, handle);
+    size_t len = reason ? strlen(reason) : 0;
+    if (!close_ok(code, reason, len))
+        return WEFT_EINVAL;
     if (!w || !wf_handle_alive(w, handle))
         return WEFT_ESTALE;
-    wf_mail *m = wf_mail_new(MAIL_CLOSE, handle, NULL, reason, reason ? strlen(reason) : 0);
+    wf_mail *m = wf_mail_new(MAIL_CLOSE, handle, NULL, reason, len);
     if (m)
         m->code = code;
     return post(server, handle, m);

@@ -5,29 +5,51 @@
  */
 #include "server/server_impl.h"
 
-enum { AFTER_MS = 5000, STEP_MS = 10 };
+enum { AFTER_MS = 5000, STEP_MS = 10, AGAIN_MS = 100 };
+
+void wf_worker_deafen(wf_worker *w) {
+    for (size_t i = 0; i < w->server->listener_count; i++)
+        wf_sock_close(w->loop, &w->listeners[i]);
+    if (w->index == 0)
+        wf_server_remove_socket_files(w->server);
+}
+
+/* Between two requests: nobody waits for anything. */
+static bool end_idle_http(weft_conn *conn) {
+    if (conn->link.stage != WF_LINK_HTTP || conn->link.reader || conn->link.q.bytes > 0)
+        return false;
+    wf_link_die(&conn->link, 0, "the server stopped");
+    wf_conn_pump(conn);
+    return true;
+}
 
 static void begin(wf_worker *w, unsigned order) {
     w->drain_seen = order;
     w->drain_started_ms = w->env.now_ms;
-    w->drain_total = w->slots.used;
-    for (size_t i = 0; i < w->server->listener_count; i++)
-        wf_sock_close(w->loop, &w->listeners[i]);
+    w->drain_total = 0;
+    wf_worker_deafen(w);
+    for (uint32_t i = 0; i < w->slots.high; i++) {
+        weft_conn *conn = w->slots.table[i].conn;
+        if (conn && !end_idle_http(conn))
+            w->drain_total++;
+    }
 }
 
 static void drain_one(weft_conn *conn, int code) {
-    switch (conn->link.stage) {
-    case WF_LINK_OPEN:
+    if (conn->link.stage == WF_LINK_OPEN) {
         wf_link_close(&conn->link, code, code == WEFT_CLOSE_RESTART ? "server restarts" : "server is going away");
-        break;
-    case WF_LINK_HTTP:
-        if (!conn->link.reader && conn->link.q.bytes == 0)
-            wf_link_die(&conn->link, 0, "the server stopped");
-        break;
-    default:
-        break;
+        wf_conn_pump(conn);
+    } else {
+        end_idle_http(conn);
     }
-    wf_worker_pump(conn);
+}
+
+/* How many of this worker's connections are to be closed by now. The workers' turns interleave: with W workers of n connections each
+ * the k-th close of worker i is at (k + i/W) / n of the spread. */
+static uint64_t due_by(const wf_worker *w, uint64_t elapsed, uint64_t spread) {
+    uint64_t workers = w->server->worker_count;
+    uint64_t passed = w->drain_total * elapsed * workers, offset = w->index * spread;
+    return passed >= offset ? (passed - offset) / (spread * workers) + 1 : 0;
 }
 
 void wf_worker_drain(wf_worker *w) {
@@ -40,7 +62,7 @@ void wf_worker_drain(wf_worker *w) {
         atomic_store(&w->server->stop, true);
         return;
     }
-    uint64_t due = elapsed >= spread ? UINT32_MAX : (uint64_t)w->drain_total * elapsed / spread + 1;
+    uint64_t due = elapsed >= spread ? UINT32_MAX : due_by(w, elapsed, spread);
     while (w->drain_done < due && w->drain_slot < w->slots.high) {
         weft_conn *conn = w->slots.table[w->drain_slot++].conn;
         if (conn) {
@@ -48,13 +70,17 @@ void wf_worker_drain(wf_worker *w) {
             drain_one(conn, (int)(order >> 1));
         }
     }
-    if (elapsed >= spread && w->drain_slot >= w->slots.high)
+    if (elapsed >= spread && w->drain_slot >= w->slots.high && w->env.now_ms >= w->drain_again_ms) {
         w->drain_slot = 0; /* once more for those that were busy with a request */
+        w->drain_again_ms = w->env.now_ms + AGAIN_MS;
+    }
     uint64_t next = w->env.now_ms + STEP_MS;
     if (!wf_timer_armed(&w->tick) || next < w->tick.deadline_ms)
         wf_timers_add(&w->env.timers, &w->tick, next);
 }
 
+/* Who has no connections left stays as long as anybody has: it is the home of topics. */
 bool wf_worker_drained(const wf_worker *w) {
-    return w->drain_seen != 0 && w->slots.used == 0;
+    return w->drain_seen != 0 && w->slots.used == 0 &&
+           atomic_load_explicit(&w->server->connection_count, memory_order_relaxed) == 0;
 }

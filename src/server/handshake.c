@@ -17,29 +17,31 @@ void wf_refused(wf_worker *w, int index) {
     wf_count_add(&w->refusals[index], 1);
 }
 
-/* Answers with a text of ours and at most one header. */
-static void answer(weft_request *request, int status, const char *text, const weft_header *header) {
-    weft_header headers[] = {{"Content-Type", plain_text}, header ? *header : (weft_header) {NULL, NULL}};
-    weft_request_reply_with(request, status, headers, header ? 2 : 1, (weft_text) {text, strlen(text)});
+/* Answers with a text of ours and up to three more headers. */
+static void answer(weft_request *request, int status, const char *text, const weft_header *more, size_t count) {
+    weft_header headers[4] = {{"Content-Type", plain_text}};
+    for (size_t i = 0; i < count; i++)
+        headers[1 + i] = more[i];
+    weft_request_reply_with(request, status, headers, 1 + count, (weft_text) {text, strlen(text)});
 }
 
 void wf_request_simple(weft_request *request, int status, const char *text) {
     weft_header retry = {"Retry-After", retry_after_s};
-    answer(request, status, text, status == 503 ? &retry : NULL);
+    answer(request, status, text, &retry, status == 503);
 }
 
 static void refuse_upgrade(weft_conn *conn, wf_upgrade refused) {
-    static const weft_header version = {"Sec-WebSocket-Version", "13"};
-    static const weft_header upgrade = {"Upgrade", "websocket"};
-    static const weft_header allow = {"Allow", "GET"};
+    /* 426 names what it wants (RFC 9110 15.5.22), and Connection names that field (7.8). */
+    static const weft_header upgrade[] = {
+        {"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}};
+    static const weft_header allow[] = {{"Allow", "GET"}};
     char text[256];
-    wf_refused(conn->worker, refused.refusal);
+    wf_refused(wf_conn_worker(conn), refused.refusal);
     snprintf(text, sizeof text, "%s\n", refused.text);
-    answer(conn->request, refused.http_status, text,
-           refused.refusal == WF_REFUSAL_WS_VERSION ? &version
-           : refused.http_status == 426             ? &upgrade
-           : refused.http_status == 405             ? &allow
-                                                    : NULL);
+    if (refused.http_status == 426)
+        answer(conn->request, 426, text, upgrade, 3);
+    else
+        answer(conn->request, refused.http_status, text, allow, refused.http_status == 405);
 }
 
 static size_t count_of(const char *const *list) {
@@ -60,10 +62,14 @@ static void accept_with_protocol(weft_conn *conn, const wf_route *route) {
     weft_request_accept(conn->request, any ? protocol : NULL, NULL, 0);
 }
 
-/* After the application's callback: somebody must answer. */
-static void answered_or_later(weft_conn *conn, weft_request *request) {
-    if (conn->request == request && !wf_request_answered(request) && !wf_request_held(request))
-        wf_request_simple(request, 500, "the application gave no answer\n");
+/* Somebody must have answered, or have taken a reference to do it later. */
+static void must_be_answered(weft_conn *conn) {
+    weft_request *request = conn->request;
+    if (!request || wf_request_answered(request) || wf_request_held(request))
+        return;
+    wf_request_simple(request, 500, "the application gave no answer\n");
+    if (conn->request) /* not even that could be said */
+        wf_link_die(&conn->link, 0, "out of memory");
 }
 
 static void on_upgrade(weft_conn *conn, const wf_route *route) {
@@ -75,20 +81,16 @@ static void on_upgrade(weft_conn *conn, const wf_route *route) {
         refuse_upgrade(conn, check);
         return;
     }
-    if (conn->worker->drain_seen) {
-        wf_refused(conn->worker, REFUSED_OVERLOAD);
+    if (wf_conn_worker(conn)->drain_seen) {
+        wf_refused(wf_conn_worker(conn), REFUSED_OVERLOAD);
         wf_request_simple(request, 503, "the server is going away\n");
         return;
     }
     wf_request_set_upgrade(request);
-    if (!route->is.upgrade) {
+    if (route->is.upgrade)
+        route->is.upgrade(request, route->is.user);
+    else
         accept_with_protocol(conn, route);
-        return;
-    }
-    weft_request_ref(request); /* the callback may answer, and an answer lets go of it */
-    route->is.upgrade(request, route->is.user);
-    weft_request_unref(request);
-    answered_or_later(conn, request);
 }
 
 void wf_on_request(weft_conn *conn) {
@@ -101,18 +103,17 @@ void wf_on_request(weft_conn *conn) {
         return;
     }
     const wf_http_request *http = wf_request_http(request);
-    const wf_route *route = wf_route_find(conn->worker->server, http->path);
+    const wf_route *route = wf_route_find(wf_conn_worker(conn)->server, http->path);
     wf_request_set_route(request, route);
-    if (!route) {
+    weft_request_ref(request); /* an answer lets go of it */
+    if (!route)
         wf_request_simple(request, 404, "there is nothing here\n");
-    } else if (route->websocket && (http->upgrade || !route->is.request)) {
+    else if (route->websocket && (!route->is.request || wf_http_header_has_token(http, "Upgrade", "websocket")))
         on_upgrade(conn, route);
-    } else {
-        weft_request_ref(request);
+    else
         route->is.request(request, route->is.user);
-        weft_request_unref(request);
-        answered_or_later(conn, request);
-    }
+    weft_request_unref(request);
+    must_be_answered(conn);
 }
 
 /* Not HTTP, over a limit, too slow, or unwelcome: there is no request object, only the fault. */
@@ -120,7 +121,7 @@ void wf_on_broken(weft_conn *conn) {
     const wf_fault *fault = &conn->link.fault;
     int status = fault->close_code;
     wf_worker_half_done(conn);
-    wf_refused(conn->worker, status == 503                                      ? REFUSED_OVERLOAD
+    wf_refused(wf_conn_worker(conn), status == 503                                      ? REFUSED_OVERLOAD
                              : status == 408                                    ? REFUSED_TOO_SLOW
                              : status == 413 || status == 414 || status == 431 ? REFUSED_TOO_LARGE
                                                                                 : REFUSED_BROKEN);

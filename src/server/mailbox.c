@@ -34,6 +34,14 @@ void wf_outbox_add(wf_outbox *box, wf_mail *m) {
     box->last = m;
 }
 
+void wf_outbox_free(wf_outbox *box) {
+    for (wf_mail *m = box->first, *next; m; m = next) {
+        next = m->next;
+        wf_mail_free(m);
+    }
+    *box = (wf_outbox) {0};
+}
+
 /* `newest` .. `oldest` is a chain through next. */
 static void push_chain(wf_mailbox *to, wf_loop *loop, wf_mail *newest, wf_mail *oldest) {
     wf_mail *before = atomic_load_explicit(&to->last, memory_order_relaxed);
@@ -41,7 +49,7 @@ static void push_chain(wf_mailbox *to, wf_loop *loop, wf_mail *newest, wf_mail *
         oldest->next = before;
     } while (!atomic_compare_exchange_weak_explicit(&to->last, &before, newest, memory_order_release,
                                                     memory_order_relaxed));
-    if (!before)
+    if (!before && loop)
         wf_loop_wake(loop);
 }
 

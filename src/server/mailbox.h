@@ -45,7 +45,9 @@ typedef struct wf_outbox {
 
 void wf_outbox_add(wf_outbox *box, wf_mail *m);
 
-/* Posts everything in the outbox, which is empty then. Wakes the loop when the mailbox was empty. */
+void wf_outbox_free(wf_outbox *box); /* with all mail in it */
+
+/* Posts everything in the outbox, which is empty then. Wakes the loop (NULL: nobody) when the mailbox was empty. */
 void wf_outbox_post(wf_outbox *box, wf_mailbox *to, wf_loop *loop);
 
 /* Any thread, also before the loop runs. */

@@ -6,7 +6,8 @@
  *      publish --> home --deliver--> worker 1's subscribers
  *                    \-------------> worker 2's subscribers
  *
- * With one worker this is a plain call. The message is encoded once, into the blob that all queues share.
+ * With one worker this is a plain call; with several even the home publishes by mail to itself, so that what one client saw
+ * happen before another's publish stays before it. The message is encoded once, into the blob that all queues share.
  */
 #include "server/server_impl.h"
 
@@ -48,23 +49,32 @@ void wf_publish_deliver(wf_worker *w, const wf_mail *m) {
     deliver(w, (wf_str) {m->text, m->text_len}, m->blob, m->handle);
 }
 
-/* At the home: the message gets its place. The mail itself travels on to the last of the others. */
+/* At the home: the message gets its place. All mail is made first, so that it reaches every worker or none. */
 void wf_publish_home(wf_worker *w, wf_mail *m) {
+    wf_outbox copies = {0};
+    for (unsigned i = 2; i < w->server->worker_count; i++) {
+        wf_mail *copy = wf_mail_new(MAIL_DELIVER, m->handle, wf_blob_ref(m->blob), m->text, m->text_len);
+        if (!copy) {
+            wf_count_add(&w->env.pool.drops, 1);
+            wf_outbox_free(&copies);
+            wf_mail_free(m);
+            return;
+        }
+        wf_outbox_add(&copies, copy);
+    }
     deliver(w, (wf_str) {m->text, m->text_len}, m->blob, m->handle);
     wf_count_add(&w->published, 1);
-    wf_mail *one = m;
+    m->kind = MAIL_DELIVER;
+    m->next = copies.first; /* the mail itself travels on too */
     for (unsigned i = 0; i < w->server->worker_count; i++) {
         if (i == w->index)
             continue;
-        if (!one)
-            one = wf_mail_new(MAIL_DELIVER, m->handle, wf_blob_ref(m->blob), m->text, m->text_len);
-        if (!one)
-            continue;
-        one->kind = MAIL_DELIVER;
-        wf_outbox_add(&w->outboxes[i], one);
-        one = NULL;
+        wf_mail *next = m->next;
+        wf_outbox_add(&w->outboxes[i], m);
+        m = next;
     }
-    wf_mail_free(one);
+    if (w->server->worker_count == 1)
+        wf_mail_free(m);
 }
 
 static int publish(weft_server *server, const char *name, int kind, const void *data, size_t len, weft_handle except) {
@@ -77,7 +87,9 @@ static int publish(weft_server *server, const char *name, int kind, const void *
     if (!blob)
         return WEFT_ENOMEM;
     wf_worker *home = home_of(server, topic), *here = wf_worker_current();
-    if (here == home && server->worker_count == 1) {
+    if (here && here->server != server)
+        here = NULL;
+    if (here && server->worker_count == 1) {
         deliver(home, topic, blob, except);
         wf_count_add(&home->published, 1);
         wf_blob_unref(blob);
@@ -86,9 +98,7 @@ static int publish(weft_server *server, const char *name, int kind, const void *
     wf_mail *m = wf_mail_new(MAIL_PUBLISH, except, blob, name, topic.len);
     if (!m)
         return WEFT_ENOMEM;
-    if (here == home)
-        wf_publish_home(home, m);
-    else if (here && here->server == server)
+    if (here) /* by mail also when this is the home: nothing overtakes what was posted before */
         wf_outbox_add(&here->outboxes[home->index], m);
     else
         wf_mailbox_post(&home->mail, home->loop, m);
@@ -100,7 +110,7 @@ int weft_publish(weft_server *server, const char *topic, weft_kind kind, const v
 }
 
 int weft_conn_publish(weft_conn *conn, const char *topic, weft_kind kind, const void *data, size_t len) {
-    return publish(conn->worker->server, topic, (int)kind, data, len, wf_handle_of(conn));
+    return publish(wf_conn_worker(conn)->server, topic, (int)kind, data, len, wf_handle_of(conn));
 }
 
 /* ---- looking at topics ---- */

@@ -19,6 +19,7 @@ struct weft_request {
     atomic_uint refs;
     atomic_bool answered, gone;
     bool upgrade; /* a valid handshake for a route that speaks WebSocket */
+    bool overdue; /* loop only: we answer, for the application did not */
     wf_worker *worker;
     weft_handle handle;
     const wf_route *route;
@@ -38,7 +39,7 @@ weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader) {
     if (!request)
         return NULL;
     atomic_init(&request->refs, 1);
-    request->worker = conn->worker;
+    request->worker = wf_conn_worker(conn);
     request->handle = wf_handle_of(conn);
     request->reader = reader;
     weft_conn_peer(conn, request->peer, sizeof request->peer);
@@ -67,6 +68,10 @@ void wf_request_set_route(weft_request *request, const wf_route *route) {
 
 void wf_request_set_upgrade(weft_request *request) {
     request->upgrade = true;
+}
+
+void wf_request_set_overdue(weft_request *request) {
+    request->overdue = true;
 }
 
 void wf_request_left(weft_request *request) {
@@ -190,32 +195,45 @@ void wf_answer_free(wf_answer *a) {
     wf_mem_free(a);
 }
 
-void wf_request_apply(wf_answer *a) {
+int wf_request_apply(wf_answer *a) {
     weft_request *request = a->request;
     wf_worker *w = request->worker;
     weft_conn *conn = wf_handle_conn(w, request->handle);
     if (!conn || conn->request != request) {
         wf_answer_free(a);
-        return;
+        return WEFT_ECLOSED;
     }
+    int got;
     if (a->accept) {
         conn->route = request->route;
         conn->user = request->user;
-        if (wf_link_accept(&conn->link, a->bytes.data, a->bytes.len, &request->route->limits) == WF_OK) {
+        got = wf_link_accept(&conn->link, a->bytes.data, a->bytes.len, &request->route->limits);
+        if (got == WF_OK) {
             conn->open_due = true; /* and conn->request stays until `open` has seen it */
             wf_count_add(&w->handshakes, 1);
         }
     } else {
         conn->request = NULL;
-        if (request->upgrade)
+        if (request->overdue)
+            wf_refused(w, REFUSED_OVERLOAD);
+        else if (request->upgrade)
             wf_refused(w, REFUSED_APPLICATION);
-        wf_link_reply(&conn->link, a->bytes.data, a->bytes.len, a->close);
-        wf_count_add(&w->requests, 1);
+        got = wf_link_reply(&conn->link, a->bytes.data, a->bytes.len, a->close);
+        wf_count_add(&w->requests, got == WF_OK);
         weft_request_unref(request);
     }
     /* Its events are pulled when the queue is flushed, at the end of this turn. */
     wf_outq_mark_ready(&conn->link.q);
     wf_answer_free(a);
+    return got;
+}
+
+void wf_request_apply_late(wf_answer *a) {
+    weft_request *request = weft_request_ref(a->request);
+    bool accept = a->accept;
+    if (wf_request_apply(a) != WF_OK && accept && request->route->is.lost)
+        request->route->is.lost(request->user, request->route->is.user);
+    weft_request_unref(request);
 }
 
 /* Takes `head` over. */
@@ -233,12 +251,10 @@ static int give(weft_request *request, wf_buf *head, bool accept, bool close) {
         return got;
     }
     *a = (wf_answer) {weft_request_ref(request), accept, close, *head};
-    if (here) {
-        wf_request_apply(a);
-    } else {
-        m->answer = a;
-        wf_mailbox_post(&request->worker->mail, request->worker->loop, m);
-    }
+    if (here)
+        return wf_request_apply(a);
+    m->answer = a;
+    wf_mailbox_post(&request->worker->mail, request->worker->loop, m);
     return WEFT_OK;
 }
 
@@ -288,6 +304,8 @@ int weft_request_reply_with(weft_request *request, int status, const weft_header
                             weft_text body) {
     if (status < 200 || status > 599)
         return WEFT_EINVAL;
+    if (weft_request_gone(request))
+        return WEFT_ECLOSED;
     const wf_http_request *http = wf_request_http(request);
     bool bodiless = status == 204 || status == 304;
     bool close = !http->keep_alive || atomic_load_explicit(&request->worker->server->drain, memory_order_relaxed);

@@ -5,8 +5,10 @@
 #include "server/server_impl.h"
 
 #include "base/mem.h"
+#include "ws/close.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,10 +39,17 @@ weft_server *weft_server_new(const weft_config *config) {
     return server;
 }
 
-static void remove_socket_file(const wf_address *address) {
-    const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
-    if (address->storage.ss_family == AF_UNIX && un->sun_path[0] != '\0')
+/* Removed when listening stops, not later: by then the path may be another server's. */
+static void remove_socket_file(wf_listener *l) {
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&l->address.storage;
+    if (!l->file_removed && l->address.storage.ss_family == AF_UNIX && un->sun_path[0] != '\0')
         unlink(un->sun_path);
+    l->file_removed = true;
+}
+
+void wf_server_remove_socket_files(weft_server *server) {
+    for (size_t i = 0; i < server->listener_count; i++)
+        remove_socket_file(&server->listeners[i]);
 }
 
 void weft_server_free(weft_server *server) {
@@ -50,8 +59,7 @@ void weft_server_free(weft_server *server) {
         for (unsigned w = 0; w < server->worker_count; w++)
             if (server->listeners[i].fds[w] >= 0)
                 close(server->listeners[i].fds[w]);
-        if (server->listeners[i].fds)
-            remove_socket_file(&server->listeners[i].address);
+        remove_socket_file(&server->listeners[i]);
         wf_mem_free(server->listeners[i].fds);
     }
     for (unsigned i = 0; server->workers && i < server->worker_count; i++)
@@ -122,9 +130,11 @@ int weft_server_listen(weft_server *server, const char *address) {
     bool is_unix = parsed.storage.ss_family == AF_UNIX;
     int backlog = (int)(server->config.backlog > 65535 ? 65535 : server->config.backlog);
     for (unsigned i = 0; i < server->worker_count; i++) {
-        fds[i] = is_unix && i > 0 ? dup(fds[0]) : wf_listen_open(&l->address, i == 0, backlog);
+        fds[i] = is_unix && i > 0 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : wf_listen_open(&l->address, i == 0, backlog);
         if (fds[i] < 0) {
             int saved = errno;
+            if (i > 0)
+                remove_socket_file(l);
             while (i-- > 0)
                 close(fds[i]);
             wf_mem_free(fds);
@@ -155,8 +165,9 @@ static int hand_out_listeners(weft_server *server) {
         w->listeners = wf_mem_zalloc(server->listener_count * sizeof *w->listeners);
         if (!w->listeners)
             return WEFT_ENOMEM;
-        for (size_t l = 0; l < server->listener_count; l++) {
+        for (size_t l = 0; l < server->listener_count; l++)
             w->listeners[l].fd = -1;
+        for (size_t l = 0; l < server->listener_count; l++) {
             if (wf_listen_adopt(w->loop, &w->listeners[l], server->listeners[l].fds[i]) < 0)
                 return WEFT_ESYS;
             server->listeners[l].fds[i] = -1;
@@ -187,6 +198,7 @@ int weft_server_run(weft_server *server) {
     wf_worker_run(&server->workers[0]);
     for (unsigned i = 1; i < started; i++)
         pthread_join(server->workers[i].thread, NULL);
+    atomic_store(&server->stop, true); /* nothing is published any more */
     return got;
 }
 
@@ -197,6 +209,8 @@ static void wake_all(weft_server *server) {
 
 void weft_server_drain(weft_server *server, int code, uint32_t spread_ms) {
     atomic_store(&server->drain_spread_ms, spread_ms);
+    if (!wf_close_code_ok(code))
+        code = WEFT_CLOSE_GOING_AWAY;
     atomic_store(&server->drain, (unsigned)code << 1 | 1);
     wake_all(server);
 }

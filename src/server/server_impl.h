@@ -39,15 +39,19 @@ enum {
 };
 
 struct weft_conn {
-    wf_link link; /* first: a sock and a queue lead back to their connection */
-    wf_worker *worker;
+    wf_link link; /* first: a sock and a queue lead back to their connection; its env leads to the worker */
     const wf_route *route; /* from the answer to the handshake on */
     void *user;
-    weft_request *request; /* that waits for its answer, or for `open` */
     wf_subscriber subscriber;
-    weft_conn *half_prev, *half_next; /* among the worker's unfinished handshakes */
+    union {
+        struct {
+            weft_conn *prev, *next;
+        } half;                /* while half_open: among the worker's unfinished handshakes */
+        weft_request *request; /* then: that waits for its answer, or for `open` */
+        weft_conn *ended_next; /* at last: among those to be freed */
+    };
     uint32_t slot;
-    bool half_open, opened, open_due, extra;
+    bool half_open, opened, open_due;
 };
 
 /* slots.c: connections by number, and the handles made of them. */
@@ -74,12 +78,13 @@ struct wf_worker {
     wf_outbox *outboxes; /* one per wf_worker */
     weft_conn *half_first, *half_last;
     uint32_t half_count;
-    weft_conn *ended; /* to be freed at the end of the turn, through half_next */
+    weft_conn *ended; /* to be freed at the end of the turn */
     wf_timer tick;
     uint64_t turn_started_ns, window_started_ms, window_lag_ns;
     unsigned drain_seen;
     uint64_t drain_started_ms;
     uint32_t drain_total, drain_done, drain_slot;
+    uint64_t drain_again_ms;
     size_t memory_checked;
     /* any thread */
     wf_loop *loop;
@@ -93,6 +98,7 @@ typedef struct wf_listener {
     wf_address address;
     char text[128];
     int *fds; /* one per worker until run */
+    bool file_removed;
 } wf_listener;
 
 struct weft_server {
@@ -106,7 +112,6 @@ struct weft_server {
     size_t listener_count;
     wf_worker *workers;
     unsigned worker_count;
-    uint64_t hash_key[2];
     bool running;
     char error[256];
     atomic_uint connection_count;
@@ -115,6 +120,13 @@ struct weft_server {
     atomic_uint drain_spread_ms;
     atomic_bool stop;
 };
+
+static inline wf_worker *wf_conn_worker(const weft_conn *conn) {
+    return (wf_worker *)((char *)conn->link.env - offsetof(wf_worker, env));
+}
+
+/* server.c */
+void wf_server_remove_socket_files(weft_server *server); /* once; nobody listens on them any more */
 
 /* config.c */
 int wf_server_resolve(weft_config *config, const weft_config *given);
@@ -137,7 +149,9 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index);
 void wf_worker_deinit(wf_worker *w);
 void *wf_worker_run(void *w);
 wf_worker *wf_worker_current(void); /* of this thread; NULL outside of workers */
-void wf_worker_pump(weft_conn *conn); /* pulls and dispatches the connection's events */
+
+/* dispatch.c: the one place that calls the application. */
+void wf_conn_pump(weft_conn *conn); /* pulls and dispatches the connection's events */
 
 /* admit.c: connections come in, and are turned away when there are too many. */
 void wf_worker_accept(wf_worker *w, int fd);
@@ -147,6 +161,7 @@ void wf_worker_check_memory(wf_worker *w);
 /* drain.c */
 void wf_worker_drain(wf_worker *w); /* called each turn while draining */
 bool wf_worker_drained(const wf_worker *w);
+void wf_worker_deafen(wf_worker *w); /* stops listening */
 
 /* handshake.c: what a request becomes. */
 void wf_on_request(weft_conn *conn);
@@ -163,7 +178,9 @@ bool wf_request_held(const weft_request *request); /* by the application too */
 const wf_http_request *wf_request_http(const weft_request *request);
 void wf_request_set_route(weft_request *request, const wf_route *route);
 void wf_request_set_upgrade(weft_request *request);
-void wf_request_apply(wf_answer *a); /* on the request's loop */
+void wf_request_set_overdue(weft_request *request);
+int wf_request_apply(wf_answer *a);       /* on the request's loop; not WF_OK: it came to nothing */
+void wf_request_apply_late(wf_answer *a); /* the same by mail: tells the application when an accept came to nothing */
 void wf_answer_free(wf_answer *a);
 
 /* publish.c */

@@ -49,8 +49,8 @@ static unsigned generation(const wf_worker *w, uint32_t index) {
 }
 
 weft_handle wf_handle_of(const weft_conn *conn) {
-    return (uint64_t)generation(conn->worker, conn->slot) << (SLOT_BITS + WORKER_BITS) |
-           (uint64_t)conn->worker->index << SLOT_BITS | conn->slot;
+    return (uint64_t)generation(wf_conn_worker(conn), conn->slot) << (SLOT_BITS + WORKER_BITS) |
+           (uint64_t)wf_conn_worker(conn)->index << SLOT_BITS | conn->slot;
 }
 
 wf_worker *wf_handle_worker(const weft_server *server, weft_handle handle) {

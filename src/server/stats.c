@@ -76,7 +76,7 @@ void weft_server_stats(const weft_server *server, weft_stats *out_stats) {
         s.messages_out += wf_count_read(&w->env.messages_out);
         s.published += wf_count_read(&w->published);
         s.delivered += wf_count_read(&w->delivered);
-        s.queue_drops += wf_count_read(&w->env.queue_drops);
+        s.queue_drops += wf_count_read(&w->env.pool.drops);
         s.shed_connections += wf_count_read(&w->shed);
         s.memory_bytes += wf_count_read(&w->memory_bytes);
         uint64_t lag = wf_count_read(&w->lag_ns);

@@ -1,10 +1,11 @@
 /*
  * One turn of a worker:
  *
- *      wait -> socket events -> mail -> timers -> flush what got output -> post mail to other workers -> free what ended
+ *      wait -> socket events -> mail -> timers -> post mail to other workers -> flush what got output -> free what ended
  *
- * Whatever happens to a connection ends in wf_worker_pump, which pulls its events and calls the application. No API call
- * calls back, so a pump is never inside another.
+ * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before it.
+ *
+ * Whatever happens to a connection ends in wf_conn_pump (dispatch.c).
  */
 #include "server/server_impl.h"
 
@@ -24,13 +25,19 @@ wf_worker *wf_worker_current(void) {
     return current;
 }
 
+/* The past of all topics shall not be what new connections are turned away for. */
+static size_t history_bytes_max(const weft_server *server) {
+    uint64_t share = server->config.memory_bytes_max / 4 / server->worker_count;
+    return share < HISTORY_BYTES_MAX ? (size_t)share : HISTORY_BYTES_MAX;
+}
+
 int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
     w->server = server;
     w->index = index;
     w->env.http = &server->http;
     w->env.now_ms = wf_clock_ms();
     wf_timers_init(&w->env.timers, w->env.now_ms);
-    wf_hub_config hub = {.history_bytes_max = HISTORY_BYTES_MAX,
+    wf_hub_config hub = {.history_bytes_max = history_bytes_max(server),
                          .vacant_max = VACANT_MAX,
                          .vacant_ms = VACANT_MS};
     if (getrandom(hub.hash_key, sizeof hub.hash_key, 0) != sizeof hub.hash_key ||
@@ -48,8 +55,7 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
 static void free_ended(wf_worker *w) {
     while (w->ended) {
         weft_conn *conn = w->ended;
-        w->ended = conn->half_next;
-        wf_outq_deinit(&conn->link.q); /* what was published to it between its death and its end */
+        w->ended = conn->ended_next;
         wf_link_deinit(&conn->link);
         wf_mem_free(conn);
     }
@@ -57,7 +63,7 @@ static void free_ended(wf_worker *w) {
 
 static void free_mail(wf_mail *m) {
     if (m->kind == MAIL_ANSWER)
-        wf_answer_free(m->answer);
+        wf_request_apply_late(m->answer); /* to nobody: the application takes back what it accepted with */
     wf_mail_free(m);
 }
 
@@ -74,6 +80,8 @@ void wf_worker_deinit(wf_worker *w) {
             free_mail(m);
         }
     }
+    for (size_t i = 0; w->listeners && i < w->server->listener_count; i++)
+        wf_sock_close(w->loop, &w->listeners[i]); /* open still when run could not start */
     wf_hub_deinit(&w->hub);
     wf_outq_pool_deinit(&w->env.pool);
     wf_slots_deinit(&w->slots);
@@ -82,98 +90,6 @@ void wf_worker_deinit(wf_worker *w) {
     wf_loop_free(w->loop);
 }
 
-/* ---- one connection ---- */
-
-static void conn_ended(weft_conn *conn) {
-    wf_worker *w = conn->worker;
-    wf_worker_half_done(conn);
-    wf_hub_leave_all(&w->hub, &conn->subscriber);
-    if (conn->request) {
-        wf_request_left(conn->request);
-        weft_request_unref(conn->request);
-        conn->request = NULL;
-    }
-    const wf_link_end *end = &conn->link.end;
-    const wf_fault *fault = &conn->link.fault;
-    if (conn->opened) {
-        bool clean = end->sent_code && end->received_code && fault->status == 0;
-        weft_close_info info = {
-            .code = end->by_peer || clean ? end->received_code : fault->close_code,
-            .reason = end->reason ? end->reason : "",
-            .clean = clean,
-            .by_peer = end->by_peer,
-            .rule = fault->rule,
-            .sys_errno = fault->sys_errno,
-        };
-        if (info.code == 0)
-            info.code = WEFT_CLOSE_ABNORMAL;
-        wf_count_add(&w->websockets, (uint64_t)-1);
-        int counted = weft_close_slot(info.code);
-        if (counted >= 0)
-            wf_count_add(&w->closes[counted], 1);
-        if (conn->route->is.closed)
-            conn->route->is.closed(conn, &info, conn->route->is.user);
-    }
-    wf_slots_remove(&w->slots, conn);
-    atomic_fetch_sub_explicit(&w->server->connection_count, 1, memory_order_relaxed);
-    wf_count_add(&w->connections, (uint64_t)-1);
-    conn->half_next = w->ended;
-    w->ended = conn;
-}
-
-static void conn_open(weft_conn *conn) {
-    weft_request *request = conn->request;
-    conn->request = NULL;
-    conn->open_due = false;
-    conn->opened = true;
-    wf_count_add(&conn->worker->websockets, 1);
-    if (conn->route->is.open)
-        conn->route->is.open(conn, request, conn->route->is.user);
-    weft_request_unref(request);
-}
-
-void wf_worker_pump(weft_conn *conn) {
-    wf_link_event event;
-    for (;;) {
-        if (conn->open_due)
-            conn_open(conn);
-        if (wf_link_next(&conn->link, &event) != WF_OK)
-            return;
-        const weft_route *route = conn->route ? &conn->route->is : NULL;
-        switch (event.kind) {
-        case WF_LINK_REQUEST:
-            wf_on_request(conn);
-            break;
-        case WF_LINK_BROKEN:
-            wf_on_broken(conn);
-            break;
-        case WF_LINK_UNANSWERED:
-            wf_request_set_overdue(conn->request);
-            wf_request_simple(conn->request, 503, "the application did not answer in time\n");
-            break;
-        case WF_LINK_MESSAGE:
-            if (route->message)
-                route->message(conn,
-                               (weft_message) {(weft_kind)event.message.opcode, event.message.data, event.message.len},
-                               route->user);
-            break;
-        case WF_LINK_PONG:
-            if (route->pong)
-                route->pong(conn, conn->link.rtt_ns, route->user);
-            break;
-        case WF_LINK_DRAINED:
-            if (route->drained)
-                route->drained(conn, route->user);
-            break;
-        case WF_LINK_ENDED:
-            conn_ended(conn);
-            return;
-        }
-    }
-}
-
-/* ---- one turn ---- */
-
 static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     if (event->kind == WF_LOOP_ACCEPTED) {
         wf_worker_accept(w, event->fd);
@@ -181,6 +97,10 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     }
     if (event->kind == WF_LOOP_WOKEN)
         return; /* mail and orders are looked at each turn */
+    if (event->sock->kind == WF_SOCK_LISTEN) { /* a listening socket that broke */
+        wf_sock_close(w->loop, event->sock);
+        return;
+    }
     weft_conn *conn = (weft_conn *)event->sock;
     switch (event->kind) {
     case WF_LOOP_RECEIVED:
@@ -196,7 +116,7 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
         wf_link_failed(&conn->link, event->sys_errno);
         break;
     }
-    wf_worker_pump(conn);
+    wf_conn_pump(conn);
 }
 
 static void read_mail(wf_worker *w) {
@@ -217,10 +137,10 @@ static void read_mail(wf_worker *w) {
             break;
         case MAIL_CLOSE:
             if ((conn = wf_handle_conn(w, m->handle)) && conn->opened)
-                wf_link_close(&conn->link, m->code, m->text_len > 0 ? m->text : NULL);
+                weft_conn_close(conn, m->code, m->text_len > 0 ? m->text : NULL);
             break;
         case MAIL_ANSWER:
-            wf_request_apply(m->answer);
+            wf_request_apply_late(m->answer);
             m->answer = NULL;
             break;
         }
@@ -249,25 +169,36 @@ static void run_timers(wf_worker *w) {
         }
         weft_conn *conn = (weft_conn *)((char *)timer - offsetof(weft_conn, link.timer));
         wf_link_timer_due(&conn->link);
-        wf_worker_pump(conn);
+        wf_conn_pump(conn);
     }
 }
 
-/* Sends what this turn has queued: one system call per connection. Flushing may open a gate and so produce more. */
+/* Sends what has been queued: one system call per connection. Flushing may open a gate and so produce more; that is for
+ * the next turn, so that a busy few cannot keep the others waiting. */
 static void flush(wf_worker *w) {
-    wf_outq *q;
-    while ((q = wf_outq_ready_take(&w->env.ready))) {
+    for (size_t left = w->env.ready.count; left > 0; left--) {
+        wf_outq *q = wf_outq_ready_take(&w->env.ready);
+        if (!q)
+            break;
         weft_conn *conn = (weft_conn *)((char *)q - offsetof(weft_conn, link.q));
         wf_link_flush(&conn->link);
         if (wf_link_runnable(&conn->link))
-            wf_worker_pump(conn);
+            wf_conn_pump(conn);
+    }
+}
+
+/* To all mailboxes, our own too. `read_follows`: ours is read next in this turn, it need not wake us. */
+static void post_mail(wf_worker *w, bool read_follows) {
+    for (unsigned i = 0; i < w->server->worker_count; i++) {
+        wf_worker *to = &w->server->workers[i];
+        wf_outbox_post(&w->outboxes[i], &to->mail, to == w && read_follows ? NULL : to->loop);
     }
 }
 
 static void end_turn(wf_worker *w) {
+    post_mail(w, false);
     flush(w);
-    for (unsigned i = 0; i < w->server->worker_count; i++)
-        wf_outbox_post(&w->outboxes[i], &w->server->workers[i].mail, w->server->workers[i].loop);
+    post_mail(w, false);
     wf_worker_check_memory(w);
     free_ended(w);
     uint64_t lag = wf_clock_ns() - w->turn_started_ns;
@@ -275,15 +206,23 @@ static void end_turn(wf_worker *w) {
         w->window_lag_ns = lag;
 }
 
+/* The wheel's clock stands at the start of the last turn, which took its time. */
+static int64_t wait_ms(const wf_worker *w) {
+    int64_t wait = wf_timers_wait_ms(&w->env.timers), passed = (int64_t)(wf_clock_ms() - w->env.now_ms);
+    if (w->env.ready.count > 0)
+        return 0;
+    return wait < 0 ? wait : wait > passed ? wait - passed : 0;
+}
+
 static void turn(wf_worker *w) {
-    int64_t wait = wf_timers_wait_ms(&w->env.timers);
-    wf_loop_wait(w->loop, wait);
+    wf_loop_wait(w->loop, wait_ms(w));
     w->turn_started_ns = wf_clock_ns();
     w->env.now_ms = w->turn_started_ns / 1000000;
     w->hub.now_ms = w->env.now_ms;
     wf_loop_event event;
     while (wf_loop_next(w->loop, &event) == WF_OK)
         on_loop_event(w, &event);
+    post_mail(w, true);
     read_mail(w);
     run_timers(w);
     if (atomic_load_explicit(&w->server->drain, memory_order_relaxed))
@@ -296,7 +235,7 @@ static void close_all(wf_worker *w) {
         weft_conn *conn = w->slots.table[i].conn;
         if (conn) {
             wf_link_die(&conn->link, 0, "the server stopped");
-            wf_worker_pump(conn);
+            wf_conn_pump(conn);
         }
     }
     end_turn(w);
@@ -309,8 +248,7 @@ void *wf_worker_run(void *arg) {
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);
     while (!atomic_load_explicit(&w->server->stop, memory_order_relaxed) && !wf_worker_drained(w))
         turn(w);
-    for (size_t i = 0; i < w->server->listener_count; i++)
-        wf_sock_close(w->loop, &w->listeners[i]);
+    wf_worker_deafen(w);
     close_all(w);
     current = NULL;
     return NULL;

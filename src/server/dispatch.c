@@ -1,0 +1,96 @@
+/*
+ * From a connection's events to the application's callbacks, and nowhere else: whatever happens to a connection, bytes, mail, a
+ * timer, a flush, ends in wf_conn_pump. No API call calls back, so a pump is never inside another.
+ */
+#include "server/server_impl.h"
+
+static void conn_ended(weft_conn *conn) {
+    wf_worker *w = wf_conn_worker(conn);
+    wf_worker_half_done(conn);
+    wf_hub_leave_all(&w->hub, &conn->subscriber);
+    if (conn->request) {
+        wf_request_left(conn->request);
+        weft_request_unref(conn->request);
+        conn->request = NULL;
+    }
+    const wf_link_end *end = &conn->link.end;
+    const wf_fault *fault = &conn->link.fault;
+    if (conn->opened) {
+        bool clean = end->sent_code && end->received_code && fault->status == 0;
+        weft_close_info info = {
+            .code = end->by_peer || clean ? end->received_code : fault->close_code,
+            .reason = end->reason ? end->reason : "",
+            .clean = clean,
+            .by_peer = end->by_peer,
+            .rule = fault->rule,
+            .sys_errno = fault->sys_errno,
+        };
+        if (info.code == 0)
+            info.code = WEFT_CLOSE_ABNORMAL;
+        wf_count_add(&w->websockets, (uint64_t)-1);
+        int counted = weft_close_slot(info.code);
+        if (counted >= 0)
+            wf_count_add(&w->closes[counted], 1);
+        if (conn->route->is.closed)
+            conn->route->is.closed(conn, &info, conn->route->is.user);
+    }
+    wf_slots_remove(&w->slots, conn);
+    atomic_fetch_sub_explicit(&w->server->connection_count, 1, memory_order_relaxed);
+    wf_count_add(&w->connections, (uint64_t)-1);
+    conn->ended_next = w->ended;
+    w->ended = conn;
+}
+
+static void conn_open(weft_conn *conn) {
+    weft_request *request = conn->request;
+    conn->request = NULL;
+    conn->open_due = false;
+    conn->opened = true;
+    wf_count_add(&wf_conn_worker(conn)->websockets, 1);
+    if (conn->route->is.open)
+        conn->route->is.open(conn, request, conn->route->is.user);
+    weft_request_unref(request);
+}
+
+void wf_conn_pump(weft_conn *conn) {
+    wf_link_event event;
+    for (;;) {
+        if (conn->open_due)
+            conn_open(conn);
+        if (wf_link_next(&conn->link, &event) != WF_OK)
+            return;
+        const weft_route *route = conn->route ? &conn->route->is : NULL;
+        switch (event.kind) {
+        case WF_LINK_REQUEST:
+            wf_on_request(conn);
+            break;
+        case WF_LINK_BROKEN:
+            wf_on_broken(conn);
+            break;
+        case WF_LINK_UNANSWERED:
+            wf_request_set_overdue(conn->request);
+            wf_request_simple(conn->request, 503, "the application did not answer in time\n");
+            if (conn->request && !wf_request_answered(conn->request)) /* an answer may be on its way by mail */
+                wf_link_die(&conn->link, 0, "out of memory");
+            break;
+        case WF_LINK_MESSAGE:
+            if (route->message)
+                route->message(conn,
+                               (weft_message) {(weft_kind)event.message.opcode, event.message.data, event.message.len},
+                               route->user);
+            break;
+        case WF_LINK_PONG:
+            if (route->pong)
+                route->pong(conn, conn->link.rtt_ns, route->user);
+            break;
+        case WF_LINK_DRAINED:
+            if (route->drained)
+                route->drained(conn, route->user);
+            break;
+        case WF_LINK_ENDED:
+            conn_ended(conn);
+            return;
+        }
+    }
+}
+
