@@ -14,11 +14,11 @@ void app_log_setup(bool json, int verbosity);
 bool app_log_wants(app_level level);
 
 /* `event` is ours: a few plain words, "connection closed". Then pairs of (const char *name, const char *value), NULL at the
- * end; values may be a peer's. Cut at 2 KiB. Any thread: a line is one write. */
+ * end; values may be a peer's. At most 2 KiB; a pair that does not fit is left out. Any thread: a line is one write. */
 void app_log(app_level level, const char *event, ...) __attribute__((sentinel));
 
-/* Escapes what does not print, quotes and backslashes, for text and JSON strings alike. Always NUL-terminated; what does not fit is
- * left out. Returns the length. */
+/* Escapes what is not printable ASCII, quotes and backslashes, for text and JSON strings alike: UTF-8 by code point, anything
+ * else byte by byte. Always NUL-terminated; what does not fit is left out. Returns the length. */
 size_t app_escape(char *out, size_t cap, const char *in, size_t len);
 
 #endif

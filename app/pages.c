@@ -14,8 +14,10 @@ static const char content_policy[] =
 
 static bool is_known(const weft_request *request, const char *etag) {
     weft_text known = weft_request_header(request, "If-None-Match");
-    size_t len = strlen(etag);
-    return known.len == len && memcmp(known.data, etag, len) == 0;
+    if (known.len == 1 && known.data[0] == '*')
+        return true;
+    /* Weak comparison in a list (RFC 9110 13.1.2): ours is a quoted hash, so to stand in the list is to be an element. */
+    return known.data && memmem(known.data, known.len, etag, strlen(etag)) != NULL;
 }
 
 static void on_page(weft_request *request, void *user) {
@@ -36,8 +38,14 @@ static void on_page(weft_request *request, void *user) {
                             (weft_text) {(const char *)page->data, status == 304 ? 0 : page->len});
 }
 
+static void on_nothing(weft_request *request, void *user) {
+    (void)user;
+    app_reply_text(request, 404, "there is nothing here\n");
+}
+
 int app_pages_add(weft_server *server) {
-    int got = WEFT_OK;
+    weft_route nothing = {WEFT_ROUTE_INIT, .path = "/*", .request = on_nothing};
+    int got = weft_server_route(server, &nothing);
     for (size_t i = 0; i < app_page_count && got == WEFT_OK; i++) {
         weft_route route = {
             WEFT_ROUTE_INIT, .path = app_pages[i].path, .request = on_page, .user = (void *)&app_pages[i]};

@@ -23,6 +23,7 @@ enum { NAME_MAX_BYTES = 200 - (sizeof ROOM_PREFIX - 1) };
 typedef struct member {
     bool echo;
     uint32_t last;
+    char peer[64];
     char topic[]; /* "rooms/NAME" */
 } member;
 
@@ -100,17 +101,17 @@ static void on_join(weft_request *request, void *user) {
     }
     m->echo = flag_param(request, "echo");
     m->last = last;
+    snprintf(m->peer, sizeof m->peer, "%s", weft_request_peer(request));
     strcpy(m->topic, topic);
     weft_request_set_user(request, m);
     if (weft_request_accept(request, NULL, NULL, 0) != WEFT_OK)
         free(m);
 }
 
-static void log_conn(const char *event, weft_conn *conn, const char *where, const weft_close_info *info) {
+static void log_conn(const char *event, const char *peer, const char *where, const weft_close_info *info) {
     if (!app_log_wants(APP_DEBUG))
         return;
-    char peer[128], code[16];
-    weft_conn_peer(conn, peer, sizeof peer);
+    char code[16];
     snprintf(code, sizeof code, "%d", info ? info->code : 101);
     app_log(APP_DEBUG, event, "peer", peer, "path", where, "code", code, "reason", info ? info->reason : "", "why",
             info && info->rule ? info->rule : "", NULL);
@@ -120,7 +121,7 @@ static void on_open(weft_conn *conn, const weft_request *request, void *user) {
     (void)request;
     (void)user;
     member *m = weft_conn_user(conn);
-    log_conn("joined", conn, m->topic, NULL);
+    log_conn("joined", m->peer, m->topic, NULL);
     if (weft_conn_subscribe(conn, m->topic, m->last) != WEFT_OK)
         weft_conn_close(conn, WEFT_CLOSE_INTERNAL, "the room cannot be joined");
 }
@@ -134,10 +135,16 @@ static void on_message(weft_conn *conn, weft_message message, void *user) {
         weft_conn_close(conn, WEFT_CLOSE_TRY_LATER, "the message could not be passed on");
 }
 
+/* The request was accepted, and then its connection was gone. */
+static void on_lost(void *accepted, void *user) {
+    (void)user;
+    free(accepted);
+}
+
 static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     (void)user;
     member *m = weft_conn_user(conn);
-    log_conn("left", conn, m->topic, info);
+    log_conn("left", m->peer, m->topic, info);
     free(m);
 }
 
@@ -149,17 +156,22 @@ static bool is_octets(const weft_request *request) {
     return type.len >= sizeof octets - 1 && strncasecmp(type.data, octets, sizeof octets - 1) == 0;
 }
 
+/* What only a WebSocket may ask for. RFC 9110 7.8: an Upgrade field is named in Connection. */
+static void upgrade_required(weft_request *request, const char *text) {
+    weft_header headers[] = {{"Content-Type", "text/plain; charset=utf-8"},
+                             {"Upgrade", "websocket"},
+                             {"Connection", "Upgrade"}};
+    app_log_request(request, 426);
+    weft_request_reply_with(request, 426, headers, 3, (weft_text) {text, strlen(text)});
+}
+
 static void on_room_request(weft_request *request, void *user) {
     const app_config *config = user;
     char topic[sizeof ROOM_PREFIX + 600];
     weft_text method = weft_request_method(request), body = weft_request_body(request);
     if (method.len != 4 || memcmp(method.data, "POST", 4) != 0) {
-        if (app_want_get(request, "GET, HEAD, POST")) {
-            static const char text[] = "connect with a WebSocket, or POST a message\n";
-            weft_header headers[] = {{"Content-Type", "text/plain; charset=utf-8"}, {"Upgrade", "websocket"}};
-            app_log_request(request, 426);
-            weft_request_reply_with(request, 426, headers, 2, (weft_text) {text, sizeof text - 1});
-        }
+        if (app_want_get(request, "GET, HEAD, POST"))
+            upgrade_required(request, "connect with a WebSocket, or POST a message\n");
         return;
     }
     if (!weft_request_origin_ok(request)) {
@@ -205,10 +217,18 @@ static void on_list(weft_request *request, void *user) {
 
 /* ---- echo ---- */
 
+/* Only who is logged needs a name kept. */
 static void echo_open(weft_conn *conn, const weft_request *request, void *user) {
-    (void)request;
     (void)user;
-    log_conn("opened", conn, "/echo", NULL);
+    if (app_log_wants(APP_DEBUG))
+        weft_conn_set_user(conn, strdup(weft_request_peer(request)));
+    log_conn("opened", weft_request_peer(request), "/echo", NULL);
+}
+
+static void echo_request(weft_request *request, void *user) {
+    (void)user;
+    if (app_want_get(request, "GET, HEAD"))
+        upgrade_required(request, "connect with a WebSocket\n");
 }
 
 /* One answer for each message: the queue is never found full (weft/conn.h), so nothing is lost. */
@@ -220,7 +240,9 @@ static void echo_message(weft_conn *conn, weft_message message, void *user) {
 
 static void echo_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     (void)user;
-    log_conn("closed", conn, "/echo", info);
+    char *peer = weft_conn_user(conn);
+    log_conn("closed", peer ? peer : "", "/echo", info);
+    free(peer);
 }
 
 int app_rooms_add(weft_server *server, const app_config *config) {
@@ -233,8 +255,14 @@ int app_rooms_add(weft_server *server, const app_config *config) {
          .upgrade = on_join,
          .open = on_open,
          .message = on_message,
+         .lost = on_lost,
          .closed = on_closed},
-        {WEFT_ROUTE_INIT, .path = "/echo", .open = echo_open, .message = echo_message, .closed = echo_closed},
+        {WEFT_ROUTE_INIT,
+         .path = "/echo",
+         .request = echo_request,
+         .open = echo_open,
+         .message = echo_message,
+         .closed = echo_closed},
     };
     int got = weft_server_history(server, ROOM_PREFIX, config->history_messages, config->history_bytes);
     for (size_t i = 0; i < sizeof routes / sizeof routes[0] && got == WEFT_OK; i++)

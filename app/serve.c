@@ -5,6 +5,7 @@
 #include "app/routes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -33,6 +34,8 @@ static void on_signal(int number) {
 
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
+    sigaddset(&action.sa_mask, SIGTERM);
+    sigaddset(&action.sa_mask, SIGINT);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -47,13 +50,13 @@ static bool drop_privileges(const char *user) {
         return user == NULL;
     }
     const char *name = user ? user : "nobody";
-    if (strcmp(name, "root") == 0)
-        return true;
     struct passwd *who = getpwnam(name);
     if (!who) {
         app_log(APP_ERROR, "no such user", "user", name, NULL);
         return false;
     }
+    if (who->pw_uid == 0)
+        return true;
     if (setgroups(0, NULL) < 0 || setgid(who->pw_gid) < 0 || setuid(who->pw_uid) < 0) {
         app_log(APP_ERROR, "cannot become user", "user", name, "error", strerror(errno), NULL);
         return false;
@@ -111,6 +114,10 @@ static weft_server *make_server(const app_config *config) {
 }
 
 static int serve(weft_server *server, const app_config *config) {
+    if (config->ready_fd >= 0 && fcntl(config->ready_fd, F_GETFD) < 0) {
+        complain("--ready-fd is not an open descriptor");
+        return APP_EXIT_USAGE;
+    }
     for (size_t i = 0; config->listen[i]; i++) {
         int got = weft_server_listen(server, config->listen[i]);
         if (got < 0) {
@@ -125,6 +132,8 @@ static int serve(weft_server *server, const app_config *config) {
     catch_signals();
     announce(server, config);
     int got = weft_server_run(server);
+    signal(SIGTERM, SIG_IGN); /* the handler speaks to a server that is about to go */
+    signal(SIGINT, SIG_IGN);
     if (got < 0)
         return complain(weft_status_text(got));
     weft_stats stats;

@@ -89,11 +89,13 @@ static const char *set(const cli_option *option, const char *text, void *target)
     case CLI_FLAG:
         return set_bool(text, at);
     case CLI_COUNT:
-        (*(int *)at)++;
-        return NULL;
-    case CLI_MINUS:
-        *(int *)at = -1;
-        return NULL;
+    case CLI_MINUS: {
+        bool on;
+        const char *problem = set_bool(text, &on);
+        if (!problem && on)
+            *(int *)at = option->kind == CLI_MINUS ? -1 : *(int *)at + 1;
+        return problem;
+    }
     case CLI_TEXT:
         *(const char **)at = text;
         return NULL;
@@ -197,29 +199,51 @@ static int unknown(parse *p, const char *name) {
     return wrong(p, name, what);
 }
 
+/* Values of a file live as long as the process. */
+static const char *keep(const char *text) {
+    typedef struct kept {
+        struct kept *next;
+        char text[];
+    } kept;
+    static kept *all;
+    kept *k = malloc(sizeof *k + strlen(text) + 1);
+    if (!k)
+        return NULL;
+    strcpy(k->text, text);
+    k->next = all;
+    all = k;
+    return k->text;
+}
+
 /* A file's values count only where no flag was given. */
 static int on_ini(void *context, const char *section, const char *name, const char *value) {
     parse *p = context;
     if (section[0] != '\0' && strcmp(section, p->command->name) != 0)
-        return 1; /* another subcommand's section */
+        return wrong(p, section, "is no section") == 0;
     const cli_option *option = by_name(p->command, name, strlen(name));
     if (!option || strcmp(name, "config") == 0)
         return unknown(p, name) == 0;
     if (p->given[option - p->command->options])
         return 1;
-    char *kept = strdup(value);
+    const char *kept = keep(value);
     const char *problem = kept ? set(option, kept, p->target) : "does not fit into memory";
     return problem ? wrong(p, name, problem) == 0 : 1;
 }
 
 static int read_file(parse *p, const char *path) {
     p->file = path;
-    int got = ini_parse(path, on_ini, p);
+    FILE *file = fopen(path, "r");
+    int got = file ? ini_parse_file(file, on_ini, p) : -1;
+    if (file && ferror(file)) /* a folder opens like a file and cannot be read */
+        got = -1;
+    int saved = errno;
+    if (file)
+        fclose(file);
     p->file = NULL;
     if (got == 0)
         return 0;
     if (got < 0)
-        fprintf(stderr, "weft: cannot read %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "weft: cannot read %s: %s\n", path, strerror(saved));
     else if (p->problem[0])
         fprintf(stderr, "weft: %s, line %d: %s\n", path, got, p->problem);
     else
@@ -254,7 +278,7 @@ static int parse_argument(parse *p, char **argv, int left) {
         snprintf(name, sizeof name, "%.*s", (int)len, arg + 2);
         return option ? parse_flag(p, option, name, arg[2 + len] ? arg + 3 + len : NULL, next) : unknown(p, name);
     }
-    if (arg[0] == '-' && arg[1]) {
+    if (arg[0] == '-' && arg[1] && arg[1] != '-') {
         const cli_option *option = by_letter(p->command, arg[1]);
         if (!option)
             return unknown(p, arg + 1);

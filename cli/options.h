@@ -11,8 +11,8 @@
 
 typedef enum cli_kind {
     CLI_FLAG,     /* bool: present or not; in a file true/false */
-    CLI_COUNT,    /* int: how often it was given */
-    CLI_MINUS,    /* int: set to -1 */
+    CLI_COUNT,    /* int: how often it was given; in a file a small number, or true/false */
+    CLI_MINUS,    /* int: set to -1; in a file true/false */
     CLI_TEXT,     /* const char * */
     CLI_LIST,     /* cli_list: repeatable */
     CLI_NUMBER,   /* uint32_t */

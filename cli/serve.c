@@ -7,6 +7,7 @@
 #include "cli/options.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct serve_options {
     app_config app;
@@ -65,16 +66,28 @@ const cli_command cli_serve = {
     .notes = "Paths:\n"
              "  /               the chat page\n"
              "  /rooms/NAME     WebSocket: join; ?last=N replays, ?echo=1 sends your own back. POST: publish\n"
-             "  /rooms          the rooms, as JSON\n"
+             "  /rooms          the rooms, as JSON (needs no token)\n"
              "  /echo           WebSocket: every message comes back\n"
              "  /healthz        \"ok\"\n"
              "  /metrics        Prometheus text\n"
              "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
-             "  a repeatable one stands several times.\n"
+             "  a repeatable one stands several times. Lines have up to 199 characters.\n"
              "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"
              "  a second one stops at once.\n"
              "Exit: 0 drained or stopped, 1 could not run, 2 usage or config, 7 cannot listen.\n",
 };
+
+/* What each option alone cannot see, or what would be accepted and never work. */
+static const char *bad_option(const serve_options *o) {
+    if (o->app.token && o->app.token[0] == '\0')
+        return "--token is empty: leave it out, or give one";
+    for (size_t i = 0; i < o->origins.count; i++) {
+        const char *origin = o->origins.items[i], *host = strstr(origin, "://");
+        if (strcmp(origin, "*") != 0 && strcmp(origin, "null") != 0 && (!host || host == origin || host[3] == '\0'))
+            return "--origin takes scheme://host[:port], null or *";
+    }
+    return NULL;
+}
 
 int cli_run_serve(int argc, char **argv) {
     static const weft_slow_policy policies[] = {WEFT_SLOW_CLOSE, WEFT_SLOW_DROP_NEWEST, WEFT_SLOW_DROP_OLDEST};
@@ -82,6 +95,11 @@ int cli_run_serve(int argc, char **argv) {
     int got = cli_parse(&cli_serve, argc, argv, &o);
     if (got != 0)
         return got > 0 ? APP_EXIT_OK : APP_EXIT_USAGE;
+    const char *problem = bad_option(&o);
+    if (problem) {
+        fprintf(stderr, "weft: %s (weft serve --help)\n", problem);
+        return APP_EXIT_USAGE;
+    }
     o.app.listen = o.listen.items;
     o.app.origins = o.origins.items;
     o.app.log_json = o.log == 1;
