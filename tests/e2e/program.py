@@ -1,0 +1,385 @@
+#!/usr/bin/python3
+"""The program as its user and its service manager see it: command line, config file, exit codes, signals, log.
+
+    WEFT_BIN=/path/to/weft program.py
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.request
+
+sys.dont_write_bytecode = True
+
+from weft import PATIENCE_S, TEXT, Weft, close_frame, eventually, frame, main, run  # noqa: E402
+
+USAGE, CANNOT_LISTEN = 2, 7
+
+
+class Case(unittest.TestCase):
+    def serve(self, *flags, **how):
+        return self.enterContext(Weft(*flags, **how))
+
+    def config(self, text):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(folder, 'weft.ini')
+        with open(path, 'w') as file:
+            file.write(text)
+        return path
+
+    def fails(self, code, *args):
+        """It ends with this code and one line on stderr, which is returned."""
+        got, out, err = run(*args)
+        self.assertEqual((got, out), (code, ''), err)
+        self.assertRegex(err, r'\Aweft: [^\n]+\n\Z')
+        return err
+
+
+class CommandLine(Case):
+    def test_help_and_version(self):
+        for args, expected in ((['--help'], 'serve'), (['help'], 'serve'), (['help', 'serve'], '--listen'),
+                               (['serve', '--help'], 'Signals:'), (['serve', '-h'], '--listen'),
+                               (['version'], 'weft ')):
+            code, out, err = run(*args)
+            self.assertEqual((code, err), (0, ''), args)
+            self.assertIn(expected, out)
+            self.assertLess(max(map(len, out.splitlines())), 130)
+
+    def test_nothing_at_all(self):
+        code, out, err = run()
+        self.assertEqual((code, out), (USAGE, ''))
+        self.assertIn('weft serve', err)
+
+    def test_misspelled(self):
+        self.assertIn('--listen', self.fails(USAGE, 'serve', '--lisen', '127.0.0.1:0'))
+        self.assertIn('--message-max', self.fails(USAGE, 'serve', '--mesage-max=1k'))
+        self.assertIn('--ping-interval', self.fails(USAGE, 'serve', '--ping-intervall', '1s'))
+        self.assertIn('serve', self.fails(USAGE, 'sevre'))
+        self.assertNotIn('did you mean', self.fails(USAGE, 'serve', '--xyzzy'))
+
+    def test_values_that_are_none(self):
+        for args in (['--history', 'x'], ['--history', '-1'], ['--history', ''], ['--drain', '5x'], ['--drain', '1 s'],
+                     ['--message-max', '0'], ['--message-max', '64q'], ['--message-max', '99999999999999999999'],
+                     ['--slow', 'maybe'], ['--threads', '256'], ['--ping-interval', '1ms'], ['--log', 'xml'],
+                     ['--listen'], ['--verbose=1'], ['-z'], ['stray'], ['--listen', 'no.such.name:80'],
+                     ['--listen', '127.0.0.1:65536'], ['--listen', '[::1:80'], ['--listen', 'unix:'],
+                     ['--listen', '127.0.0.1']):
+            with self.subTest(args):
+                self.fails(USAGE, 'serve', *args)
+
+    def test_an_empty_token_is_no_token(self):
+        """As in --token "$TOKEN" with TOKEN not set: a door that ?token= opens is worse than none."""
+        self.fails(USAGE, 'serve', '--listen', '127.0.0.1:0', '--token', '')
+
+    def test_port_in_use(self):
+        port = self.serve().port
+        line = self.fails(CANNOT_LISTEN, 'serve', '--listen', f'127.0.0.1:{port}')
+        self.assertIn(f'127.0.0.1:{port}', line)
+
+    def test_a_unix_socket_that_cannot_be(self):
+        self.fails(CANNOT_LISTEN, 'serve', '--listen', 'unix:/nowhere/at/all.sock')
+        path = self.config('precious')
+        self.fails(CANNOT_LISTEN, 'serve', '--listen', f'unix:{path}')
+        with open(path) as file:
+            self.assertEqual(file.read(), 'precious')
+
+    def test_several_addresses(self):
+        server = self.serve('--listen', '127.0.0.1:0')
+        eventually(lambda: server.stderr().count('\n') == 2)
+        urls = [line.removeprefix('listening on ') for line in server.stderr().splitlines()]
+        self.assertEqual(urls[0], server.url)
+        for url in urls:
+            with urllib.request.urlopen(url + '/healthz', timeout=PATIENCE_S) as answer:
+                self.assertEqual(answer.read(), b'ok\n')
+
+    @unittest.skipIf(os.geteuid() != 0, 'only root has something to give up')
+    def test_root_becomes_nobody(self):
+        with open(f'/proc/{self.serve().process.pid}/status') as status:
+            fields = dict(line.split(':', 1) for line in status)
+        self.assertEqual(set(fields['Uid'].split()), {'65534'})
+        self.assertEqual(set(fields['Gid'].split()), {'65534'})
+        self.assertEqual((fields['Groups'].strip(), fields['NoNewPrivs'].strip()), ('', '1'))
+
+
+class ConfigFile(Case):
+    text = '''
+# what a deployment would have
+message-max = 1k
+
+[serve]
+listen = 127.0.0.1:0
+history = 3
+token = from the file
+'''
+
+    def settled(self, server):
+        with urllib.request.urlopen(server.url + '/rooms', timeout=PATIENCE_S) as answer:
+            return json.load(answer)['message_bytes_max']
+
+    def publish(self, server, token):
+        with server.raw() as raw:
+            raw.send(f'POST /rooms/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 1\r\n\r\nx'
+                     .encode())
+            return raw.response()[0]
+
+    def test_is_read(self):
+        server = self.serve('--config', self.config(self.text), listen=None)
+        self.assertEqual(self.settled(server), 1024)
+        self.assertEqual([self.publish(server, 'from the file') for _ in range(9)], [204] * 9)
+        raw = self.enterContext(server.raw())
+        raw.open('/rooms/a?last=100&echo=1&token=from%20the%20file')
+        raw.send(frame(TEXT, b'now'))
+        self.assertEqual([raw.message()[1] for _ in range(4)], [b'x', b'x', b'x', b'now'])
+
+    def test_flags_win_wherever_they_stand(self):
+        path = self.config(self.text)
+        for flags in (['--message-max', '2k', '--token', 'flag', '-c', path],
+                      ['-c', path, '--message-max', '2k', '--token', 'flag']):
+            server = self.serve(*flags, listen=None)
+            self.assertEqual(self.settled(server), 2048)
+            self.assertEqual((self.publish(server, 'from the file'), self.publish(server, 'flag')), (401, 204))
+
+    def test_flags_win_over_lists_too(self):
+        server = self.serve('-c', self.config('listen = 127.0.0.1:0\nlisten = 127.0.0.1:0\n'), listen=None)
+        eventually(lambda: server.stderr().count('listening on') == 2)
+        server = self.serve('-c', self.config('listen = 127.0.0.1:0\nlisten = 127.0.0.1:0\n'))
+        server.stop()
+        self.assertEqual(server.stderr().count('listening on'), 1)
+
+    def test_a_switch_can_be_off(self):
+        server = self.serve('-c', self.config('verbose = no\nquiet = no\n'))
+        with server.raw() as raw:
+            raw.open()
+        server.stop()
+        self.assertIn('listening on', server.stderr())
+        self.assertNotIn('opened', server.stderr())
+
+    def test_what_is_wrong_is_told_with_its_line(self):
+        for text, told in (('\nhistroy = 3\n', 'history'), ('\nhistory = many\n', 'history'),
+                           ('\nconfig = x\n', 'config'), ('\nnothing here\n', 'name = value'),
+                           ('[serv]\nhistory = 3\n', 'serv is no section')):
+            line = self.fails(USAGE, 'serve', '-c', self.config(text))
+            self.assertIn('line 2', line)
+            self.assertIn(told, line)
+
+    def test_unreadable(self):
+        self.assertIn('/nowhere/weft.ini', self.fails(USAGE, 'serve', '--config', '/nowhere/weft.ini'))
+
+    def test_a_folder_is_no_file(self):
+        self.assertIn('/proc/self', self.fails(USAGE, 'serve', '--listen', '127.0.0.1:0', '--config', '/proc/self'))
+
+
+class Ending(Case):
+    def crowd(self, server, count):
+        """Opens WebSockets that answer a close frame; returns threads, and a list that fills with code and time."""
+        closes = []
+
+        def stay(raw):
+            code = raw.closed()[0]
+            closes.append((code, time.monotonic()))
+            raw.send(close_frame(code))
+            raw.at_end()
+
+        threads = []
+        for n in range(count):
+            raw = self.enterContext(server.raw())
+            raw.open(f'/rooms/{n % 3}')
+            threads.append(threading.Thread(target=stay, args=[raw], daemon=True))
+            threads[-1].start()
+        return threads, closes
+
+    def end(self, server, number, seconds=PATIENCE_S):
+        """Signals it, and returns the exit code and how long it took."""
+        started = time.monotonic()
+        server.signal(number)
+        return server.wait(seconds), time.monotonic() - started
+
+    def test_a_drain_is_spread(self):
+        server = self.serve('--drain', '1s', '--threads', '1')
+        threads, closes = self.crowd(server, 20)
+        started = time.monotonic()
+        server.signal(signal.SIGTERM)
+        time.sleep(0.3)
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection((server.host, server.port), 1)
+        self.assertEqual(server.wait(), 0)
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        self.assertEqual([code for code, _ in closes], [1001] * 20)
+        times = [at - started for _, at in closes]
+        self.assertLess(times[0], 0.5)
+        self.assertGreater(times[-1], 0.8)
+        self.assertLess(times[-1], 3)
+        halves = sum(at < 0.5 for at in times)
+        self.assertTrue(6 <= halves <= 14, times)
+        self.assertIn('drained', server.stderr())
+
+    def test_no_drain_time_is_at_once(self):
+        server = self.serve('--drain', '0', '--threads', '2')
+        _, closes = self.crowd(server, 20)
+        code, seconds = self.end(server, signal.SIGTERM)
+        self.assertEqual(code, 0)
+        self.assertLess(seconds, 2)
+        eventually(lambda: len(closes) == 20)
+
+    def test_sigint_takes_a_second_at_most(self):
+        server = self.serve('--drain', '60s')
+        _, closes = self.crowd(server, 10)
+        code, seconds = self.end(server, signal.SIGINT)
+        self.assertEqual(code, 0)
+        self.assertLess(seconds, 3)
+        eventually(lambda: [code for code, _ in closes] == [1001] * 10)
+
+    def test_the_second_signal_stops_at_once(self):
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
+                              (signal.SIGTERM, signal.SIGINT)):
+            server = self.serve('--drain', '60s')
+            for _ in range(5):
+                self.enterContext(server.raw()).open()
+            server.signal(first)
+            time.sleep(0.2)
+            self.assertIsNone(server.process.poll())
+            code, seconds = self.end(server, second)
+            self.assertEqual(code, 0)
+            self.assertLess(seconds, 2)
+
+    def test_an_idle_http_connection_holds_nothing_up(self):
+        self.idle_http_connections(1)
+
+    def test_nor_do_several(self):
+        """The drain is spread so that WebSockets do not all come back at once; these do not come back."""
+        self.idle_http_connections(5)
+
+    def idle_http_connections(self, count):
+        server = self.serve('--drain', '5s')
+        for _ in range(count):
+            raw = self.enterContext(server.raw())
+            raw.send(b'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n')
+            self.assertEqual(raw.response()[0], 200)
+        code, seconds = self.end(server, signal.SIGTERM)
+        self.assertEqual(code, 0)
+        self.assertLess(seconds, 2)
+
+    def test_a_request_under_way_is_answered(self):
+        server = self.serve('--drain', '200ms')
+        raw = self.enterContext(server.raw())
+        raw.send(b'POST /rooms/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello')
+        time.sleep(0.1)
+        server.signal(signal.SIGTERM)
+        time.sleep(0.4)
+        raw.send(b'world')
+        status, headers, _ = raw.response()
+        self.assertEqual((status, headers.get('connection')), (204, 'close'))
+        self.assertTrue(raw.at_end())
+        raw.socket.close()
+        self.assertEqual(server.wait(1), 0)
+
+    def test_who_does_not_answer_the_close_frame_is_cut(self):
+        server = self.serve('--drain', '0')
+        raw = self.enterContext(server.raw())
+        raw.open()
+        code, seconds = self.end(server, signal.SIGTERM)
+        self.assertEqual(code, 0)
+        self.assertGreater(seconds, 3)
+        self.assertLess(seconds, 7)
+        self.assertEqual(raw.closed()[0], 1001)
+
+
+class Log(Case):
+    nasty = 'a"b\\c\n2026-01-01T00:00:00.000Z forged event=yes\x1b[31m\x7f\t'
+
+    def provoke(self, server):
+        """Gives the log everything a peer can put into it."""
+        with server.raw() as raw:
+            for path in ('/rooms/a%0ab', '/rooms/a%22%1b[31m"\\', '/nowhere%0a', '/healthz?x=%0a"'):
+                raw.send(f'GET {path} HTTP/1.1\r\nHost: a\r\nUser-Agent: "x\\\r\n\r\n'.encode())
+                raw.response()
+        with server.raw() as raw:
+            raw.send(b'GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n')
+            self.assertEqual(raw.response()[0], 400)
+        for reason in (self.nasty, 'tschüß 🧵', 'x' * 123, '"' * 123, '\x01' * 123):
+            with server.raw() as raw:
+                raw.open('/rooms/log')
+                raw.send(close_frame(4321, reason.encode()))
+                self.assertEqual(raw.closed()[0], 4321)
+        with server.raw() as raw:
+            raw.open()
+            raw.send(frame(TEXT, b'\xff'))
+            self.assertEqual(raw.closed()[0], 1007)
+        eventually(lambda: server.stderr().count('4321') >= 5 and '1007' in server.stderr())
+
+    def json_lines(self):
+        server = self.serve('--log', 'json', '-v')
+        self.provoke(server)
+        server.stop()
+        text = server.stderr()
+        self.assertTrue(text.endswith('\n'))
+        for character in text:
+            self.assertTrue(character == '\n' or character.isprintable(), repr(character))
+        lines = [json.loads(line) for line in text.splitlines()]
+        for line in lines:
+            self.assertRegex(line['time'], r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$')
+            self.assertIn(line['level'], ('error', 'info', 'debug'))
+            self.assertIsInstance(line['event'], str)
+        return lines
+
+    def test_json_lines_say_what_was_done(self):
+        lines = self.json_lines()
+        by_event = {}
+        for line in lines:
+            by_event.setdefault(line['event'], []).append(line)
+        self.assertEqual(len(by_event['joined']), 5)
+        self.assertEqual(len(by_event['left']), 5)
+        self.assertEqual({line['code'] for line in by_event['left']}, {'4321'})
+        reasons = [line['reason'] for line in by_event['left']]
+        for reason in (self.nasty, 'x' * 123, '"' * 123, '\x01' * 123):
+            self.assertIn(reason, reasons)
+        self.assertEqual(by_event['closed'][0]['code'], '1007')
+        self.assertIn('UTF-8', by_event['closed'][0]['why'])
+        paths = [line['path'] for line in by_event['request']]
+        self.assertIn('/rooms/a%22%1b[31m"\\', paths)
+
+    def test_json_keeps_what_is_not_ascii(self):
+        reasons = [line['reason'] for line in self.json_lines() if line['event'] == 'left']
+        self.assertIn('tschüß 🧵', reasons)
+
+    def test_verbose_logs_each_request(self):
+        """The help promises it; those that the application never sees are requests too."""
+        server = self.serve('-v', '--log', 'json')
+        with server.raw() as raw:
+            for path, status in (('/healthz', 200), ('/nowhere', 404), ('/echo', 426)):
+                raw.send(f'GET {path} HTTP/1.1\r\nHost: a\r\n\r\n'.encode())
+                self.assertEqual(raw.response()[0], status)
+        server.stop()
+        logged = [json.loads(line) for line in server.stderr().splitlines()]
+        self.assertEqual([line['status'] for line in logged if line['event'] == 'request'], ['200', '404', '426'])
+
+    def test_text_lines_cannot_be_forged(self):
+        server = self.serve('-v')
+        self.provoke(server)
+        server.stop()
+        for line in server.stderr().splitlines():
+            self.assertTrue(line.isprintable(), repr(line))
+            self.assertRegex(line, r'^(listening on http|\d{4}-\d\d-\d\dT[\d:.]+Z [a-z ]+)')
+            self.assertNotIn('Z forged', line[:40])
+
+    def test_quiet_and_loud(self):
+        counts = []
+        for flags in (['-q'], [], ['-v']):
+            server = self.serve(*flags)
+            with server.raw() as raw:
+                raw.open()
+            server.stop()
+            counts.append(server.stderr().count('\n'))
+        self.assertEqual(counts[0], 0)
+        self.assertLess(counts[1], counts[2])
+
+
+if __name__ == '__main__':
+    main()
