@@ -182,14 +182,16 @@ static void history_trim(wf_hub *hub, wf_topic *newest) {
 
 static void replay(const wf_topic *topic, wf_subscriber *who, size_t most) {
     const wf_outq *q = who->q;
-    size_t room = q->bytes < q->bytes_max ? q->bytes_max - q->bytes : 0, take = 0;
+    size_t used = wf_outq_weight(q), take = 0;
+    size_t room = used < q->bytes_max ? q->bytes_max - used : 0;
     if (room > q->bytes_max / 2)
         room = q->bytes_max / 2;
     while (take < topic->history_count && take < most) {
         uint32_t at = (topic->history_first + topic->history_count - 1 - (uint32_t)take) % topic->history_cap;
-        if (topic->history[at]->len > room)
+        size_t weight = topic->history[at]->len + WF_OUTQ_SEG_COST;
+        if (weight > room)
             break;
-        room -= topic->history[at]->len;
+        room -= weight;
         take++;
     }
     for (size_t i = topic->history_count - take; i < topic->history_count; i++)

@@ -172,13 +172,13 @@ uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     uint8_t *room = tail->data + tail->end;
     tail->end += len;
     q->bytes += len;
+    q->written = true;
     wf_outq_mark_ready(q);
     return room;
 }
 
-/* For published messages what is held counts as well. */
 static bool over_budget(const wf_outq *q, size_t more) {
-    return q->bytes + more + (size_t)q->seg_count * WF_OUTQ_SEG_COST > q->bytes_max;
+    return wf_outq_weight(q) + more > q->bytes_max;
 }
 
 static void dropped(wf_outq *q) {
@@ -305,6 +305,7 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     wf_assert(!q->queue.tail || !list_head(&q->queue)->pinned);
     list_splice(&q->queue, urgent_place(&q->queue), &q->urgent);
     q->urgent_count = 0;
+    q->written = false;
     int count = 0;
     for (wf_seg *seg = list_head(&q->queue); seg && count < max; seg = seg == q->queue.tail ? NULL : seg->next) {
         seg->pinned = true;

@@ -9,13 +9,14 @@
  * owns nothing. wf_outq_gather lays the front out for one system call, urgent segments first (but never inside a segment
  * already begun); wf_outq_taken drops what the kernel took. Between the two nothing gathered is moved or freed.
  *
- * The budget: something is refused only while `bytes` has already reached it, so that one message always goes into an
- * empty queue, and the queue never exceeds budget + one message. What is held does not count against our own sending, for
+ * The budget: something is refused only while what waits has already reached it (our own sending goes by bytes, published
+ * messages by wf_outq_weight), so that one message always goes into an empty queue, and the queue never exceeds budget
+ * + one message. What is held does not count against our own sending, for
  * it leaves only when the open message is finished: so while one is open, twice that may wait.
  *
  * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an empty list has a NULL
  * tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of unpinned ones. 5. no
- * segment is empty.
+ * segment is empty. 6. seg_count is their number over all lists.
  */
 #ifndef WF_HUB_OUTQ_H
 #define WF_HUB_OUTQ_H
@@ -59,6 +60,7 @@ typedef struct wf_outq {
     bool overflowed;    /* a published message did not fit and the policy is to close */
     bool closed;        /* nothing is published any more */
     bool listed;        /* stands in the ready list */
+    bool written;       /* something was written since it was last gathered, not only published */
     uint32_t seg_count;
     struct wf_outq *ready_next;
     wf_outq_pool *pool;
@@ -82,6 +84,11 @@ static inline bool wf_outq_full(const wf_outq *q) {
 
 /* What each segment weighs in the budget of published messages, beside its bytes: many small ones are not free. */
 enum { WF_OUTQ_SEG_COST = 64 };
+
+/* What waits, for published messages: what is held counts as well. */
+static inline size_t wf_outq_weight(const wf_outq *q) {
+    return q->bytes + (size_t)q->seg_count * WF_OUTQ_SEG_COST;
+}
 
 /* Room for `len` > 0 bytes at the end, for the caller to write: NULL when memory is out. Does not look at the budget. The
  * queue counts them as queued. */

@@ -80,7 +80,7 @@ struct wf_worker {
     uint32_t half_count;
     weft_conn *ended; /* to be freed at the end of the turn */
     wf_timer tick;
-    uint64_t turn_started_ns, window_started_ms, window_lag_ns;
+    uint64_t turn_started_ns, turn_ended_ns, window_started_ms, window_lag_ns;
     unsigned drain_seen;
     uint64_t drain_started_ms;
     uint32_t drain_total, drain_done, drain_slot;

@@ -90,6 +90,20 @@ void wf_worker_deinit(wf_worker *w) {
     wf_loop_free(w->loop);
 }
 
+/* To all mailboxes, our own too. `read_follows`: ours is read next in this turn, it need not wake us. */
+static void post_mail(wf_worker *w, bool read_follows) {
+    for (unsigned i = 0; i < w->server->worker_count; i++) {
+        wf_worker *to = &w->server->workers[i];
+        wf_outbox_post(&w->outboxes[i], &to->mail, to == w && read_follows ? NULL : to->loop);
+    }
+}
+
+static void flush_one(weft_conn *conn) {
+    wf_link_flush(&conn->link);
+    if (wf_link_runnable(&conn->link))
+        wf_conn_pump(conn);
+}
+
 static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     if (event->kind == WF_LOOP_ACCEPTED) {
         wf_worker_accept(w, event->fd);
@@ -117,6 +131,12 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
         break;
     }
     wf_conn_pump(conn);
+    /* What it was answered leaves at once, in one system call and from a warm chunk. What was published waits for the end of the
+     * turn: more may come. */
+    if (conn->link.q.written) {
+        post_mail(w, true);
+        flush_one(conn);
+    }
 }
 
 static void read_mail(wf_worker *w) {
@@ -180,18 +200,7 @@ static void flush(wf_worker *w) {
         wf_outq *q = wf_outq_ready_take(&w->env.ready);
         if (!q)
             break;
-        weft_conn *conn = (weft_conn *)((char *)q - offsetof(weft_conn, link.q));
-        wf_link_flush(&conn->link);
-        if (wf_link_runnable(&conn->link))
-            wf_conn_pump(conn);
-    }
-}
-
-/* To all mailboxes, our own too. `read_follows`: ours is read next in this turn, it need not wake us. */
-static void post_mail(wf_worker *w, bool read_follows) {
-    for (unsigned i = 0; i < w->server->worker_count; i++) {
-        wf_worker *to = &w->server->workers[i];
-        wf_outbox_post(&w->outboxes[i], &to->mail, to == w && read_follows ? NULL : to->loop);
+        flush_one((weft_conn *)((char *)q - offsetof(weft_conn, link.q)));
     }
 }
 
@@ -201,14 +210,14 @@ static void end_turn(wf_worker *w) {
     post_mail(w, false);
     wf_worker_check_memory(w);
     free_ended(w);
-    uint64_t lag = wf_clock_ns() - w->turn_started_ns;
-    if (lag > w->window_lag_ns)
-        w->window_lag_ns = lag;
+    w->turn_ended_ns = wf_clock_ns();
+    if (w->turn_ended_ns - w->turn_started_ns > w->window_lag_ns)
+        w->window_lag_ns = w->turn_ended_ns - w->turn_started_ns;
 }
 
 /* The wheel's clock stands at the start of the last turn, which took its time. */
 static int64_t wait_ms(const wf_worker *w) {
-    int64_t wait = wf_timers_wait_ms(&w->env.timers), passed = (int64_t)(wf_clock_ms() - w->env.now_ms);
+    int64_t wait = wf_timers_wait_ms(&w->env.timers), passed = (int64_t)(w->turn_ended_ns / 1000000 - w->env.now_ms);
     if (w->env.ready.count > 0)
         return 0;
     return wait < 0 ? wait : wait > passed ? wait - passed : 0;
@@ -244,7 +253,8 @@ static void close_all(wf_worker *w) {
 void *wf_worker_run(void *arg) {
     wf_worker *w = arg;
     current = w;
-    w->env.now_ms = w->window_started_ms = wf_clock_ms();
+    w->turn_ended_ns = wf_clock_ns();
+    w->env.now_ms = w->window_started_ms = w->turn_ended_ns / 1000000;
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);
     while (!atomic_load_explicit(&w->server->stop, memory_order_relaxed) && !wf_worker_drained(w))
         turn(w);
