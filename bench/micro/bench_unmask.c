@@ -224,8 +224,7 @@ static void tell(void) {
     for (int size = 0; size < SIZES; size++) {
         double copied = median(&figures.copy[size]);
         for (size_t i = 0; (k = wf_unmask_kernels(i)) != NULL; i++) {
-            printf("%-10s %8zu %8.1f %8.1f | %11s", k->name, sizes[size], copied,
-                   median(&figures.mask[i][size]), "");
+            printf("%-10s %8zu %8.1f %8.1f | %11s", k->name, sizes[size], copied, median(&figures.mask[i][size]), "");
             for (int s = 0; s < SCRIPTS; s++)
                 printf(" %8.1f", median(&figures.check[i][size][s]));
             printf("\n");

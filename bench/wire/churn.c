@@ -105,9 +105,8 @@ static void fail_lost(const struct churn *churn) {
     const struct slot *slot = churn->slots;
     while (slot->fd < 0)
         slot++;
-    wire_fail("slot %zu: no %s within %lu ms, %zu bytes of it came (%lu sessions wait)",
-              (size_t)(slot - churn->slots), slot->upgrading ? "handshake response" : "answer",
-              churn->options->timeout_ms, slot->received_bytes,
+    wire_fail("slot %zu: no %s within %lu ms, %zu bytes of it came (%lu sessions wait)", (size_t)(slot - churn->slots),
+              slot->upgrading ? "handshake response" : "answer", churn->options->timeout_ms, slot->received_bytes,
               (unsigned long)(churn->begun - churn->finished));
 }
 

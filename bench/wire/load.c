@@ -68,8 +68,7 @@ static void ring_reserve(struct ring *ring, size_t count, size_t frame_bytes) {
     ring->frame_bytes = frame_bytes;
     ring->wrap = count * frame_bytes;
     if (2 * ring->wrap > RING_BYTES_MAX)
-        wire_fail("%zu frames of %zu bytes need more than %lu bytes of memory", 2 * count, frame_bytes,
-                  RING_BYTES_MAX);
+        wire_fail("%zu frames of %zu bytes need more than %lu bytes of memory", 2 * count, frame_bytes, RING_BYTES_MAX);
     ring->bytes = wire_bytes(2 * ring->wrap);
 }
 
@@ -87,8 +86,7 @@ static void make_rings(struct load *load) {
         wire_pattern(payload, bytes, i + 1 + count);
         payload[0] = (unsigned char)i; /* neighbours differ even when they are one byte long */
         wire_frame(load->sent.bytes + i * load->sent.frame_bytes, key, payload, bytes);
-        wire_frame(load->answer.bytes + i * load->answer.frame_bytes, load->options->raw ? key : NULL,
-                   payload, bytes);
+        wire_frame(load->answer.bytes + i * load->answer.frame_bytes, load->options->raw ? key : NULL, payload, bytes);
     }
     memcpy(load->sent.bytes + load->sent.wrap, load->sent.bytes, load->sent.wrap);
     memcpy(load->answer.bytes + load->answer.wrap, load->answer.bytes, load->answer.wrap);
@@ -103,16 +101,14 @@ static void watch(struct load *load, int operation, struct conn *conn) {
 }
 
 static void fail_closed(const struct load *load, const struct conn *conn, const char *how) {
-    wire_fail("connection %zu: %s after %lu answers, %zu bytes of answers were due",
-              (size_t)(conn - load->conns), how, (unsigned long)conn->answers, conn->answer_left);
+    wire_fail("connection %zu: %s after %lu answers, %zu bytes of answers were due", (size_t)(conn - load->conns), how,
+              (unsigned long)conn->answers, conn->answer_left);
 }
 
 static void send_due(struct load *load, struct conn *conn) {
-    ssize_t n =
-        send(conn->fd, load->sent.bytes + conn->send_at, conn->send_left, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send(conn->fd, load->sent.bytes + conn->send_at, conn->send_left, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno != EAGAIN && errno != EINTR)
-        fail_closed(load, conn,
-                    errno == EPIPE || errno == ECONNRESET ? "closed by the server" : strerror(errno));
+        fail_closed(load, conn, errno == EPIPE || errno == ECONNRESET ? "closed by the server" : strerror(errno));
     if (n > 0) {
         conn->send_at = (conn->send_at + (size_t)n) % load->sent.wrap;
         conn->send_left -= (size_t)n;
@@ -188,10 +184,9 @@ static void fail_lost(const struct load *load) {
     const struct conn *conn = load->conns;
     while (conn->answer_left == 0)
         conn++;
-    wire_fail(
-        "connection %zu: no answer within %lu ms: %lu came, %zu bytes are missing (%zu connections wait)",
-        (size_t)(conn - load->conns), load->options->timeout_ms, (unsigned long)conn->answers,
-        conn->answer_left, load->busy);
+    wire_fail("connection %zu: no answer within %lu ms: %lu came, %zu bytes are missing (%zu connections wait)",
+              (size_t)(conn - load->conns), load->options->timeout_ms, (unsigned long)conn->answers, conn->answer_left,
+              load->busy);
 }
 
 static void run(struct load *load, struct wire_window *window) {

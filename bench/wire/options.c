@@ -30,8 +30,7 @@ static const struct number {
     {"--window-ms", MEASURES, FIELD(window_ms), 1, 3600000, 1000, "the measured window"},
     {"--timeout-ms", CLIENTS, FIELD(timeout_ms), 1, 600000, 5000, "longest wait for an answer"},
     {"--server-pid", MEASURES, FIELD(server_pid), 1, 4194304, 0, "process whose CPU time is measured"},
-    {"--core", CLIENTS | WIRE_RAW_ECHO, FIELD(core), 0, WIRE_ANY_CORE - 1, WIRE_ANY_CORE,
-     "core to be pinned to"},
+    {"--core", CLIENTS | WIRE_RAW_ECHO, FIELD(core), 0, WIRE_ANY_CORE - 1, WIRE_ANY_CORE, "core to be pinned to"},
 };
 
 #define NUMBERS_COUNT (sizeof numbers / sizeof numbers[0])
@@ -50,8 +49,7 @@ static void usage(enum wire_program program, const char *wrong) {
     exit(2);
 }
 
-static void read_number(enum wire_program program, const char *name, const char *text,
-                        struct wire_options *options) {
+static void read_number(enum wire_program program, const char *name, const char *text, struct wire_options *options) {
     for (size_t i = 0; i < NUMBERS_COUNT; i++) {
         const struct number *n = &numbers[i];
         if (!(n->programs & program) || strcmp(n->name, name) != 0)

@@ -67,14 +67,12 @@ size_t wire_descriptors_max(void) {
         wire_fail("the descriptor limit cannot be read: %s", strerror(errno));
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        wire_fail("the descriptor limit cannot be set to %lu: %s", (unsigned long)limit.rlim_max,
-                  strerror(errno));
+        wire_fail("the descriptor limit cannot be set to %lu: %s", (unsigned long)limit.rlim_max, strerror(errno));
     return (size_t)limit.rlim_cur;
 }
 
 static void set_timeouts(int fd, unsigned long timeout_ms) {
-    struct timeval t = {.tv_sec = (time_t)(timeout_ms / 1000),
-                        .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
+    struct timeval t = {.tv_sec = (time_t)(timeout_ms / 1000), .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
         wire_fail("a socket refuses its timeouts: %s", strerror(errno));
@@ -99,19 +97,17 @@ int wire_connect(unsigned long port, unsigned source, unsigned long timeout_ms) 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((uint16_t)port);
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
-        wire_fail("no connection to 127.0.0.1:%lu: %s", port,
-                  errno == EINPROGRESS ? "timed out" : strerror(errno));
+        wire_fail("no connection to 127.0.0.1:%lu: %s", port, errno == EINPROGRESS ? "timed out" : strerror(errno));
     return fd;
 }
 
 /* The client's half of a WebSocket. */
 
 size_t wire_request(char out[WIRE_REQUEST_MAX], unsigned long port, const char *path) {
-    int bytes =
-        snprintf(out, WIRE_REQUEST_MAX,
-                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                 path, port);
+    int bytes = snprintf(out, WIRE_REQUEST_MAX,
+                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                         path, port);
     if (bytes < 0 || bytes >= WIRE_REQUEST_MAX)
         wire_fail("the request does not fit in %d bytes", WIRE_REQUEST_MAX);
     return (size_t)bytes;
@@ -132,8 +128,7 @@ bool wire_upgraded(const char *response, size_t bytes) {
     if (memmem(response, head_bytes, accept, sizeof accept - 1) == NULL)
         wire_fail("the handshake response has a wrong Sec-WebSocket-Accept");
     if (bytes > head_bytes)
-        wire_fail("%zu bytes came after the handshake response before anything was asked",
-                  bytes - head_bytes);
+        wire_fail("%zu bytes came after the handshake response before anything was asked", bytes - head_bytes);
     return true;
 }
 
@@ -186,8 +181,7 @@ size_t wire_same_bytes(const unsigned char *a, const unsigned char *b, size_t by
     return same;
 }
 
-void wire_fail_byte(const char *where, size_t at, unsigned char expected, const unsigned char *got,
-                    size_t got_bytes) {
+void wire_fail_byte(const char *where, size_t at, unsigned char expected, const unsigned char *got, size_t got_bytes) {
     if (at == 0 && got_bytes >= 4 && got[0] == 0x88 && got[1] >= 2 && got[1] <= 125)
         wire_fail("%s: the server sent Close %d instead of an answer", where, got[2] << 8 | got[3]);
     wire_fail("%s: byte %zu of the answer is 0x%02x, should be 0x%02x", where, at, got[0], expected);
@@ -252,8 +246,7 @@ void wire_window_print(const struct wire_window *window, const char *noun) {
     double server_s = (double)(end->server_ns - begin->server_ns) / 1e9;
     if (count < 1)
         wire_fail("nothing was finished within the window of %.3f s", seconds);
-    printf("%s=%.0f seconds=%.6f %s_per_s=%.1f load_cpu_s=%.6f", noun, count, seconds, noun, count / seconds,
-           own_s);
+    printf("%s=%.0f seconds=%.6f %s_per_s=%.1f load_cpu_s=%.6f", noun, count, seconds, noun, count / seconds, own_s);
     if (window->has_server) {
         if (server_s <= 0)
             wire_fail("the server consumed no CPU time: is --server-pid the right process?");

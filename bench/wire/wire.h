@@ -76,8 +76,7 @@ int wire_connect(unsigned long port, unsigned source, unsigned long timeout_ms);
 #define WIRE_RESPONSE_MAX 2048
 #define WIRE_HEADER_MAX   14
 
-/* Writes the opening handshake request (RFC 6455 4.1) with the RFC's sample key to `out`; returns its bytes.
- */
+/* Writes the opening handshake request (RFC 6455 4.1) with the RFC's sample key to `out`; returns its bytes. */
 size_t wire_request(char out[WIRE_REQUEST_MAX], unsigned long port, const char *path);
 
 /*
@@ -108,8 +107,8 @@ size_t wire_same_bytes(const unsigned char *a, const unsigned char *b, size_t by
  * Ends the process: byte `at` of an answer should have been `expected`, and `got` of `got_bytes` came. Names
  * the close code when that is a Close frame in place of an answer. `where` says on which connection.
  */
-void wire_fail_byte(const char *where, size_t at, unsigned char expected, const unsigned char *got,
-                    size_t got_bytes) __attribute__((noreturn));
+void wire_fail_byte(const char *where, size_t at, unsigned char expected, const unsigned char *got, size_t got_bytes)
+    __attribute__((noreturn));
 
 /*
  * The measured window: warm-up, window, drain. A program calls wire_window_phase once per turn with the count

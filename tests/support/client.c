@@ -168,8 +168,7 @@ int client_open(client *c, const char *address, const char *path, const char *he
 }
 
 static const char *describe(client *c, uint8_t first) {
-    static const char *const names[16] = {
-        [0] = "continuation", "text", "binary", [8] = "close", "ping", "pong"};
+    static const char *const names[16] = {[0] = "continuation", "text", "binary", [8] = "close", "ping", "pong"};
     const char *name = names[first & 15] ? names[first & 15] : "unknown";
     const uint8_t *text = c->data;
     size_t len = c->data_len;

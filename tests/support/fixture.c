@@ -68,9 +68,8 @@ const char *diary_next(void) {
 }
 
 void diary_closed(const weft_close_info *info) {
-    diary("closed %d%s%s%s%s%s%s", info->code, info->reason[0] ? " " : "", info->reason,
-          info->clean ? " clean" : "", info->by_peer ? " peer" : "", info->rule ? " " : "",
-          info->rule ? info->rule : "");
+    diary("closed %d%s%s%s%s%s%s", info->code, info->reason[0] ? " " : "", info->reason, info->clean ? " clean" : "",
+          info->by_peer ? " peer" : "", info->rule ? " " : "", info->rule ? info->rule : "");
 }
 
 static void *run(void *unused) {
@@ -97,8 +96,7 @@ static void take_down(void) {
 
 void fixture_new(const weft_config *config) {
     take_down();
-    fixture.server =
-        weft_server_new(config ? config : &(weft_config) {WEFT_CONFIG_INIT, .connections_max = 512});
+    fixture.server = weft_server_new(config ? config : &(weft_config) {WEFT_CONFIG_INIT, .connections_max = 512});
     CHECK(fixture.server != NULL);
 }
 

@@ -57,12 +57,12 @@ void fixture_on_message(weft_conn *conn, weft_message message, void *user);
 void fixture_on_closed(weft_conn *conn, const weft_close_info *info, void *user);
 
 /* Waits until the expression is true, 10 s at most. */
-#define EVENTUALLY(e)                                                                                        \
-    do {                                                                                                     \
-        uint64_t until_ = client_now_ms() + CLIENT_PATIENCE_MS;                                              \
-        while (!(e) && client_now_ms() < until_)                                                             \
-            client_sleep_ms(2);                                                                              \
-        CHECK(e);                                                                                            \
+#define EVENTUALLY(e)                                                                                                  \
+    do {                                                                                                               \
+        uint64_t until_ = client_now_ms() + CLIENT_PATIENCE_MS;                                                        \
+        while (!(e) && client_now_ms() < until_)                                                                       \
+            client_sleep_ms(2);                                                                                        \
+        CHECK(e);                                                                                                      \
     } while (0)
 
 weft_stats fixture_stats(void);

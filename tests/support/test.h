@@ -26,33 +26,35 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...) __
 /* A context line ("row 12: ping_between_fragments, split at 3") printed with the next failure; "" clears it. */
 void test_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-#define TEST(name_)                                                                                                \
-    static void name_(void);                                                                                       \
-    static test_case name_##_case = {#name_, name_, NULL};                                                         \
-    __attribute__((constructor)) static void name_##_register(void) { test_register(&name_##_case); }              \
+#define TEST(name_)                                                                                                    \
+    static void name_(void);                                                                                           \
+    static test_case name_##_case = {#name_, name_, NULL};                                                             \
+    __attribute__((constructor)) static void name_##_register(void) {                                                  \
+        test_register(&name_##_case);                                                                                  \
+    }                                                                                                                  \
     static void name_(void)
 
 #define CHECK(e) ((e) ? (void)0 : test_fail(__FILE__, __LINE__, "%s is false", #e))
 
-#define CHECK_EQ(a, b)                                                                                             \
-    do {                                                                                                           \
-        long long a_ = (long long)(a), b_ = (long long)(b);                                                        \
-        if (a_ != b_)                                                                                              \
-            test_fail(__FILE__, __LINE__, "%s is %lld, not %s = %lld", #a, a_, #b, b_);                            \
+#define CHECK_EQ(a, b)                                                                                                 \
+    do {                                                                                                               \
+        long long a_ = (long long)(a), b_ = (long long)(b);                                                            \
+        if (a_ != b_)                                                                                                  \
+            test_fail(__FILE__, __LINE__, "%s is %lld, not %s = %lld", #a, a_, #b, b_);                                \
     } while (0)
 
-#define CHECK_STR(a, b)                                                                                            \
-    do {                                                                                                           \
-        const char *a_ = (a), *b_ = (b);                                                                           \
-        if (!a_ || !b_ || strcmp(a_, b_) != 0)                                                                     \
-            test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #a, a_ ? a_ : "(null)", b_ ? b_ : "(null)"); \
+#define CHECK_STR(a, b)                                                                                                \
+    do {                                                                                                               \
+        const char *a_ = (a), *b_ = (b);                                                                               \
+        if (!a_ || !b_ || strcmp(a_, b_) != 0)                                                                         \
+            test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #a, a_ ? a_ : "(null)", b_ ? b_ : "(null)");     \
     } while (0)
 
-#define CHECK_BYTES(a, a_len, b, b_len)                                                                            \
-    do {                                                                                                           \
-        CHECK_EQ(a_len, b_len);                                                                                    \
-        if ((b_len) > 0 && memcmp((a), (b), (b_len)) != 0)                                                         \
-            test_fail(__FILE__, __LINE__, "bytes of %s differ from %s", #a, #b);                                   \
+#define CHECK_BYTES(a, a_len, b, b_len)                                                                                \
+    do {                                                                                                               \
+        CHECK_EQ(a_len, b_len);                                                                                        \
+        if ((b_len) > 0 && memcmp((a), (b), (b_len)) != 0)                                                             \
+            test_fail(__FILE__, __LINE__, "bytes of %s differ from %s", #a, #b);                                       \
     } while (0)
 
 /* From mem_faulty.c: the n-th allocation from now fails (1 = the next), 0 = none. */

@@ -52,8 +52,8 @@ static inline void check_silent(wf_loop *loop) {
         CHECK_EQ(wf_loop_wait(loop, (int64_t)(until_ms - now_ms)), 0);
         turns++;
         if (wf_loop_next(loop, &event) == WF_OK)
-            test_fail(__FILE__, __LINE__, "an event of kind %d, len %zu, errno %d", (int)event.kind,
-                      event.len, event.sys_errno);
+            test_fail(__FILE__, __LINE__, "an event of kind %d, len %zu, errno %d", (int)event.kind, event.len,
+                      event.sys_errno);
     }
     CHECK(turns < 20);
     CHECK(cpu_us() - cpu_before_us < 10000);

@@ -5,7 +5,7 @@
 #include "http/request.h"
 #include "test.h"
 
-#define IN(text)                                                                                             \
+#define IN(text)                                                                                                       \
     { text, sizeof(text) - 1 }
 
 static wf_http_request with_headers(wf_http_header *headers, size_t count) {
@@ -13,9 +13,8 @@ static wf_http_request with_headers(wf_http_header *headers, size_t count) {
 }
 
 TEST(header_find_and_tokens) {
-    wf_http_header headers[] = {{IN("Connection"), IN("keep-alive, , Upgrade")},
-                                {IN("X"), IN("")},
-                                {IN("connection"), IN("\"a, close\", b")}};
+    wf_http_header headers[] = {
+        {IN("Connection"), IN("keep-alive, , Upgrade")}, {IN("X"), IN("")}, {IN("connection"), IN("\"a, close\", b")}};
     wf_http_request request = with_headers(headers, 3);
     size_t count;
     const wf_str *value = wf_http_header_find(&request, "CONNECTION", &count);

@@ -19,7 +19,7 @@ typedef struct row {
     size_t rest; /* bytes of input that do not belong to the request */
 } row;
 
-#define IN(text)                                                                                             \
+#define IN(text)                                                                                                       \
     { text, sizeof(text) - 1 }
 #define HOST     "Host: a\r\n"
 #define GET      "GET / HTTP/1.1\r\n"
@@ -66,11 +66,9 @@ static const row rows[] = {
      "GET / path=/ query= 1.1 keep [Host=a|X=b c|Empty=|Blank=] body=", 0},
     {"value_bytes_over_127_pass", IN(GET HOST "X: \xc3\xa9\xff\r\n\r\n"),
      "GET / path=/ query= 1.1 keep [Host=a|X=\xc3\xa9\xff] body=", 0},
-    {"value_with_colons", IN(GET HOST "X: a:b: c\r\n\r\n"),
-     "GET / path=/ query= 1.1 keep [Host=a|X=a:b: c] body=", 0},
+    {"value_with_colons", IN(GET HOST "X: a:b: c\r\n\r\n"), "GET / path=/ query= 1.1 keep [Host=a|X=a:b: c] body=", 0},
     {"leading_empty_lines", IN("\r\n\r\n" GET HOST "\r\n"), "GET / path=/ query= 1.1 keep [Host=a] body=", 0},
-    {"host_with_port", IN(GET "Host: [::1]:8080\r\n\r\n"),
-     "GET / path=/ query= 1.1 keep [Host=[::1]:8080] body=", 0},
+    {"host_with_port", IN(GET "Host: [::1]:8080\r\n\r\n"), "GET / path=/ query= 1.1 keep [Host=[::1]:8080] body=", 0},
     {"host_may_be_empty", IN(GET "Host:\r\n\r\n"), "GET / path=/ query= 1.1 keep [Host=] body=", 0},
     {"absolute_target", IN("GET http://A/b/c?d HTTP/1.1\r\n" HOST "\r\n"),
      "GET http://A/b/c?d path=/b/c query=d 1.1 keep [Host=a] body=", 0},
@@ -92,8 +90,7 @@ static const row rows[] = {
     {"length_at_the_limit", IN(POST "Content-Length: 32\r\n\r\n01234567890123456789012345678901"),
      "POST / path=/ query= 1.1 keep [Host=a|Content-Length=32] body=01234567890123456789012345678901", 0},
     {"body_not_whole", IN(POST "Content-Length: 5\r\n\r\nhell"), "more", 0},
-    {"chunk_shorter_than_its_data", IN(CHUNKED "3\r\na\r\n\r\n00b;x=y\r\n hello world\r\n0\r\n\r\nGET"),
-     BAD_CHUNK, 0},
+    {"chunk_shorter_than_its_data", IN(CHUNKED "3\r\na\r\n\r\n00b;x=y\r\n hello world\r\n0\r\n\r\nGET"), BAD_CHUNK, 0},
     {"chunks_are_decoded", IN(CHUNKED "3\r\na\r\n\r\n00c;x=y\r\n hello world\r\n0\r\n\r\nGET"),
      "POST / path=/ query= 1.1 keep [Host=a|Transfer-Encoding=chunked] body=a\r\n hello world", 3},
     {"chunked_and_empty", IN(CHUNKED "0\r\n\r\n"),
@@ -114,8 +111,7 @@ static const row rows[] = {
                 "\r\n0000001\r\na\r\n0000001\r\na\r\n01\r"
                 "\na\r\n0000001\r\na\r\n"
                 "0\r\n\r\n"),
-     "POST / path=/ query= 1.1 keep [Host=a|Transfer-Encoding=chunked] body=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-     0},
+     "POST / path=/ query= 1.1 keep [Host=a|Transfer-Encoding=chunked] body=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0},
     {"upgrade_ends_the_request",
      IN(GET HOST "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x80"
                  "abcd"),
@@ -126,8 +122,7 @@ static const row rows[] = {
      "body=abc",
      3},
     {"upgrade_with_chunks_has_a_body",
-     IN(GET HOST
-        "Upgrade: x\r\nConnection: Upgrade\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET"),
+     IN(GET HOST "Upgrade: x\r\nConnection: Upgrade\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET"),
      "GET / path=/ query= 1.1 keep,upgrade [Host=a|Upgrade=x|Connection=Upgrade|Transfer-Encoding=chunked] "
      "body=abc",
      3},
@@ -192,8 +187,7 @@ static const row rows[] = {
     {"name_with_a_separator", IN(GET HOST "a(b): c\r\n\r\n"), BAD_HEADER, 0},
     {"no_host", IN(GET "\r\n"), "400 RFC9112/3.2: no Host header", 0},
     {"two_hosts", IN(GET HOST HOST "\r\n"), "400 RFC9112/3.2: more than one Host header", 0},
-    {"two_hosts_in_http10", IN("GET / HTTP/1.0\r\n" HOST HOST "\r\n"),
-     "400 RFC9112/3.2: more than one Host header", 0},
+    {"two_hosts_in_http10", IN("GET / HTTP/1.0\r\n" HOST HOST "\r\n"), "400 RFC9112/3.2: more than one Host header", 0},
     {"host_with_space", IN(GET "Host: a b\r\n\r\n"), BAD_HOST, 0},
     {"host_with_path", IN(GET "Host: a/b\r\n\r\n"), BAD_HOST, 0},
     {"host_with_bad_port", IN(GET "Host: a:65536\r\n\r\n"), BAD_HOST, 0},
@@ -213,15 +207,12 @@ static const row rows[] = {
      "413 RFC9110/15.5.14: Content-Length is over the limit for bodies", 0},
     {"length_of_2_to_the_64_less_1", IN(POST "Content-Length: 18446744073709551615\r\n\r\n"),
      "413 RFC9110/15.5.14: Content-Length is over the limit for bodies", 0},
-    {"length_and_chunked", IN(POST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"), TWO_LENGTHS,
-     0},
-    {"chunked_and_length", IN(POST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"), TWO_LENGTHS,
-     0},
+    {"length_and_chunked", IN(POST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"), TWO_LENGTHS, 0},
+    {"chunked_and_length", IN(POST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"), TWO_LENGTHS, 0},
     {"gzip", IN(POST "Transfer-Encoding: gzip\r\n\r\n"), BAD_CODING, 0},
     {"gzip_and_chunked", IN(POST "Transfer-Encoding: gzip, chunked\r\n\r\n"), BAD_CODING, 0},
     {"chunked_and_gzip", IN(POST "Transfer-Encoding: chunked, gzip\r\n\r\n"), BAD_CODING, 0},
-    {"chunked_twice", IN(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), BAD_CODING,
-     0},
+    {"chunked_twice", IN(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), BAD_CODING, 0},
     {"coding_like_chunked", IN(POST "Transfer-Encoding: xchunked\r\n\r\n"), BAD_CODING, 0},
     {"coding_empty", IN(POST "Transfer-Encoding:\r\n\r\n"), BAD_CODING, 0},
     {"chunked_in_http10", IN("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -250,10 +241,8 @@ static const row rows[] = {
     {"head_one_over_the_limit", IN(GET HOST "X: " FILL_224 "4\r\n\r\n"), BIG_HEAD, 0},
     {"headers_at_the_limit", IN(GET HOST "b:\r\nc:\r\nd:\r\ne:\r\nf:\r\n\r\n"),
      "GET / path=/ query= 1.1 keep [Host=a|b=|c=|d=|e=|f=] body=", 0},
-    {"too_many_headers", IN(GET HOST "b:\r\nc:\r\nd:\r\ne:\r\nf:\r\ng:\r\n\r\n"),
-     "431 RFC6585/5: too many headers", 0},
-    {"chunks_over_the_limit", IN(CHUNKED "1f\r\n0123456789012345678901234567890\r\n2\r\nab\r\n"), BIG_CHUNKS,
-     0},
+    {"too_many_headers", IN(GET HOST "b:\r\nc:\r\nd:\r\ne:\r\nf:\r\ng:\r\n\r\n"), "431 RFC6585/5: too many headers", 0},
+    {"chunks_over_the_limit", IN(CHUNKED "1f\r\n0123456789012345678901234567890\r\n2\r\nab\r\n"), BIG_CHUNKS, 0},
     {"chunk_extension_over_the_limit", IN(CHUNKED "1;" OVER_256), BIG_TRAILER, 0},
     {"chunk_size_of_zeros_over_the_limit",
      IN(CHUNKED "0000000000000000000000000000"
@@ -279,9 +268,9 @@ static void describe(const wf_http_reader *reader, int status, char *out, size_t
         snprintf(out, cap, "%d %s", fault->close_code, fault->rule);
     } else {
         const wf_http_request *r = wf_http_reader_request(reader);
-        int n = snprintf(out, cap, "%.*s %.*s path=%.*s query=%.*s 1.%d %s%s%s [", (int)r->method.len,
-                         r->method.data, (int)r->target.len, r->target.data, (int)r->path.len, r->path.data,
-                         (int)r->query.len, r->query.data, r->version_minor, r->keep_alive ? "keep" : "close",
+        int n = snprintf(out, cap, "%.*s %.*s path=%.*s query=%.*s 1.%d %s%s%s [", (int)r->method.len, r->method.data,
+                         (int)r->target.len, r->target.data, (int)r->path.len, r->path.data, (int)r->query.len,
+                         r->query.data, r->version_minor, r->keep_alive ? "keep" : "close",
                          r->upgrade ? ",upgrade" : "", r->expects_continue ? ",continue" : "");
         for (size_t i = 0; i < r->header_count; i++)
             n += snprintf(out + n, cap - (size_t)n, "%s%.*s=%.*s", i ? "|" : "", (int)r->headers[i].name.len,
@@ -395,13 +384,12 @@ TEST(request_rows_with_every_allocation_failing) {
 
 /* --- several requests, and state --- */
 
-static const char pipeline[] =
-    "GET /1 HTTP/1.1\r\n" HOST "\r\n"
-    "POST /2 HTTP/1.1\r\n" HOST "Content-Length: 4\r\n\r\nbody"
-    "GET /3 HTTP/1.1\r\n" HOST "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-    "POST /4 HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
-    "\r\nGET /5 HTTP/1.1\r\nConnection: close\r\n" HOST "\r\n"
-    "GET /6 HTTP/1.1\r\n" HOST "\r\nBAD";
+static const char pipeline[] = "GET /1 HTTP/1.1\r\n" HOST "\r\n"
+                               "POST /2 HTTP/1.1\r\n" HOST "Content-Length: 4\r\n\r\nbody"
+                               "GET /3 HTTP/1.1\r\n" HOST "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+                               "POST /4 HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+                               "\r\nGET /5 HTTP/1.1\r\nConnection: close\r\n" HOST "\r\n"
+                               "GET /6 HTTP/1.1\r\n" HOST "\r\nBAD";
 
 /* A refused upgrade (/3) and even a "close" (/5) do not change how the bytes behind it are read. */
 TEST(request_pipeline_is_read_one_by_one) {
@@ -467,8 +455,7 @@ TEST(request_wants_continue_once) {
 }
 
 TEST(request_memory_follows_the_bytes) {
-    const wf_http_limits large = {
-        .head_bytes_max = 8192, .headers_max = 64, .body_bytes_max = (size_t)1 << 40};
+    const wf_http_limits large = {.head_bytes_max = 8192, .headers_max = 64, .body_bytes_max = (size_t)1 << 40};
     static const char bytes[1000];
     size_t before = test_mem_bytes(), used;
     wf_http_reader *reader = wf_http_reader_new(&large);

@@ -5,11 +5,11 @@
 #include "http/response.h"
 #include "test.h"
 
-#define S(text)                                                                                              \
+#define S(text)                                                                                                        \
     { text, sizeof(text) - 1 }
-#define NONE                                                                                                 \
-    {                                                                                                        \
-        { S(""), S("") }                                                                                     \
+#define NONE                                                                                                           \
+    {                                                                                                                  \
+        { S(""), S("") }                                                                                               \
     } /* never looked at: header_count is 0 */
 
 typedef struct row {
@@ -23,12 +23,7 @@ static const row rows[] = {
     {"bare", {.status = 404}, NONE, "HTTP/1.1 404 Not Found\r\n\r\n"},
     {"unknown_status", {.status = 299}, NONE, "HTTP/1.1 299 \r\n\r\n"},
     {"everything",
-     {.status = 200,
-      .header_count = 2,
-      .close = true,
-      .has_length = true,
-      .body_bytes = 12,
-      .date_unix_s = 784111777},
+     {.status = 200, .header_count = 2, .close = true, .has_length = true, .body_bytes = 12, .date_unix_s = 784111777},
      {{S("Content-Type"), S("text/plain")}, {S("X-Empty"), S("")}},
      "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\nContent-Length: 12\r\n"
      "Content-Type: text/plain\r\nX-Empty: \r\n\r\n"},
@@ -37,10 +32,7 @@ static const row rows[] = {
      {{S("Upgrade"), S("websocket")}, {S("Connection"), S("Upgrade")}},
      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"},
     {"continue", {.status = 100}, NONE, "HTTP/1.1 100 Continue\r\n\r\n"},
-    {"length_zero",
-     {.status = 200, .has_length = true},
-     NONE,
-     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+    {"length_zero", {.status = 200, .has_length = true}, NONE, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
     {"no_length_with_204", {.status = 204, .has_length = true}, NONE, "HTTP/1.1 204 No Content\r\n\r\n"},
     {"no_length_with_304", {.status = 304, .has_length = true}, NONE, "HTTP/1.1 304 Not Modified\r\n\r\n"},
     {"length_as_large_as_can_be",
@@ -83,10 +75,7 @@ static const row rows[] = {
     {"value_with_nul", {.status = 200, .header_count = 1}, {{S("a"), S("b\0c")}}, NULL},
     {"value_with_escape", {.status = 200, .header_count = 1}, {{S("a"), S("\x1b[2J")}}, NULL},
     {"value_with_del", {.status = 200, .header_count = 1}, {{S("a"), S("\x7f")}}, NULL},
-    {"second_header_is_judged_too",
-     {.status = 200, .header_count = 2},
-     {{S("a"), S("b")}, {S("c"), S("\n")}},
-     NULL},
+    {"second_header_is_judged_too", {.status = 200, .header_count = 2}, {{S("a"), S("b")}, {S("c"), S("\n")}}, NULL},
     {"own_content_length", {.status = 200, .header_count = 1}, {{S("content-length"), S("5")}}, NULL},
     {"two_framings",
      {.status = 200, .header_count = 1, .has_length = true},

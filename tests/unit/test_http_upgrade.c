@@ -30,13 +30,12 @@ static const row rows[] = {
     {"good", GET HOST UPGRADE CONN REST, WF_REFUSAL_NONE, 101},
     {"names_in_any_case", GET "hOST: example.org\r\nUPGRADE: WebSocket\r\nconnection: UPGRADE\r\n" REST,
      WF_REFUSAL_NONE, 101},
-    {"tokens_in_lists", GET HOST "Upgrade: h2c, websocket\r\nConnection: keep-alive, Upgrade\r\n" REST,
-     WF_REFUSAL_NONE, 101},
-    {"tokens_over_lines", GET HOST "Upgrade: h2c\r\n" UPGRADE "Connection: keep-alive\r\n" CONN REST,
-     WF_REFUSAL_NONE, 101},
+    {"tokens_in_lists", GET HOST "Upgrade: h2c, websocket\r\nConnection: keep-alive, Upgrade\r\n" REST, WF_REFUSAL_NONE,
+     101},
+    {"tokens_over_lines", GET HOST "Upgrade: h2c\r\n" UPGRADE "Connection: keep-alive\r\n" CONN REST, WF_REFUSAL_NONE,
+     101},
     {"draft_headers_are_ignored",
-     GET HOST UPGRADE CONN "Sec-WebSocket-Location: ws://x/\r\nSec-WebSocket-Draft: 7\r\n" REST,
-     WF_REFUSAL_NONE, 101},
+     GET HOST UPGRADE CONN "Sec-WebSocket-Location: ws://x/\r\nSec-WebSocket-Draft: 7\r\n" REST, WF_REFUSAL_NONE, 101},
     {"length_zero_is_no_body", GET HOST UPGRADE CONN "Content-Length: 0\r\n" REST, WF_REFUSAL_NONE, 101},
 
     {"post", "POST /chat HTTP/1.1\r\n" HOST UPGRADE CONN REST, WF_REFUSAL_METHOD, 405},
@@ -78,8 +77,8 @@ static const row rows[] = {
     {"body_by_length", GET HOST UPGRADE CONN "Content-Length: 2\r\n" REST "hi", WF_REFUSAL_BODY, 400},
     {"body_by_chunks", GET HOST UPGRADE CONN "Transfer-Encoding: chunked\r\n" REST "2\r\nhi\r\n0\r\n\r\n",
      WF_REFUSAL_BODY, 400},
-    {"body_chunked_and_empty", GET HOST UPGRADE CONN "Transfer-Encoding: chunked\r\n" REST "0\r\n\r\n",
-     WF_REFUSAL_BODY, 400},
+    {"body_chunked_and_empty", GET HOST UPGRADE CONN "Transfer-Encoding: chunked\r\n" REST "0\r\n\r\n", WF_REFUSAL_BODY,
+     400},
     {"the_first_broken_rule_counts", "POST / HTTP/1.0\r\n\r\n", WF_REFUSAL_METHOD, 405},
 };
 
@@ -161,8 +160,7 @@ TEST(upgrade_check_refuses_a_nul_in_the_key) {
         {wf_str_of("Connection"), wf_str_of("Upgrade")},
         {wf_str_of("Sec-WebSocket-Key"), {"dGhlIHNhbXBsZSBub25jZ\0==", 24}},
     };
-    wf_http_request request = {
-        .method = wf_str_of("GET"), .version_minor = 1, .headers = headers, .header_count = 4};
+    wf_http_request request = {.method = wf_str_of("GET"), .version_minor = 1, .headers = headers, .header_count = 4};
     CHECK_EQ(wf_upgrade_check(&request).refusal, WF_REFUSAL_KEY);
 }
 
@@ -300,10 +298,10 @@ static wf_str pick(const wf_http_request *request, const char *first, const char
 }
 
 TEST(subprotocol_follows_the_clients_order) {
-    wf_http_header headers[] = {{wf_str_of("Sec-WebSocket-Protocol"),
-                                 wf_str_of("chat.v2, , \"a, b\", x y, \xc3\xa9, chat.v1, chat.v2")},
-                                {wf_str_of("Other"), wf_str_of("mqtt")},
-                                {wf_str_of("sec-websocket-protocol"), wf_str_of("soap")}};
+    wf_http_header headers[] = {
+        {wf_str_of("Sec-WebSocket-Protocol"), wf_str_of("chat.v2, , \"a, b\", x y, \xc3\xa9, chat.v1, chat.v2")},
+        {wf_str_of("Other"), wf_str_of("mqtt")},
+        {wf_str_of("sec-websocket-protocol"), wf_str_of("soap")}};
     wf_http_request request = {.headers = headers, .header_count = 3};
     CHECK(wf_str_eq(pick(&request, "chat.v1", "chat.v2"), wf_str_of("chat.v2")));
     CHECK(pick(&request, "chat.v1", "chat.v2").data == headers[0].value.data);

@@ -418,9 +418,8 @@ TEST(two_loops_share_one_unix_socket) {
         close(client);
     }
     check_silent(loop);
-    wf_sock_close(
-        loop,
-        &listener); /* the other loop's descriptor keeps the socket, and this loop hears no more of it */
+    wf_sock_close(loop,
+                  &listener); /* the other loop's descriptor keeps the socket, and this loop hears no more of it */
     int client = connect_to(&address);
     check_silent(loop);
     wf_loop_event event = event_within(other, PATIENCE_MS);

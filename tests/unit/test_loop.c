@@ -210,8 +210,7 @@ TEST(ten_megabytes_come_back_through_partial_sends) {
     loop = wf_loop_new(ECHO_BLOCK);
     int fds[2], small = 4096, window = 65536;
     connect_tcp(fds);
-    struct echo_end client = {.data = malloc(ECHO_BYTES), .len = ECHO_BYTES},
-                    server = {.data = malloc(ECHO_BLOCK)};
+    struct echo_end client = {.data = malloc(ECHO_BYTES), .len = ECHO_BYTES}, server = {.data = malloc(ECHO_BLOCK)};
     for (int i = 0; i < 2; i++) {
         setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
         fcntl(fds[i], F_SETFL, O_NONBLOCK);

@@ -21,8 +21,7 @@ static void obey(weft_conn *conn, weft_message message, void *user) {
 }
 
 static void begin(void) {
-    fixture_new(
-        &(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .limits = {.close_timeout_ms = 150}});
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .limits = {.close_timeout_ms = 150}});
     fixture_route("/", &(weft_route) {.message = obey, .closed = fixture_on_closed});
     fixture_run(NULL);
     CHECK_EQ(client_open(&c, fixture.address, "/", NULL), 101);
@@ -138,9 +137,8 @@ TEST(closes_are_counted_by_code) {
     static const struct {
         int code, slot;
         const char *name;
-    } rows[] = {{1000, 0, "1000"},  {1001, 1, "1001"},  {1005, 5, "1005"},
-                {1006, 6, "1006"},  {1015, 15, "1015"}, {3000, 16, "3xxx"},
-                {3999, 16, "3xxx"}, {4000, 17, "4xxx"}, {4999, 17, "4xxx"}};
+    } rows[] = {{1000, 0, "1000"},  {1001, 1, "1001"},  {1005, 5, "1005"},  {1006, 6, "1006"}, {1015, 15, "1015"},
+                {3000, 16, "3xxx"}, {3999, 16, "3xxx"}, {4000, 17, "4xxx"}, {4999, 17, "4xxx"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         CHECK_EQ(weft_close_slot(rows[i].code), rows[i].slot);
         CHECK_STR(weft_close_slot_name(rows[i].slot), rows[i].name);
@@ -208,9 +206,9 @@ static void act(weft_conn *conn, where here) {
         weft_conn_abort(conn);
     if (do_what != DO_ALL) {
         call_everything(conn);
-        diary("after: send %d, fragment %d, close %d, ping %d, subscribe %d",
-              weft_conn_send(conn, WEFT_TEXT, "x", 1), weft_conn_send_fragment(conn, WEFT_TEXT, "x", 1, true),
-              weft_conn_close(conn, 1000, NULL), weft_conn_ping(conn), weft_conn_subscribe(conn, "t", 0));
+        diary("after: send %d, fragment %d, close %d, ping %d, subscribe %d", weft_conn_send(conn, WEFT_TEXT, "x", 1),
+              weft_conn_send_fragment(conn, WEFT_TEXT, "x", 1, true), weft_conn_close(conn, 1000, NULL),
+              weft_conn_ping(conn), weft_conn_subscribe(conn, "t", 0));
     }
 }
 

@@ -128,8 +128,7 @@ static void fill_queue(weft_conn *conn, weft_message message, void *user) {
     int sent = 0, got;
     while ((got = weft_conn_send(conn, WEFT_BINARY, piece, sizeof piece)) == WEFT_OK && sent < 100)
         sent++;
-    bool within =
-        weft_conn_buffered(conn) >= QUEUE_BYTES && weft_conn_buffered(conn) <= QUEUE_BYTES + PIECE_BYTES + 14;
+    bool within = weft_conn_buffered(conn) >= QUEUE_BYTES && weft_conn_buffered(conn) <= QUEUE_BYTES + PIECE_BYTES + 14;
     diary("sent %d, then %d, fragment %d, buffered %s", sent, got,
           weft_conn_send_fragment(conn, WEFT_TEXT, "x", 1, true), within ? "budget" : "wrong");
 }
@@ -142,9 +141,8 @@ static void tell_drained(weft_conn *conn, void *user) {
 
 TEST(a_full_queue_says_so_and_drained_comes_once_when_it_is_empty) {
     fixture_new(NULL);
-    fixture_route("/", &(weft_route) {.message = fill_queue,
-                                      .drained = tell_drained,
-                                      .limits = {.queue_bytes_max = QUEUE_BYTES}});
+    fixture_route("/", &(weft_route) {
+                           .message = fill_queue, .drained = tell_drained, .limits = {.queue_bytes_max = QUEUE_BYTES}});
     fixture_run(NULL);
     CHECK_EQ(client_open(&c, fixture.address, "/", NULL), 101);
     for (int round = 0; round < 3; round++) {
@@ -165,14 +163,12 @@ static void ping_back(weft_conn *conn, weft_message message, void *user) {
     (void)message;
     (void)user;
     int first = weft_conn_ping(conn);
-    diary("ping %d, again %d, rtt %s", first, weft_conn_ping(conn),
-          weft_conn_rtt_ns(conn) > 0 ? "known" : "unknown");
+    diary("ping %d, again %d, rtt %s", first, weft_conn_ping(conn), weft_conn_rtt_ns(conn) > 0 ? "known" : "unknown");
 }
 
 static void tell_pong(weft_conn *conn, uint64_t rtt_ns, void *user) {
     (void)user;
-    diary("pong %s",
-          rtt_ns >= 20000000 && rtt_ns < 9000000000 && rtt_ns == weft_conn_rtt_ns(conn) ? "timed" : "wrong");
+    diary("pong %s", rtt_ns >= 20000000 && rtt_ns < 9000000000 && rtt_ns == weft_conn_rtt_ns(conn) ? "timed" : "wrong");
 }
 
 TEST(a_ping_is_answered_and_timed_and_foreign_pongs_do_not_count) {
@@ -239,8 +235,7 @@ TEST(silence_is_pinged_and_no_answer_ends_in_1008) {
     fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64,
                                 .limits = {.ping_interval_ms = 50, .ping_timeout_ms = 100}});
     fixture_route("/", &(weft_route) {.message = fixture_on_message, .closed = fixture_on_closed});
-    fixture_route("/never",
-                  &(weft_route) {.message = fixture_on_message, .limits = {.ping_interval_ms = WEFT_NONE}});
+    fixture_route("/never", &(weft_route) {.message = fixture_on_message, .limits = {.ping_interval_ms = WEFT_NONE}});
     fixture_run(NULL);
     client quiet;
     CHECK_EQ(client_open(&c, fixture.address, "/", NULL), 101);
@@ -265,23 +260,18 @@ TEST(silence_is_pinged_and_no_answer_ends_in_1008) {
 /* ---- limits per route ---- */
 
 TEST(each_route_has_its_own_message_limit) {
-    fixture_new(
-        &(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .limits = {.message_bytes_max = 1000}});
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .limits = {.message_bytes_max = 1000}});
     fixture_route("/server", &(weft_route) {.message = fixture_on_message});
-    fixture_route("/small",
-                  &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = 10}});
-    fixture_route("/large",
-                  &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = 100000}});
-    fixture_route("/none",
-                  &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = WEFT_NONE}});
+    fixture_route("/small", &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = 10}});
+    fixture_route("/large", &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = 100000}});
+    fixture_route("/none", &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = WEFT_NONE}});
     fixture_run(NULL);
     static const struct {
         const char *path;
         size_t len;
         bool fits;
-    } rows[] = {{"/server", 1000, true}, {"/server", 1001, false}, {"/small", 10, true},
-                {"/small", 11, false},   {"/large", 100000, true}, {"/large", 100001, false},
-                {"/none", 3000000, true}};
+    } rows[] = {{"/server", 1000, true},  {"/server", 1001, false},  {"/small", 10, true},    {"/small", 11, false},
+                {"/large", 100000, true}, {"/large", 100001, false}, {"/none", 3000000, true}};
     char *data = calloc(1, 3000000);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         test_context("%s, %zu bytes", rows[i].path, rows[i].len);
@@ -297,8 +287,7 @@ TEST(each_route_has_its_own_message_limit) {
 
 TEST(a_header_that_claims_2_to_the_62_takes_no_memory) {
     fixture_new(NULL);
-    fixture_route("/none",
-                  &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = WEFT_NONE}});
+    fixture_route("/none", &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = WEFT_NONE}});
     fixture_route("/", &(weft_route) {.message = fixture_on_message});
     fixture_run(NULL);
     static const uint8_t claim[14] = {0x82, 0xff, 0x40};

@@ -181,8 +181,7 @@ TEST(a_handshake_accepted_late_during_a_drain_is_closed_too) {
 }
 
 TEST(who_does_not_answer_the_close_is_cut_and_the_server_ends) {
-    fixture_new(
-        &(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .limits = {.close_timeout_ms = 100}});
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .limits = {.close_timeout_ms = 100}});
     fixture_route("/", &(weft_route) {.closed = count_closed});
     fixture_run(NULL);
     CHECK_EQ(client_open(&c, fixture.address, "/", NULL), 101);

@@ -72,9 +72,8 @@ TEST(the_oldest_unfinished_handshake_makes_room) {
         CHECK_STR(client_header(&many[i], "Retry-After"), "5");
     }
     for (int i = 4; i < 8; i++) { /* the youngest may finish */
-        CHECK(client_print(&many[i],
-                           "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"));
+        CHECK(client_print(&many[i], "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"));
         CHECK_EQ(client_answer(&many[i]), 101);
     }
     CHECK_EQ(fixture_stats().shed_connections, 4);
@@ -230,8 +229,7 @@ TEST(an_address_in_use_is_an_error_in_words) {
     char expected[128];
     begin(NULL);
     snprintf(expected, sizeof expected, "%s", fixture.address);
-    weft_server *second =
-        weft_server_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 8, .workers = 2});
+    weft_server *second = weft_server_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 8, .workers = 2});
     CHECK(second != NULL);
     errno = 0;
     CHECK_EQ(weft_server_listen(second, fixture.address), WEFT_ESYS);

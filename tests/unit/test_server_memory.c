@@ -86,10 +86,8 @@ static bool whole_life(weft_server **server) {
     for (int i = 0; i < 3; i++)
         if (weft_server_route(*server, &routes[i]) != WEFT_OK)
             return false;
-    if (weft_server_history(*server, "t", 10, 1000) != WEFT_OK ||
-        weft_server_history(*server, "", 1, 10) != WEFT_OK ||
-        weft_server_listen(*server, "127.0.0.1:0") != WEFT_OK ||
-        weft_server_listen(*server, "127.0.0.1:0") != WEFT_OK)
+    if (weft_server_history(*server, "t", 10, 1000) != WEFT_OK || weft_server_history(*server, "", 1, 10) != WEFT_OK ||
+        weft_server_listen(*server, "127.0.0.1:0") != WEFT_OK || weft_server_listen(*server, "127.0.0.1:0") != WEFT_OK)
         return false;
     bool published = weft_publish(*server, "t", WEFT_TEXT, "x", 1) == WEFT_OK;
     weft_server_drain(*server, 1001, 0);
@@ -197,12 +195,10 @@ static void survive(const char *path) {
     fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 32, .answer_timeout_ms = 300});
     CHECK_EQ(weft_server_history(fixture.server, "t", 3, 1000), WEFT_OK);
     fixture_route("/", &(weft_route) {.open = on_open, .message = on_message, .closed = on_closed});
-    fixture_route(
-        "/now",
-        &(weft_route) {.upgrade = accept_now, .open = on_open, .message = on_message, .closed = on_closed});
-    fixture_route(
-        "/later",
-        &(weft_route) {.upgrade = keep, .open = on_open, .message = on_message, .closed = on_closed});
+    fixture_route("/now",
+                  &(weft_route) {.upgrade = accept_now, .open = on_open, .message = on_message, .closed = on_closed});
+    fixture_route("/later",
+                  &(weft_route) {.upgrade = keep, .open = on_open, .message = on_message, .closed = on_closed});
     fixture_route("/witness", &(weft_route) {.message = fixture_on_message});
     fixture_run(NULL);
     CHECK_EQ(client_open(&other, fixture.address, "/witness", NULL), 101);

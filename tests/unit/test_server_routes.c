@@ -58,10 +58,8 @@ TEST(the_longest_route_answers) {
 TEST(an_exact_route_beats_a_prefix_of_the_same_length) {
     for (int order = 0; order < 2; order++) {
         fixture_new(NULL);
-        fixture_route(order ? "/a" : "/a*",
-                      &(weft_route) {.request = name_reply, .user = order ? "exact" : "prefix"});
-        fixture_route(order ? "/a*" : "/a",
-                      &(weft_route) {.request = name_reply, .user = order ? "prefix" : "exact"});
+        fixture_route(order ? "/a" : "/a*", &(weft_route) {.request = name_reply, .user = order ? "exact" : "prefix"});
+        fixture_route(order ? "/a*" : "/a", &(weft_route) {.request = name_reply, .user = order ? "prefix" : "exact"});
         fixture_run(NULL);
         CHECK(client_connect(&c, fixture.address, 0));
         CHECK(client_ask(&c, "/a", NULL, false));
@@ -153,8 +151,7 @@ static void tell_and_reply(weft_request *request, void *user) {
 
 static void tell_open(weft_conn *conn, const weft_request *request, void *user) {
     tell(request);
-    diary("user %s, request user %s", (const char *)weft_conn_user(conn),
-          (const char *)weft_request_user(request));
+    diary("user %s, request user %s", (const char *)weft_conn_user(conn), (const char *)weft_request_user(request));
     weft_conn_set_user(conn, "second");
     diary("user %s, route user %s", (const char *)weft_conn_user(conn), (const char *)user);
 }
@@ -173,8 +170,7 @@ TEST(a_request_is_readable_and_so_is_the_handshake_in_open) {
     fixture_run(NULL);
     for (int upgrade = 0; upgrade < 2; upgrade++) {
         CHECK(client_connect(&c, fixture.address, 0));
-        CHECK(client_ask(&c, upgrade ? "/w/x%20y?last=5&bad=%zz" : "/p/x%20y?last=5&bad=%zz", headers,
-                         upgrade));
+        CHECK(client_ask(&c, upgrade ? "/w/x%20y?last=5&bad=%zz" : "/p/x%20y?last=5&bad=%zz", headers, upgrade));
         CHECK_EQ(client_answer(&c), upgrade ? 101 : 204);
         if (upgrade)
             CHECK_STR(diary_next(), "accept 0");
@@ -213,8 +209,7 @@ static void try_accepts(weft_request *request, void *user) {
     diary("reply refused %d %d", weft_request_reply(request, 199, NULL, NULL, 0),
           weft_request_reply(request, 200, "a\nb", "x", 1));
     diary("accepted %d", weft_request_accept(request, "b", good, 2));
-    diary("again %d %d", weft_request_accept(request, "b", NULL, 0),
-          weft_request_reply(request, 403, NULL, "", 0));
+    diary("again %d %d", weft_request_accept(request, "b", NULL, 0), weft_request_reply(request, 403, NULL, "", 0));
 }
 
 TEST(what_cannot_be_sent_is_refused_whole_and_the_request_can_still_be_accepted) {
@@ -258,8 +253,7 @@ TEST(the_route_picks_the_first_subprotocol_of_the_client_that_it_knows) {
     static const char *const known[] = {"v1", "v2", NULL};
     static const struct {
         const char *offer, *picked;
-    } rows[] = {
-        {"", ""}, {"Sec-WebSocket-Protocol: v9\r\n", ""}, {"Sec-WebSocket-Protocol: v9, v2, v1\r\n", "v2"}};
+    } rows[] = {{"", ""}, {"Sec-WebSocket-Protocol: v9\r\n", ""}, {"Sec-WebSocket-Protocol: v9, v2, v1\r\n", "v2"}};
     fixture_new(NULL);
     fixture_route("/ws", &(weft_route) {.message = fixture_on_message, .subprotocols = known});
     fixture_run(NULL);
@@ -272,8 +266,7 @@ TEST(the_route_picks_the_first_subprotocol_of_the_client_that_it_knows) {
 }
 
 TEST(a_foreign_origin_is_refused_and_the_routes_list_replaces_the_servers) {
-    static const char *const everywhere[] = {"https://a.example", NULL}, *const here[] = {"https://b.example",
-                                                                                          NULL};
+    static const char *const everywhere[] = {"https://a.example", NULL}, *const here[] = {"https://b.example", NULL};
     static const struct {
         const char *path, *origin;
         int status;
@@ -329,9 +322,8 @@ TEST(frames_sent_with_the_handshake_wait_for_a_late_accept) {
     uint8_t bytes[256];
     later_fixture();
     CHECK(client_connect(&c, fixture.address, 0));
-    static const char handshake[] =
-        "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    static const char handshake[] = "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     size_t len = sizeof handshake - 1;
     memcpy(bytes, handshake, len);
     len += client_encode(bytes + len, 0x81, "one", 3);

@@ -169,11 +169,7 @@ TEST(topics_are_listed_with_their_numbers) {
 
 /* ---- slow readers ---- */
 
-enum {
-    QUEUE_BYTES = 200000,
-    PIECE_BYTES = 20000,
-    PIECES = 400
-}; /* 8 MB: more than any socket buffers here */
+enum { QUEUE_BYTES = 200000, PIECE_BYTES = 20000, PIECES = 400 }; /* 8 MB: more than any socket buffers here */
 
 /* Publishes numbered pieces to somebody who does not read. */
 static void flood(void) {

@@ -28,8 +28,7 @@ static void *read_all(void *arg) {
     while (r->count < ALL) {
         const char *came = client_next(r->from);
         int publisher, number;
-        if (sscanf(came, "text %d:%d", &publisher, &number) != 2 || publisher < 0 ||
-            publisher >= PUBLISHERS) {
+        if (sscanf(came, "text %d:%d", &publisher, &number) != 2 || publisher < 0 || publisher >= PUBLISHERS) {
             snprintf(r->problem, sizeof r->problem, "%.60s after %d", came, r->count);
             break;
         }
@@ -102,8 +101,7 @@ TEST(everyone_sees_every_message_in_one_order) {
         CHECK_EQ(pthread_create(&reading_threads[i], NULL, read_all, &readings[i]), 0);
     }
     for (int i = 0; i < PUBLISHERS; i++)
-        CHECK_EQ(pthread_create(&publishing[i], NULL, i < 2 ? publish_from_outside : publish_as_client,
-                                &numbers[i]),
+        CHECK_EQ(pthread_create(&publishing[i], NULL, i < 2 ? publish_from_outside : publish_as_client, &numbers[i]),
                  0);
     for (int i = 0; i < PUBLISHERS; i++)
         pthread_join(publishing[i], NULL);

@@ -20,8 +20,7 @@ typedef struct judge {
 } judge;
 
 static bool some_scalar(uint32_t low, uint32_t high, unsigned bytes) {
-    static const uint32_t first[5] = {0, 0, 0x80, 0x800, 0x10000},
-                          last[5] = {0, 0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
+    static const uint32_t first[5] = {0, 0, 0x80, 0x800, 0x10000}, last[5] = {0, 0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
     if (low < first[bytes])
         low = first[bytes];
     if (high > last[bytes])
@@ -95,8 +94,7 @@ static void put_text(uint8_t *p, size_t len, uint64_t *seed) {
             r = test_random(seed);
         uint8_t one[4] = {0};
         size_t script = r % 5;
-        size_t n =
-            put_scalar(one, from[script] + (uint32_t)(test_random(seed) % (to[script] - from[script] + 1)));
+        size_t n = put_scalar(one, from[script] + (uint32_t)(test_random(seed) % (to[script] - from[script] + 1)));
         n = n > len - at ? len - at : n;
         memcpy(p + at, one, n);
         at += n;
@@ -106,8 +104,7 @@ static void put_text(uint8_t *p, size_t len, uint64_t *seed) {
 /* ---- masking ---- */
 
 /* One kernel, in place and apart, at one alignment; nothing beside dst may change. */
-static void check_masking(const wf_unmask_kernel *k, const uint8_t *text, size_t len, size_t align,
-                          size_t offset) {
+static void check_masking(const wf_unmask_kernel *k, const uint8_t *text, size_t len, size_t align, size_t offset) {
     static uint8_t space[512] __attribute__((aligned(64))), wire[512] __attribute__((aligned(64)));
     judge j = judge_of(text, len);
     uint8_t *dst = space + 64 + align, *src = wire + (align * 7 + offset) % 64;
@@ -187,8 +184,7 @@ TEST(long_texts_are_masked_and_checked) {
 /* ---- UTF-8 ---- */
 
 /* The sequence after `at` bytes of ASCII: as the end of the text, and with ASCII behind it. */
-static void check_sequence(const uint8_t *sequence, size_t len, size_t at, const judge *open,
-                           const judge *closed) {
+static void check_sequence(const uint8_t *sequence, size_t len, size_t at, const judge *open, const judge *closed) {
     static uint8_t text[128];
     memset(text, 'a', at);
     memcpy(text + at, sequence, len);
@@ -200,8 +196,8 @@ static void check_sequence(const uint8_t *sequence, size_t len, size_t at, const
             if (agrees(open, k->utf8(&utf8, text, at + len), &utf8) &&
                 agrees(closed, k->utf8(&behind, text, at + len + 1 + at % 37), &behind))
                 continue;
-            test_context("%s: %02x %02x %02x %02x, %zu bytes at %zu", k->name, sequence[0], sequence[1],
-                         sequence[2], sequence[3], len, at);
+            test_context("%s: %02x %02x %02x %02x, %zu bytes at %zu", k->name, sequence[0], sequence[1], sequence[2],
+                         sequence[3], len, at);
             CHECK(!"the kernel and the judge agree");
         }
 }
@@ -254,8 +250,7 @@ TEST(four_bytes_of_range_ends_at_every_position) {
         for (size_t b = 0; b < ENDS; b++)
             for (size_t c = 1; c < 9; c++)
                 for (size_t d = 1; d < 9; d++)
-                    check_sequence_at((uint8_t[4]) {(uint8_t)lead, ends[b], ends[c], ends[d]}, 4, 0,
-                                      POSITIONS);
+                    check_sequence_at((uint8_t[4]) {(uint8_t)lead, ends[b], ends[c], ends[d]}, 4, 0, POSITIONS);
 }
 
 TEST(one_wrong_byte_is_found) {
@@ -279,8 +274,7 @@ TEST(one_wrong_byte_is_found) {
 /* ---- the stream ---- */
 
 /* Feeds text in the given chunk, masked or plain, and compares with the judge, who has read as far. */
-static bool feed_chunk(const wf_unmask_kernel *k, const uint8_t *text, size_t at, size_t len, wf_utf8 *utf8,
-                       judge *j) {
+static bool feed_chunk(const wf_unmask_kernel *k, const uint8_t *text, size_t at, size_t len, wf_utf8 *utf8, judge *j) {
     uint8_t wire[256];
     for (size_t i = at; i < at + len && !j->broken; i++)
         judge_byte(j, text[i]);
@@ -293,8 +287,7 @@ static bool feed_chunk(const wf_unmask_kernel *k, const uint8_t *text, size_t at
 
 /* Chunks of 1 + random % chunk_max, each from the kernel that `pick` chooses: the state belongs to none of
  * them. */
-static void check_chunks(const wf_unmask_kernel *k, const uint8_t *text, size_t len, size_t chunk_max,
-                         uint64_t *seed) {
+static void check_chunks(const wf_unmask_kernel *k, const uint8_t *text, size_t len, size_t chunk_max, uint64_t *seed) {
     judge j = {0};
     wf_utf8 utf8 = {0};
     for (size_t at = 0; at < len && !j.broken;) {
@@ -396,8 +389,7 @@ static uint8_t *guarded_pages(size_t *out_bytes) {
     return all + page;
 }
 
-static void check_guarded(const wf_unmask_kernel *k, uint8_t *dst, uint8_t *src, size_t len,
-                          const uint8_t *text) {
+static void check_guarded(const wf_unmask_kernel *k, uint8_t *dst, uint8_t *src, size_t len, const uint8_t *text) {
     wf_utf8 utf8 = {0};
     judge j = judge_of(text, len);
     slow_mask(src, text, len, key, 1);

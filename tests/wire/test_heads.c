@@ -46,8 +46,7 @@ static bool may_begin(wf_ws_role we, state now, unsigned first, unsigned second)
 }
 
 static void bring_to(wf_ws *ws, wf_ws_role we, state now) {
-    static const uint8_t openings[STATES][2] = {
-        [IN_TEXT] = {0x01, 0}, [IN_BINARY] = {0x02, 0}, [CLOSED] = {0x88, 0}};
+    static const uint8_t openings[STATES][2] = {[IN_TEXT] = {0x01, 0}, [IN_BINARY] = {0x02, 0}, [CLOSED] = {0x88, 0}};
     uint8_t frame[6] = {openings[now][0], we == WF_WS_SERVER ? 0x80 : 0};
     wf_ws_event event;
     wf_ws_init(ws, we, &limits);
@@ -69,8 +68,7 @@ static void check_head(wf_ws_role we, state now, unsigned first, unsigned second
     bool allowed = may_begin(we, now, first, second);
     if ((got >= 0) != allowed)
         test_fail(__FILE__, __LINE__, "%02x %02x %s, %s: got %d (%s)", first, second, state_names[now],
-                  we == WF_WS_SERVER ? "as server" : "as client", got,
-                  ws.fault.rule ? ws.fault.rule : "no rule");
+                  we == WF_WS_SERVER ? "as server" : "as client", got, ws.fault.rule ? ws.fault.rule : "no rule");
     if (!allowed) {
         CHECK_EQ(ws.fault.close_code, 1002);
         CHECK(strncmp(ws.fault.rule, "RFC6455/5.", 10) == 0);
@@ -111,8 +109,7 @@ TEST(a_head_written_is_the_head_read) {
             CHECK_EQ(len, 2 + (in.len < 126 ? 0 : in.len < 65536 ? 2 : 8) + (in.masked ? 4 : 0));
             wf_frame_decode(head, &out);
             CHECK(wf_frame_length_ok(head, &out));
-            CHECK(out.fin == in.fin && out.rsv == in.rsv && out.opcode == in.opcode &&
-                  out.masked == in.masked);
+            CHECK(out.fin == in.fin && out.rsv == in.rsv && out.opcode == in.opcode && out.masked == in.masked);
             CHECK(out.len == in.len && memcmp(out.key, in.key, 4) == 0);
         }
     }
@@ -222,8 +219,7 @@ TEST(no_code_means_no_payload) {
 
 /* ---- the byte at which text becomes impossible ---- */
 
-/* RFC 3629 4: can these bytes be the beginning of a UTF8-octets? Sets *out_whole when they are one already.
- */
+/* RFC 3629 4: can these bytes be the beginning of a UTF8-octets? Sets *out_whole when they are one already. */
 static bool can_begin(const uint8_t *s, size_t len, bool *out_whole) {
     size_t at = 0, want = 0;
     *out_whole = true;

@@ -41,8 +41,7 @@ static void write_frame(stream *s, uint64_t *seed, wf_frame frame, const uint8_t
 
 /* Random payload; as text, letters and characters of two to four bytes, cut anywhere between them. */
 static size_t random_payload(uint64_t *seed, uint8_t *out, size_t len, bool text) {
-    static const char *const letters[] = {"a",    "\xc3\xa9",    "\xe2\x82\xac", "\xf0\x9f\x98\x80",
-                                          "\x7f", "\xed\x9f\xbf"};
+    static const char *const letters[] = {"a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\x7f", "\xed\x9f\xbf"};
     size_t used = 0;
     while (used + 8 <= len) {
         uint64_t r = test_random(seed);
@@ -61,8 +60,7 @@ static size_t random_payload(uint64_t *seed, uint8_t *out, size_t len, bool text
 static void write_control(stream *s, uint64_t *seed) {
     bool ping = test_random(seed) & 1;
     size_t len = random_payload(seed, s->payloads + s->payloads_len, test_random(seed) % 126, false);
-    s->events[s->count++] =
-        (sent) {.kind = ping ? WF_WS_PING : WF_WS_PONG, .at = s->payloads_len, .len = len};
+    s->events[s->count++] = (sent) {.kind = ping ? WF_WS_PING : WF_WS_PONG, .at = s->payloads_len, .len = len};
     write_frame(s, seed, (wf_frame) {.fin = true, .opcode = ping ? WF_OP_PING : WF_OP_PONG, .len = len},
                 s->payloads + s->payloads_len);
     s->payloads_len += len;
@@ -71,16 +69,14 @@ static void write_control(stream *s, uint64_t *seed) {
 static void write_message(stream *s, uint64_t *seed, size_t most) {
     bool text = test_random(seed) & 1;
     size_t at = s->payloads_len;
-    size_t len =
-        random_payload(seed, s->payloads + at, test_random(seed) % (1 + test_random(seed) % most), text);
+    size_t len = random_payload(seed, s->payloads + at, test_random(seed) % (1 + test_random(seed) % most), text);
     s->payloads_len += len;
     uint8_t opcode = text ? WF_OP_TEXT : WF_OP_BINARY;
     size_t done = 0;
     for (bool first = true, fin = false; !fin; first = false) {
         size_t piece = test_random(seed) % 3 ? len - done : test_random(seed) % (len - done + 1);
         fin = done + piece == len && test_random(seed) % 4;
-        write_frame(s, seed,
-                    (wf_frame) {.fin = fin, .opcode = first ? opcode : WF_OP_CONTINUATION, .len = piece},
+        write_frame(s, seed, (wf_frame) {.fin = fin, .opcode = first ? opcode : WF_OP_CONTINUATION, .len = piece},
                     s->payloads + at + done);
         done += piece;
         if (!fin && test_random(seed) % 4 == 0)

@@ -24,9 +24,8 @@ typedef struct replay {
 } replay;
 
 static void replay_init(replay *r, const session_case *row) {
-    *r = (replay) {
-        .limits = {.message_bytes_max = row->message_bytes_max ? row->message_bytes_max : 1 << 20,
-                   .empty_fragments_max = row->empty_fragments_max ? row->empty_fragments_max : 1024}};
+    *r = (replay) {.limits = {.message_bytes_max = row->message_bytes_max ? row->message_bytes_max : 1 << 20,
+                              .empty_fragments_max = row->empty_fragments_max ? row->empty_fragments_max : 1024}};
     wf_ws_init(&r->ws, row->role, &r->limits);
 }
 
@@ -72,8 +71,7 @@ static void feed_cut(replay *r, const case_bytes *in, const size_t *cuts, size_t
 }
 
 static void check_outcome(const replay *r, const session_case *row, const case_bytes *expected) {
-    if (r->log.len != expected->len ||
-        (expected->len && memcmp(r->log.data, expected->data, expected->len) != 0))
+    if (r->log.len != expected->len || (expected->len && memcmp(r->log.data, expected->data, expected->len) != 0))
         test_fail(__FILE__, __LINE__, "got %s(rule: %s)", case_log_words(&r->log),
                   r->ws.fault.rule ? r->ws.fault.rule : "none");
     CHECK(r->over == (row->rule != NULL));
@@ -81,8 +79,8 @@ static void check_outcome(const replay *r, const session_case *row, const case_b
         test_fail(__FILE__, __LINE__, "the rule is \"%s\", not \"%s\"", r->ws.fault.rule, row->rule);
 }
 
-static void run_cut(const session_case *row, const case_bytes *in, const case_bytes *expected,
-                    const size_t *cuts, size_t cut_count) {
+static void run_cut(const session_case *row, const case_bytes *in, const case_bytes *expected, const size_t *cuts,
+                    size_t cut_count) {
     size_t live = test_mem_live();
     replay r;
     replay_init(&r, row);
@@ -103,8 +101,8 @@ static void random_cuts(uint64_t *seed, size_t len, size_t cuts[PIECES]) {
 
 /* Out of memory is a fault of its own after a beginning of the expected events; or the row did not need that
  * block. */
-static void run_failing(const session_case *row, const case_bytes *in, const case_bytes *expected,
-                        const size_t *cuts, size_t cut_count) {
+static void run_failing(const session_case *row, const case_bytes *in, const case_bytes *expected, const size_t *cuts,
+                        size_t cut_count) {
     for (size_t nth = 1; nth < 1000; nth++) {
         test_context("%s, allocation %zu of %zu pieces fails", row->name, nth, cut_count + 1);
         size_t live = test_mem_live();
@@ -118,8 +116,7 @@ static void run_failing(const session_case *row, const case_bytes *in, const cas
             CHECK_EQ(r.ws.fault.status, WF_ENOMEM);
             CHECK_EQ(r.ws.fault.close_code, 1011);
             size_t before = r.log.len - 7;
-            CHECK(before <= expected->len &&
-                  (before == 0 || memcmp(r.log.data, expected->data, before) == 0));
+            CHECK(before <= expected->len && (before == 0 || memcmp(r.log.data, expected->data, before) == 0));
         } else {
             check_outcome(&r, row, expected);
         }
@@ -183,8 +180,7 @@ TEST(every_row_however_it_is_cut) {
 
 /* Puts one masked frame into `out` and returns its bytes. */
 static size_t put_masked(uint8_t *out, uint8_t first, const uint8_t *payload, size_t len) {
-    wf_frame frame = {
-        .fin = first >> 7, .opcode = first & 15, .masked = true, .key = {9, 8, 7, 6}, .len = len};
+    wf_frame frame = {.fin = first >> 7, .opcode = first & 15, .masked = true, .key = {9, 8, 7, 6}, .len = len};
     size_t head_len = wf_frame_encode(out, &frame);
     wf_mask(out + head_len, payload, len, frame.key, 0);
     return head_len + len;
@@ -199,8 +195,7 @@ TEST(a_message_of_65537_fragments_costs_its_bytes_and_little_more) {
     size_t before = test_mem_bytes();
     for (size_t i = 0; i < FRAGMENTS; i++) {
         memset(payload, 'a' + (int)(i % 26), sizeof payload);
-        size_t len =
-            put_masked(frame, (uint8_t)((i == 0 ? 1 : 0) | (i == FRAGMENTS - 1 ? 0x80 : 0)), payload, BYTES);
+        size_t len = put_masked(frame, (uint8_t)((i == 0 ? 1 : 0) | (i == FRAGMENTS - 1 ? 0x80 : 0)), payload, BYTES);
         feed(&r, frame, len);
         CHECK(!r.over);
         size_t got = (i + 1) * BYTES;

@@ -1,0 +1,250 @@
+/*
+ * What a WebSocket on a link does over time: pings, heartbeats, stalls, an open fragmented message, and no
+ * memory. See link_help.h.
+ */
+#include "link_help.h"
+
+static fixture f;
+
+/* ---- pings, RFC 6455 5.5.2, 5.5.3 ---- */
+
+TEST(a_ping_is_answered_with_its_payload) {
+    fixture_open(&f);
+    peer_sends(&f, 0x89, "Hello", 5);
+    peer_sends(&f, 0x89, "", 0);
+    CHECK_STR(peer_frames(&f), "O(Hello) O() ");
+    CHECK_STR(yielded(&f), "");
+    fixture_deinit(&f);
+}
+
+TEST(ten_pings_are_ten_pongs_in_their_order) {
+    wf_buf bytes = WF_BUF_INIT;
+    fixture_open(&f);
+    for (int i = 0; i < 10; i++)
+        put_frame(&bytes, 0x89, &"0123456789"[i], 1);
+    peer_writes(&f, bytes.data, bytes.len);
+    wf_buf_deinit(&bytes);
+    CHECK_STR(peer_frames(&f), "O(0) O(1) O(2) O(3) O(4) O(5) O(6) O(7) O(8) O(9) ");
+    fixture_deinit(&f);
+}
+
+TEST(a_pong_goes_ahead_of_data_that_waits) {
+    fixture_open(&f);
+    wf_link_send(&f.link, WF_OP_TEXT, "data", 4);
+    wf_outq_ready_remove(&f.link.q); /* not flushed yet */
+    peer_sends(&f, 0x89, "p", 1);
+    CHECK_STR(peer_frames(&f), "O(p) T(data) ");
+    fixture_deinit(&f);
+}
+
+TEST(a_flood_of_pings_rests_and_nothing_behind_it_is_lost) {
+    enum { PINGS = 100 };
+    wf_buf bytes = WF_BUF_INIT;
+    fixture_open(&f);
+    for (int i = 0; i < PINGS; i++)
+        put_frame(&bytes, 0x89, "p", 1);
+    put_frame(&bytes, 0x81, "behind", 6);
+    peer_writes(&f, bytes.data, bytes.len);
+    wf_buf_deinit(&bytes);
+    CHECK_STR(yielded(&f), "");
+    CHECK(f.link.deadlines.resting);
+    CHECK(f.env.input_bytes > 0);
+    size_t pongs = strlen(peer_frames(&f)) / strlen("O(p) ");
+    CHECK_EQ(pongs, WF_OUTQ_URGENT_MAX); /* of the 32 that were read the last stand for the rest */
+    uint64_t waited_ms = 0;
+    for (; waited_ms < 20000 && strlen(f.yielded) == 0; waited_ms += 50) {
+        pass(&f, 50);
+        peer_frames(&f);
+    }
+    CHECK_EQ(waited_ms, (PINGS - WF_PING_BURST + 1) * 100);
+    CHECK_STR(yielded(&f), "message(behind) ");
+    CHECK(!f.link.deadlines.resting);
+    CHECK_EQ(f.env.input_bytes, 0);
+    peer_sends_text(&f, "again");
+    CHECK_STR(yielded(&f), "message(again) ");
+    fixture_deinit(&f);
+}
+
+/* ---- heartbeat ---- */
+
+static void read_ping(uint8_t nonce[8]) {
+    settle(&f);
+    peer_reads(&f);
+    CHECK_EQ(f.read_len, 10);
+    CHECK(f.read[0] == 0x89 && f.read[1] == 8);
+    memcpy(nonce, f.read + 2, 8);
+    f.read_len = 0;
+}
+
+TEST(a_silent_peer_is_pinged_and_lives_by_its_pong) {
+    uint8_t nonce[8], other[8];
+    fixture_open(&f);
+    pass(&f, 24999);
+    CHECK_STR(peer_frames(&f), "");
+    pass(&f, 1);
+    read_ping(nonce);
+    CHECK_EQ(f.link.rtt_ns, 0);
+    pass(&f, 7000);
+    peer_sends(&f, 0x8a, (const char *)nonce, 8);
+    CHECK_STR(yielded(&f), "pong ");
+    CHECK(f.link.rtt_ns > 0);
+    pass(&f, 24999);
+    CHECK_STR(peer_frames(&f), "");
+    pass(&f, 1);
+    read_ping(other);
+    CHECK(memcmp(nonce, other, 8) != 0);
+    fixture_deinit(&f);
+}
+
+TEST(a_wrong_pong_does_not_count) {
+    uint8_t nonce[8];
+    fixture_open(&f);
+    pass(&f, 25000);
+    read_ping(nonce);
+    peer_sends(&f, 0x8a, (const char *)nonce, 7);
+    nonce[3] ^= 1;
+    peer_sends(&f, 0x8a, (const char *)nonce, 8);
+    peer_sends(&f, 0x8a, "", 0);
+    CHECK_STR(yielded(&f), "");
+    pass(&f, 8000);
+    CHECK_STR(peer_frames(&f), "C1008(ping_timeout: the peer does not answer our ping) FIN");
+    fixture_deinit(&f);
+}
+
+/* Both are due at once: the gate, behind which the pong rests, and the end for want of a pong. */
+TEST(a_pong_that_rested_here_is_not_late) {
+    uint8_t nonce[8];
+    wf_buf bytes = WF_BUF_INIT;
+    fixture_open(&f);
+    CHECK_EQ(wf_link_ping(&f.link), WF_OK);
+    read_ping(nonce);
+    for (int i = 0; i < WF_PING_BURST; i++)
+        put_frame(&bytes, 0x89, "p", 1);
+    put_frame(&bytes, 0x8a, nonce, 8);
+    peer_writes(&f, bytes.data, bytes.len);
+    wf_buf_deinit(&bytes);
+    CHECK_STR(yielded(&f), "");
+    CHECK(f.link.deadlines.resting);
+    pass(&f, 9000);
+    CHECK_STR(yielded(&f), "pong ");
+    CHECK_EQ(f.link.stage, WF_LINK_OPEN);
+    fixture_deinit(&f);
+}
+
+TEST(a_pong_counts_once) {
+    uint8_t nonce[8];
+    fixture_open(&f);
+    CHECK_EQ(wf_link_ping(&f.link), WF_OK);
+    CHECK_EQ(wf_link_ping(&f.link), WF_FULL);
+    read_ping(nonce);
+    peer_sends(&f, 0x8a, (const char *)nonce, 8);
+    peer_sends(&f, 0x8a, (const char *)nonce, 8);
+    CHECK_STR(yielded(&f), "pong ");
+    fixture_deinit(&f);
+}
+
+TEST(a_peer_that_talks_is_not_pinged) {
+    fixture_open(&f);
+    for (int i = 0; i < 10; i++) {
+        pass(&f, 20000);
+        peer_sends_text(&f, "x");
+        settle(&f);
+    }
+    CHECK_STR(peer_frames(&f), "");
+    fixture_deinit(&f);
+}
+
+/* ---- stalls ---- */
+
+TEST(a_message_that_does_not_go_on_ends_in_1008) {
+    fixture_open(&f);
+    f.limits.intervals.ping_interval_ms = WF_NEVER;
+    peer_sends(&f, 0x01, "begun", 5);
+    settle(&f);
+    for (int i = 0; i < 5; i++) {
+        pass(&f, 29000);
+        peer_sends(&f, 0x00, "more", 4); /* each bit of progress counts anew */
+        settle(&f);
+    }
+    CHECK_STR(peer_frames(&f), "");
+    pass(&f, 20000);
+    peer_sends(&f, 0x8a, "not progress", 12);
+    settle(&f);
+    pass(&f, 9999);
+    CHECK_STR(peer_frames(&f), "");
+    pass(&f, 1);
+    CHECK_STR(peer_frames(&f), "C1008(message_timeout: a message was begun and does not go on) FIN");
+    fixture_deinit(&f);
+}
+
+/* ---- a message in fragments of ours ---- */
+
+TEST(what_is_published_waits_for_the_last_fragment) {
+    fixture_open(&f);
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "one", 3, false), WF_OK);
+    CHECK_EQ(publish(&f, "\x81\x03xyz", 5), WF_OK);
+    CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, "no", 2), WF_EINVAL);
+    peer_sends(&f, 0x89, "p", 1);
+    CHECK_STR(peer_frames(&f), "O(p) -T(one) ");
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "two", 3, false), WF_OK);
+    CHECK_STR(peer_frames(&f), "-c(two) ");
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "", 0, true), WF_OK);
+    CHECK_STR(peer_frames(&f), "c() T(xyz) ");
+    CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, "yes", 3), WF_OK);
+    CHECK_STR(peer_frames(&f), "T(yes) ");
+    fixture_deinit(&f);
+}
+
+TEST(closing_inside_a_fragmented_message_drops_what_is_held) {
+    fixture_open(&f);
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "one", 3, false), WF_OK);
+    CHECK_EQ(publish(&f, "\x81\x03xyz", 5), WF_OK);
+    CHECK_EQ(wf_link_close(&f.link, 1000, NULL), WF_OK);
+    CHECK_STR(peer_frames(&f), "-T(one) C1000() ");
+    fixture_deinit(&f);
+}
+
+/* ---- no memory ---- */
+
+/* A whole conversation. Whatever fails, it ends in order. */
+static void converse(void) {
+    send(f.peer, UPGRADE, 20, MSG_NOSIGNAL);
+    settle(&f);
+    send(f.peer, &UPGRADE[20], strlen(UPGRADE) - 20, MSG_NOSIGNAL);
+    settle(&f);
+    static const char *const frames[] = {"one", "two", "three"};
+    for (int i = 0; i < 3 && f.link.stage == WF_LINK_OPEN; i++) {
+        static uint8_t frame[64] = {0x81, 0x80 | 5};
+        send(f.peer, frame, 3 + (size_t)i, MSG_NOSIGNAL); /* cut inside the head, then inside the payload */
+        settle(&f);
+        send(f.peer, frame + 3 + i, 11 - 3 - (size_t)i, MSG_NOSIGNAL);
+        settle(&f);
+        frame[0] = i == 0 ? 0x89 : 0x01;
+        wf_link_send(&f.link, WF_OP_TEXT, frames[i], strlen(frames[i]));
+        settle(&f);
+    }
+    if (f.link.stage == WF_LINK_OPEN)
+        wf_link_ping(&f.link);
+    send(f.peer, "\x88\x85\0\0\0\0\x03\xe8xyz", 11, MSG_NOSIGNAL);
+    settle(&f);
+    peer_reads(&f);
+    pass(&f, 60000);
+}
+
+TEST(without_memory_a_link_ends_in_order) {
+    bool failed = true;
+    size_t nth = 1;
+    for (; failed && nth < 200; nth++) {
+        test_context("allocation %zu fails", nth);
+        fixture_init(&f);
+        test_mem_fail_at(nth);
+        converse();
+        failed = test_mem_calls() >= nth;
+        test_mem_fail_at(0);
+        CHECK_EQ(f.link.stage, WF_LINK_DEAD);
+        CHECK(strstr(f.yielded, "ended ") != NULL);
+        CHECK(f.fin);
+        fixture_deinit(&f);
+    }
+    CHECK(!failed && nth > 5);
+}

@@ -1,0 +1,461 @@
+/*
+ * The output queue, behaviour by behaviour: order, budget and policies, what is held, what goes ahead, what a
+ * fault leaves. test_outq_model.c runs it at random beside a model.
+ */
+#include "outq_help.h"
+
+static void write_text(fixture *f, const char *text) {
+    uint8_t *room = wf_outq_write(&f->q, strlen(text));
+    CHECK(room != NULL);
+    memcpy(room, text, strlen(text));
+    wf_outq_check(&f->q);
+}
+
+static int publish_text(fixture *f, const char *text) {
+    wf_blob *blob = wf_blob_new(strlen(text), NULL);
+    CHECK(blob != NULL);
+    memcpy(blob->data, text, blob->len);
+    int got = wf_outq_publish(&f->q, blob);
+    wf_blob_unref(blob);
+    wf_outq_check(&f->q);
+    return got;
+}
+
+static int urgent_text(fixture *f, const char *text, bool replace) {
+    int got = wf_outq_urgent(&f->q, (const uint8_t *)text, strlen(text), replace);
+    wf_outq_check(&f->q);
+    return got;
+}
+
+/* Gathers and lets the kernel take up to `most` bytes; what it took, as text. */
+static const char *take(fixture *f, size_t most) {
+    static char taken[65536];
+    struct iovec ranges[64];
+    int count = wf_outq_gather(&f->q, ranges, 64);
+    size_t used = 0;
+    wf_outq_check(&f->q);
+    for (int i = 0; i < count; i++) {
+        size_t len = ranges[i].iov_len < most - used ? ranges[i].iov_len : most - used;
+        CHECK(used + len < sizeof taken);
+        memcpy(taken + used, ranges[i].iov_base, len);
+        used += len;
+    }
+    taken[used] = '\0';
+    wf_outq_taken(&f->q, used);
+    wf_outq_check(&f->q);
+    return taken;
+}
+
+TEST(what_is_written_leaves_in_order_as_one_range) {
+    fixture f;
+    struct iovec ranges[4];
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "one ");
+    write_text(&f, "two ");
+    CHECK_EQ(f.q.bytes, 8);
+    CHECK_EQ(wf_outq_gather(&f.q, ranges, 4), 1);
+    CHECK_BYTES(ranges[0].iov_base, ranges[0].iov_len, "one two ", 8);
+    wf_outq_taken(&f.q, 8);
+    CHECK_EQ(f.q.bytes, 0);
+    CHECK_EQ(wf_outq_gather(&f.q, ranges, 4), 0);
+    fixture_deinit(&f);
+}
+
+TEST(nothing_taken_is_nothing_lost) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "abc");
+    CHECK_STR(take(&f, 0), "");
+    CHECK_STR(take(&f, 1), "a");
+    CHECK_STR(take(&f, 0), "");
+    CHECK_STR(take(&f, 100), "bc");
+    fixture_deinit(&f);
+}
+
+TEST(what_comes_between_gather_and_taken_is_not_lost) {
+    fixture f;
+    struct iovec ranges[8];
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "abc");
+    CHECK_EQ(wf_outq_gather(&f.q, ranges, 8), 1);
+    write_text(&f, "def");
+    CHECK_EQ(publish_text(&f, "ghi"), WF_OK);
+    CHECK_EQ(urgent_text(&f, "!", false), WF_OK);
+    CHECK_BYTES(ranges[0].iov_base, ranges[0].iov_len, "abc", 3);
+    wf_outq_taken(&f.q, 3);
+    CHECK_STR(take(&f, 100), "def!ghi"); /* the chunk was begun */
+    fixture_deinit(&f);
+}
+
+TEST(urgent_goes_first_but_not_into_a_frame_begun) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "data");
+    urgent_text(&f, "1", true);
+    urgent_text(&f, "2", true);
+    CHECK_STR(take(&f, 100), "12data");
+    CHECK_EQ(publish_text(&f, "first"), WF_OK);
+    CHECK_EQ(publish_text(&f, "second"), WF_OK);
+    CHECK_STR(take(&f, 2), "fi");
+    urgent_text(&f, "!", true);
+    CHECK_STR(take(&f, 100), "rst!second");
+    fixture_deinit(&f);
+}
+
+TEST(control_frames_keep_their_order_when_nothing_is_taken) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "data");
+    urgent_text(&f, "1", true);
+    CHECK_STR(take(&f, 0), "");
+    urgent_text(&f, "22", true);
+    CHECK_STR(take(&f, 2), "12");
+    urgent_text(&f, "3", true);
+    write_text(&f, "more");
+    CHECK_STR(take(&f, 100), "23datamore");
+    urgent_text(&f, "4", true);
+    CHECK_STR(take(&f, 0), "");
+    write_text(&f, "d");
+    urgent_text(&f, "5", true);
+    CHECK_STR(take(&f, 100), "45d");
+    fixture_deinit(&f);
+}
+
+TEST(a_control_frame_does_not_wait_for_what_is_written_after_it) {
+    fixture f;
+    struct iovec ranges[2];
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "data");
+    CHECK_STR(take(&f, 1), "d");
+    urgent_text(&f, "!", true);
+    write_text(&f, "CLOSE");
+    CHECK_STR(take(&f, 100), "ata!CLOSE");
+    write_text(&f, "data");
+    CHECK_EQ(wf_outq_gather(&f.q, ranges, 2), 1);
+    urgent_text(&f, "!", true);
+    write_text(&f, "CLOSE");
+    wf_outq_taken(&f.q, 4);
+    CHECK_STR(take(&f, 100), "!CLOSE");
+    fixture_deinit(&f);
+}
+
+TEST(an_answer_kept_ahead_is_not_overtaken) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "101 ");
+    wf_outq_keep_ahead(&f.q);
+    urgent_text(&f, "ping ", false);
+    write_text(&f, "data ");
+    urgent_text(&f, "pong ", true);
+    CHECK_STR(take(&f, 100), "101 ping pong data ");
+    fixture_deinit(&f);
+}
+
+TEST(the_seventeenth_pong_replaces_the_sixteenth) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    for (int i = 0; i < 20; i++) {
+        char text[] = {(char)('a' + i), 'x', 'y', '\0'};
+        text[1 + i % 3] = '\0';
+        CHECK_EQ(urgent_text(&f, text, true), WF_OK);
+        CHECK_EQ(f.q.urgent_count, i < 16 ? i + 1 : 16);
+    }
+    CHECK_STR(take(&f, 100), "abxcxydexfxyghxixyjkxlxymnxoxytx");
+    fixture_deinit(&f);
+}
+
+TEST(our_own_ping_is_never_replaced_by_a_pong) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    for (int i = 0; i < 16; i++)
+        urgent_text(&f, "a", true);
+    CHECK_EQ(urgent_text(&f, "PING", false), WF_OK);
+    urgent_text(&f, "b", true);
+    urgent_text(&f, "c", true);
+    CHECK_EQ(f.q.urgent_count, 18);
+    CHECK_STR(take(&f, 100), "aaaaaaaaaaaaaaaaPINGc");
+    fixture_deinit(&f);
+}
+
+TEST(one_message_always_fits_and_the_next_is_for_the_policy) {
+    static const struct {
+        wf_slow_policy policy;
+        const char *leaves;
+        int drops, got;
+        bool overflowed;
+    } rows[] = {
+        {WF_SLOW_CLOSE, "0123456789012345", 1, WF_FULL, true},
+        {WF_SLOW_DROP_NEWEST, "0123456789012345", 1, WF_FULL, false},
+        {WF_SLOW_DROP_OLDEST, "abc", 1, WF_OK, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fixture f;
+        test_context("policy %d", rows[i].policy);
+        fixture_init(&f, 10, rows[i].policy);
+        CHECK(!wf_outq_full(&f.q));
+        CHECK_EQ(publish_text(&f, "0123456789012345"), WF_OK);
+        CHECK(wf_outq_full(&f.q));
+        CHECK_EQ(publish_text(&f, "abc"), rows[i].got);
+        CHECK_EQ(drops(&f), rows[i].drops);
+        CHECK_EQ(f.q.overflowed, rows[i].overflowed);
+        CHECK_STR(take(&f, 100), rows[i].leaves);
+        fixture_deinit(&f);
+    }
+}
+
+TEST(drop_oldest_spares_what_is_begun_and_what_was_not_published) {
+    fixture f;
+    fixture_init(&f, 12 + 3 * WF_OUTQ_SEG_COST, WF_SLOW_DROP_OLDEST);
+    publish_text(&f, "begun ");
+    CHECK_STR(take(&f, 1), "b");
+    write_text(&f, "own ");
+    CHECK_EQ(publish_text(&f, "old "), WF_OK);
+    CHECK_EQ(drops(&f), 0);
+    CHECK_EQ(publish_text(&f, "new "), WF_OK); /* 13 bytes in three segments waited: old is gone */
+    CHECK_EQ(drops(&f), 1);
+    CHECK_STR(take(&f, 100), "egun own new ");
+    fixture_deinit(&f);
+}
+
+TEST(drop_oldest_with_nothing_to_drop_drops_the_newest) {
+    fixture f;
+    fixture_init(&f, 4, WF_SLOW_DROP_OLDEST);
+    write_text(&f, "own data");
+    CHECK_EQ(publish_text(&f, "new"), WF_FULL);
+    CHECK_EQ(drops(&f), 1);
+    CHECK(!f.q.overflowed);
+    CHECK_STR(take(&f, 100), "own data");
+    fixture_deinit(&f);
+}
+
+TEST(many_small_published_messages_are_bounded_by_their_number) {
+    enum { MANY = 1000, ROOM = MANY * (WF_OUTQ_SEG_COST + 1) };
+    for (int policy = WF_SLOW_CLOSE; policy <= WF_SLOW_DROP_OLDEST; policy++) {
+        fixture f;
+        test_context("policy %d", policy);
+        fixture_init(&f, ROOM, (wf_slow_policy)policy);
+        for (int i = 0; i < MANY; i++)
+            CHECK_EQ(publish_text(&f, "x"), WF_OK);
+        CHECK_EQ(drops(&f), 0);
+        size_t used = f.pool.bytes_used;
+        CHECK(used >= MANY * sizeof(void *) && used <= MANY * WF_OUTQ_SEG_COST);
+        for (int i = 1; i <= MANY; i++) {
+            CHECK_EQ(publish_text(&f, "y"), policy == WF_SLOW_DROP_OLDEST ? WF_OK : WF_FULL);
+            CHECK_EQ(drops(&f), i); /* told while the reader is still stuck */
+        }
+        CHECK_EQ(f.pool.bytes_used, used);
+        CHECK_EQ(f.q.bytes, MANY);
+        CHECK(!wf_outq_full(&f.q)); /* our own sending goes by bytes alone */
+        for (int i = 0; i < 20; i++)
+            take(&f, MANY);
+        CHECK_EQ(f.q.bytes, 0);
+        CHECK_EQ(f.pool.bytes_used, 0);
+        CHECK_EQ(publish_text(&f, "z"), WF_OK);
+        fixture_deinit(&f);
+        CHECK_EQ(drops(&f), MANY); /* the count outlives the queue */
+    }
+}
+
+TEST(what_is_held_counts_for_what_is_published) {
+    fixture f;
+    fixture_init(&f, 3 * (WF_OUTQ_SEG_COST + 1), WF_SLOW_DROP_OLDEST);
+    f.q.fragmenting = true;
+    for (char text[] = "a"; *text <= 'e'; ++*text)
+        CHECK_EQ(publish_text(&f, text), WF_OK);
+    CHECK_EQ(drops(&f), 2);
+    CHECK_EQ(f.q.held_bytes, 3);
+    wf_outq_fragments_done(&f.q);
+    CHECK_STR(take(&f, 100), "cde");
+    fixture_deinit(&f);
+}
+
+TEST(published_messages_wait_for_the_end_of_an_open_one) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "[first ");
+    f.q.fragmenting = true;
+    CHECK_EQ(publish_text(&f, "(one)"), WF_OK);
+    CHECK_EQ(f.q.held_bytes, 5);
+    CHECK_STR(take(&f, 100), "[first ");
+    CHECK_EQ(wf_outq_sendable(&f.q), 0);
+    CHECK_EQ(publish_text(&f, "(two)"), WF_OK);
+    write_text(&f, "last]");
+    wf_outq_fragments_done(&f.q);
+    wf_outq_check(&f.q);
+    CHECK_EQ(publish_text(&f, "(three)"), WF_OK);
+    CHECK_STR(take(&f, 100), "last](one)(two)(three)");
+    fixture_deinit(&f);
+}
+
+TEST(what_is_held_does_not_stop_the_open_message) {
+    fixture f;
+    fixture_init(&f, 4, WF_SLOW_DROP_NEWEST);
+    f.q.fragmenting = true;
+    CHECK_EQ(publish_text(&f, "held"), WF_OK);
+    CHECK(!wf_outq_full(&f.q));
+    CHECK_EQ(publish_text(&f, "more"), WF_FULL);
+    write_text(&f, "last");
+    CHECK(wf_outq_full(&f.q));
+    wf_outq_fragments_done(&f.q);
+    CHECK_STR(take(&f, 100), "lastheld");
+    fixture_deinit(&f);
+}
+
+TEST(nothing_is_published_behind_a_close_frame) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    f.q.fragmenting = true;
+    publish_text(&f, "held");
+    wf_outq_close(&f.q);
+    CHECK_EQ(f.q.held_bytes, 0);
+    write_text(&f, "CLOSE");
+    CHECK_EQ(publish_text(&f, "late"), WF_ECLOSED);
+    CHECK_EQ(drops(&f), 0);
+    CHECK(!f.q.overflowed);
+    CHECK_STR(take(&f, 100), "CLOSE");
+    wf_outq_ready_remove(&f.q);
+    wf_outq_deinit(&f.q);
+    CHECK_EQ(publish_text(&f, "later"), WF_ECLOSED);
+    fixture_deinit(&f);
+}
+
+TEST(clearing_keeps_what_the_kernel_has_and_what_is_begun) {
+    fixture f;
+    struct iovec ranges[2];
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    publish_text(&f, "one");
+    publish_text(&f, "two");
+    publish_text(&f, "three");
+    urgent_text(&f, "!", true);
+    CHECK_STR(take(&f, 2), "!o");
+    urgent_text(&f, "?", true);
+    wf_outq_clear_unsent(&f.q);
+    wf_outq_check(&f.q);
+    CHECK_EQ(f.q.bytes, 2);
+    write_text(&f, " CLOSE");
+    CHECK_EQ(wf_outq_gather(&f.q, ranges, 1), 1);
+    wf_outq_clear_unsent(&f.q);
+    CHECK_BYTES(ranges[0].iov_base, ranges[0].iov_len, "ne", 2);
+    wf_outq_taken(&f.q, 0);
+    CHECK_STR(take(&f, 100), "ne");
+    fixture_deinit(&f);
+}
+
+TEST(clearing_keeps_what_is_kept_ahead) {
+    static const char whole[] = "101 CLOSE";
+    for (size_t sent = 0; sent <= 4; sent++) {
+        fixture f;
+        test_context("%zu bytes are sent", sent);
+        fixture_init(&f, 1000, WF_SLOW_CLOSE);
+        write_text(&f, "101 ");
+        wf_outq_keep_ahead(&f.q);
+        write_text(&f, "data ");
+        publish_text(&f, "published ");
+        CHECK_BYTES(take(&f, sent), sent, "101 ", sent);
+        urgent_text(&f, "ping ", false);
+        wf_outq_clear_unsent(&f.q);
+        wf_outq_check(&f.q);
+        CHECK_EQ(f.q.bytes, 4 - sent);
+        write_text(&f, "CLOSE");
+        CHECK_STR(take(&f, 100), whole + sent);
+        fixture_deinit(&f);
+    }
+}
+
+TEST(clearing_keeps_the_answers_before_the_handshake) {
+    fixture f;
+    fixture_init(&f, 1 << 20, WF_SLOW_CLOSE);
+    static char large[6000];
+    memset(large, 'h', sizeof large - 1);
+    write_text(&f, "200 ");
+    write_text(&f, large);
+    write_text(&f, "101 ");
+    wf_outq_keep_ahead(&f.q);
+    wf_outq_clear_unsent(&f.q);
+    CHECK_EQ(f.q.bytes, 8 + sizeof large - 1);
+    CHECK_STR(take(&f, 4), "200 ");
+    CHECK_STR(take(&f, sizeof large - 1), large);
+    CHECK_STR(take(&f, 100), "101 ");
+    fixture_deinit(&f);
+}
+
+TEST(the_ready_list_has_each_queue_once_in_the_order_of_coming) {
+    fixture f;
+    wf_outq other, third;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    wf_outq_init(&other, &f.pool, 1000, WF_SLOW_CLOSE);
+    wf_outq_init(&third, &f.pool, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "a");
+    write_text(&f, "b");
+    wf_outq_mark_ready(&other);
+    wf_outq_mark_ready(&third);
+    CHECK_EQ(f.pool.ready_count, 3);
+    wf_outq_ready_remove(&other);
+    wf_outq_ready_remove(&other);
+    CHECK_EQ(f.pool.ready_count, 2);
+    wf_outq_mark_ready(&other);
+    CHECK(wf_outq_ready_take(&f.pool) == &f.q);
+    publish_text(&f, "c"); /* what comes while others wait goes behind them */
+    CHECK(wf_outq_ready_take(&f.pool) == &third);
+    CHECK(wf_outq_ready_take(&f.pool) == &other);
+    CHECK(wf_outq_ready_take(&f.pool) == &f.q);
+    CHECK(wf_outq_ready_take(&f.pool) == NULL);
+    CHECK_EQ(f.pool.ready_count, 0);
+    wf_outq_deinit(&other);
+    wf_outq_deinit(&third);
+    fixture_deinit(&f);
+}
+
+TEST(a_busy_queue_allocates_nothing) {
+    fixture f;
+    fixture_init(&f, 1 << 20, WF_SLOW_CLOSE);
+    wf_blob *blob = wf_blob_new(100, NULL);
+    memset(blob->data, 'b', 100);
+    for (int round = 0; round < 1000; round++) {
+        if (round == 10)
+            test_mem_fail_at(0);
+        for (int i = 0; i < 50; i++) {
+            write_text(&f, "a small answer, again and again");
+            CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+        }
+        while (*take(&f, 3000))
+            ;
+    }
+    CHECK_EQ(test_mem_calls(), 0);
+    wf_blob_unref(blob);
+    fixture_deinit(&f);
+}
+
+TEST(without_memory_nothing_changes) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    test_mem_fail_at(1);
+    CHECK(wf_outq_write(&f.q, 5) == NULL);
+    test_mem_fail_at(1);
+    CHECK_EQ(urgent_text(&f, "!", true), WF_ENOMEM);
+    test_mem_fail_at(0);
+    CHECK_EQ(f.q.bytes, 0);
+    CHECK_EQ(f.q.urgent_count, 0);
+    wf_outq_check(&f.q);
+    fixture_deinit(&f);
+}
+
+TEST(a_published_message_without_memory_is_an_overflow) {
+    for (int policy = WF_SLOW_CLOSE; policy <= WF_SLOW_DROP_OLDEST; policy++) {
+        fixture f;
+        test_context("policy %d", policy);
+        fixture_init(&f, 1000, (wf_slow_policy)policy);
+        wf_blob *blob = wf_blob_new(3, NULL);
+        memcpy(blob->data, "abc", 3);
+        test_mem_fail_at(1);
+        CHECK_EQ(wf_outq_publish(&f.q, blob), WF_FULL);
+        test_mem_fail_at(0);
+        CHECK_EQ(drops(&f), 1);
+        CHECK_EQ(f.q.overflowed, policy == WF_SLOW_CLOSE);
+        CHECK_EQ(f.q.listed, policy == WF_SLOW_CLOSE); /* so that somebody looks and closes */
+        CHECK_EQ(blob->refs, 1);
+        CHECK_EQ(f.q.bytes, 0);
+        wf_blob_unref(blob);
+        fixture_deinit(&f);
+    }
+}
