@@ -1,5 +1,6 @@
 /*
- * app.h - the realtime server that `weft serve` runs: pages, rooms, echo, health and metrics, on the public library alone.
+ * app.h - the realtime server that `weft serve` runs: pages, rooms, echo, health and metrics, on the public
+ * library alone.
  */
 #ifndef APP_APP_H
 #define APP_APP_H
@@ -14,18 +15,19 @@ typedef struct app_config {
     uint32_t threads;           /* 0: one per processor */
     uint32_t message_bytes_max, queue_bytes_max;
     uint32_t ping_interval_ms, ping_timeout_ms, handshake_timeout_ms;
-    uint32_t connections_max;   /* 0: what the descriptors allow */
+    uint32_t connections_max; /* 0: what the descriptors allow */
     uint32_t drain_ms;
     uint32_t history_messages, history_bytes; /* per room */
     weft_slow_policy slow_policy;
-    int ready_fd;               /* -1: none */
-    int verbosity;              /* -1 quiet, 0, 1 a line per connection and request */
+    int ready_fd;  /* -1: none */
+    int verbosity; /* -1 quiet, 0, 1 a line per connection and request */
     bool log_json;
 } app_config;
 
 enum { APP_EXIT_OK = 0, APP_EXIT_FAILED = 1, APP_EXIT_USAGE = 2, APP_EXIT_LISTEN = 7 };
 
-/* Serves until SIGTERM or SIGINT has drained it. Returns the exit code; what went wrong is on stderr, in one line. */
+/* Serves until SIGTERM or SIGINT has drained it. Returns the exit code; what went wrong is on stderr, in one
+ * line. */
 int app_serve(const app_config *config);
 
 #endif

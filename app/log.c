@@ -60,7 +60,8 @@ size_t app_escape(char *out, size_t cap, const char *in, size_t len) {
     return used;
 }
 
-/* A line under construction. What does not fit is left out whole, so that a cut line is still a line of its form. */
+/* A line under construction. What does not fit is left out whole, so that a cut line is still a line of its
+ * form. */
 typedef struct log_line {
     char text[LINE_MAX_BYTES];
     size_t len;

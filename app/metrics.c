@@ -1,6 +1,6 @@
 /*
- * /healthz and /metrics in Prometheus' text format (version 0.0.4). Every figure is read from the counters at the moment of the
- * request: there is no second place where it could drift.
+ * /healthz and /metrics in Prometheus' text format (version 0.0.4). Every figure is read from the counters at
+ * the moment of the request: there is no second place where it could drift.
  */
 #include "app/routes.h"
 
@@ -53,8 +53,9 @@ static void on_metrics(weft_request *request, void *user) {
     one(&p, "shed_total", "counter", "Connections turned away or closed for a limit of the server.",
         s.shed_connections);
     one(&p, "buffered_bytes", "gauge", "Bytes of buffered input and output.", s.memory_bytes);
-    put(&p, "# HELP weft_loop_lag_seconds Longest turn of an event loop in the last second.\n"
-            "# TYPE weft_loop_lag_seconds gauge\nweft_loop_lag_seconds %.6f\n",
+    put(&p,
+        "# HELP weft_loop_lag_seconds Longest turn of an event loop in the last second.\n"
+        "# TYPE weft_loop_lag_seconds gauge\nweft_loop_lag_seconds %.6f\n",
         (double)s.loop_lag_ns_max / 1e9);
     put(&p, "# HELP weft_closes_total WebSockets ended, by close code.\n# TYPE weft_closes_total counter\n");
     for (int i = 0; i < WEFT_CLOSE_SLOTS; i++)

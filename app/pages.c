@@ -1,6 +1,6 @@
 /*
- * The pages of web/, compiled in. Each is revalidated by its ETag, so a new build is seen at the next load and an unchanged
- * file costs a 304.
+ * The pages of web/, compiled in. Each is revalidated by its ETag, so a new build is seen at the next load
+ * and an unchanged file costs a 304.
  */
 #include "app/pages.h"
 
@@ -9,14 +9,16 @@
 #include <string.h>
 
 static const char content_policy[] =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' "
+    "data: blob:; "
     "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static bool is_known(const weft_request *request, const char *etag) {
     weft_text known = weft_request_header(request, "If-None-Match");
     if (known.len == 1 && known.data[0] == '*')
         return true;
-    /* Weak comparison in a list (RFC 9110 13.1.2): ours is a quoted hash, so to stand in the list is to be an element. */
+    /* Weak comparison in a list (RFC 9110 13.1.2): ours is a quoted hash, so to stand in the list is to be an
+     * element. */
     return known.data && memmem(known.data, known.len, etag, strlen(etag)) != NULL;
 }
 
@@ -26,12 +28,9 @@ static void on_page(weft_request *request, void *user) {
         return;
     int status = is_known(request, page->etag) ? 304 : 200;
     weft_header headers[] = {
-        {"Content-Type", page->content_type},
-        {"ETag", page->etag},
-        {"Cache-Control", "no-cache"},
-        {"Content-Security-Policy", content_policy},
-        {"X-Content-Type-Options", "nosniff"},
-        {"Referrer-Policy", "no-referrer"},
+        {"Content-Type", page->content_type},  {"ETag", page->etag},
+        {"Cache-Control", "no-cache"},         {"Content-Security-Policy", content_policy},
+        {"X-Content-Type-Options", "nosniff"}, {"Referrer-Policy", "no-referrer"},
     };
     app_log_request(request, status);
     weft_request_reply_with(request, status, headers, sizeof headers / sizeof headers[0],
@@ -47,8 +46,8 @@ int app_pages_add(weft_server *server) {
     weft_route nothing = {WEFT_ROUTE_INIT, .path = "/*", .request = on_nothing};
     int got = weft_server_route(server, &nothing);
     for (size_t i = 0; i < app_page_count && got == WEFT_OK; i++) {
-        weft_route route = {
-            WEFT_ROUTE_INIT, .path = app_pages[i].path, .request = on_page, .user = (void *)&app_pages[i]};
+        weft_route route = {WEFT_ROUTE_INIT, .path = app_pages[i].path, .request = on_page,
+                            .user = (void *)&app_pages[i]};
         got = weft_server_route(server, &route);
     }
     return got;

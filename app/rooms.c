@@ -1,6 +1,6 @@
 /*
- * Rooms. A room is a topic, "rooms/NAME"; whoever connects to /rooms/NAME is subscribed to it, what it sends is published to
- * the others, and the hub keeps the last messages for those who come later.
+ * Rooms. A room is a topic, "rooms/NAME"; whoever connects to /rooms/NAME is subscribed to it, what it sends
+ * is published to the others, and the hub keeps the last messages for those who come later.
  *
  *      /rooms/NAME?echo=1&last=50&token=…     WebSocket: join
  *      POST /rooms/NAME                       publish the body
@@ -54,8 +54,8 @@ static bool token_ok(weft_request *request, const char *token) {
     bool given = weft_request_param(request, "token", param, sizeof param) == WEFT_OK &&
                  weft_text_equal_secret((weft_text) {param, strlen(param)}, token);
     if (!given && bearer.len >= sizeof scheme - 1 && strncasecmp(bearer.data, scheme, sizeof scheme - 1) == 0)
-        given = weft_text_equal_secret(
-            (weft_text) {bearer.data + sizeof scheme - 1, bearer.len - (sizeof scheme - 1)}, token);
+        given = weft_text_equal_secret((weft_text) {bearer.data + sizeof scheme - 1, bearer.len - (sizeof scheme - 1)},
+                                       token);
     if (given)
         return true;
     static const char text[] = "a token is needed: ?token=... or Authorization: Bearer ...\n";
@@ -158,9 +158,8 @@ static bool is_octets(const weft_request *request) {
 
 /* What only a WebSocket may ask for. RFC 9110 7.8: an Upgrade field is named in Connection. */
 static void upgrade_required(weft_request *request, const char *text) {
-    weft_header headers[] = {{"Content-Type", "text/plain; charset=utf-8"},
-                             {"Upgrade", "websocket"},
-                             {"Connection", "Upgrade"}};
+    weft_header headers[] = {
+        {"Content-Type", "text/plain; charset=utf-8"}, {"Upgrade", "websocket"}, {"Connection", "Upgrade"}};
     app_log_request(request, 426);
     weft_request_reply_with(request, 426, headers, 3, (weft_text) {text, strlen(text)});
 }
@@ -248,20 +247,9 @@ static void echo_closed(weft_conn *conn, const weft_close_info *info, void *user
 int app_rooms_add(weft_server *server, const app_config *config) {
     const weft_route routes[] = {
         {WEFT_ROUTE_INIT, .path = "/rooms", .user = (void *)config, .request = on_list},
-        {WEFT_ROUTE_INIT,
-         .path = "/rooms/*",
-         .user = (void *)config,
-         .request = on_room_request,
-         .upgrade = on_join,
-         .open = on_open,
-         .message = on_message,
-         .lost = on_lost,
-         .closed = on_closed},
-        {WEFT_ROUTE_INIT,
-         .path = "/echo",
-         .request = echo_request,
-         .open = echo_open,
-         .message = echo_message,
+        {WEFT_ROUTE_INIT, .path = "/rooms/*", .user = (void *)config, .request = on_room_request, .upgrade = on_join,
+         .open = on_open, .message = on_message, .lost = on_lost, .closed = on_closed},
+        {WEFT_ROUTE_INIT, .path = "/echo", .request = echo_request, .open = echo_open, .message = echo_message,
          .closed = echo_closed},
     };
     int got = weft_server_history(server, ROOM_PREFIX, config->history_messages, config->history_bytes);

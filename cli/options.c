@@ -1,7 +1,7 @@
 #include "cli/options.h"
 
-#include <ini.h>
 #include <errno.h>
+#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +53,7 @@ static const char *set_number(const cli_option *option, const char *text, uint32
         *out = UINT32_MAX;
         return NULL;
     }
-    if (option->kind == CLI_SIZE ? !parse_size(text, &value)
+    if (option->kind == CLI_SIZE       ? !parse_size(text, &value)
         : option->kind == CLI_DURATION ? !parse_duration(text, &value)
                                        : !parse_u64(text, &rest, &value) || *rest)
         return option->kind == CLI_SIZE       ? "takes a size like 64k or 1M"
@@ -77,8 +77,8 @@ static const char *set_choice(const cli_option *option, const char *text, int *o
 
 static const char *set_bool(const char *text, bool *out) {
     *out = strcmp(text, "true") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "on") == 0 || strcmp(text, "1") == 0;
-    bool no = strcmp(text, "false") == 0 || strcmp(text, "no") == 0 || strcmp(text, "off") == 0 ||
-              strcmp(text, "0") == 0;
+    bool no =
+        strcmp(text, "false") == 0 || strcmp(text, "no") == 0 || strcmp(text, "off") == 0 || strcmp(text, "0") == 0;
     return *out || no ? NULL : "takes true or false";
 }
 

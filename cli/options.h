@@ -1,6 +1,6 @@
 /*
- * options.h - one table per subcommand says everything about its options: parsing, config file, both help texts and the nearest
- * match of a misspelled flag all read it, so they cannot drift apart.
+ * options.h - one table per subcommand says everything about its options: parsing, config file, both help
+ * texts and the nearest match of a misspelled flag all read it, so they cannot drift apart.
  */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
@@ -17,8 +17,8 @@ typedef enum cli_kind {
     CLI_LIST,     /* cli_list: repeatable */
     CLI_NUMBER,   /* uint32_t */
     CLI_SIZE,     /* uint32_t bytes: 64k, 1M */
-    CLI_DURATION, /* uint32_t milliseconds: 250ms, 25s, 2m; plain numbers are seconds; 0 or "never" is UINT32_MAX where the
-                   * option's `never` is set */
+    CLI_DURATION, /* uint32_t milliseconds: 250ms, 25s, 2m; plain numbers are seconds; 0 or "never" is
+                   * UINT32_MAX where the option's `never` is set */
     CLI_CHOICE    /* int: index into choices */
 } cli_kind;
 
@@ -30,30 +30,31 @@ typedef struct cli_list {
 } cli_list;
 
 typedef struct cli_option {
-    const char *name;     /* "listen", without dashes; the same in the config file */
-    char letter;          /* 0: none */
+    const char *name; /* "listen", without dashes; the same in the config file */
+    char letter;      /* 0: none */
     cli_kind kind;
-    size_t offset;        /* of the value in the subcommand's struct */
-    const char *argument; /* "ADDR"; NULL for flags */
-    const char *help;     /* one line */
-    const char *standard; /* the default, as one would type it; NULL: none. Applied by the parser. */
+    size_t offset;              /* of the value in the subcommand's struct */
+    const char *argument;       /* "ADDR"; NULL for flags */
+    const char *help;           /* one line */
+    const char *standard;       /* the default, as one would type it; NULL: none. Applied by the parser. */
     const char *const *choices; /* NULL-terminated, for CLI_CHOICE */
-    uint32_t min, max;    /* for numbers; 0 max: UINT32_MAX - 1 */
+    uint32_t min, max;          /* for numbers; 0 max: UINT32_MAX - 1 */
     bool never;
 } cli_option;
 
 typedef struct cli_command {
-    const char *name;     /* "serve" */
+    const char *name; /* "serve" */
     const char *summary;
     const char *examples; /* several lines */
     const cli_option *options;
     size_t option_count;
-    const char *notes;    /* exit codes and such, for --help */
+    const char *notes; /* exit codes and such, for --help */
 } cli_command;
 
-/* Fills `target` with the defaults, then from argv (without the program and subcommand names). "--config FILE" is read where it
- * stands; flags win over the file wherever they stand. 0: go on. 1: help was printed. -1: a usage error, told in one line on
- * stderr. Strings point into argv or are kept for the life of the process. */
+/* Fills `target` with the defaults, then from argv (without the program and subcommand names). "--config
+ * FILE" is read where it stands; flags win over the file wherever they stand. 0: go on. 1: help was printed.
+ * -1: a usage error, told in one line on stderr. Strings point into argv or are kept for the life of the
+ * process. */
 int cli_parse(const cli_command *command, int argc, char **argv, void *target);
 
 void cli_help(const cli_command *command, bool everything);

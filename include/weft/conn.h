@@ -1,9 +1,10 @@
 /*
  * weft/conn.h - one open WebSocket.
  *
- * A weft_conn belongs to one loop (worker thread) and may be touched only from callbacks on that loop. Every call here
- * is legal inside every callback, closing this connection included; none invokes a callback. The pointer is valid from
- * `open` until `closed` returns. From any other thread, and to keep beyond a callback, use its weft_handle.
+ * A weft_conn belongs to one loop (worker thread) and may be touched only from callbacks on that loop. Every
+ * call here is legal inside every callback, closing this connection included; none invokes a callback. The
+ * pointer is valid from `open` until `closed` returns. From any other thread, and to keep beyond a callback,
+ * use its weft_handle.
  */
 #ifndef WEFT_CONN_H
 #define WEFT_CONN_H
@@ -22,8 +23,8 @@ typedef struct weft_conn weft_conn;
 
 typedef enum weft_kind { WEFT_TEXT = 1, WEFT_BINARY = 2 } weft_kind; /* the opcodes of RFC 6455 5.2 */
 
-/* A whole message. `data` is borrowed: it dies when the callback returns. It is often a pointer straight into the
- * receive buffer, and is never NUL-terminated. Text is valid UTF-8. */
+/* A whole message. `data` is borrowed: it dies when the callback returns. It is often a pointer straight into
+ * the receive buffer, and is never NUL-terminated. Text is valid UTF-8. */
 typedef struct weft_message {
     weft_kind kind;
     const uint8_t *data;
@@ -44,35 +45,38 @@ typedef struct weft_close_info {
 } weft_close_info;
 
 /* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again.
- * WEFT_OK, WEFT_FULL, WEFT_ECLOSED, WEFT_ENOMEM; WEFT_EINVAL while a fragmented message is open. Cost: one copy. */
+ * WEFT_OK, WEFT_FULL, WEFT_ECLOSED, WEFT_ENOMEM; WEFT_EINVAL while a fragmented message is open. Cost: one
+ * copy. */
 WEFT_API int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len);
 
-/* Sends a message in fragments (RFC 6455 5.4): the first call gives the kind, the last has `fin` set, `len` may be 0.
- * What is published to this connection meanwhile waits until the message is finished. Answers as weft_conn_send;
- * after WEFT_FULL the same fragment may be tried again. */
+/* Sends a message in fragments (RFC 6455 5.4): the first call gives the kind, the last has `fin` set, `len`
+ * may be 0. What is published to this connection meanwhile waits until the message is finished. Answers as
+ * weft_conn_send; after WEFT_FULL the same fragment may be tried again. */
 WEFT_API int weft_conn_send_fragment(weft_conn *conn, weft_kind kind, const void *data, size_t len, bool fin);
 
 /* Bytes queued and not yet taken by the kernel, frame headers included. */
 WEFT_API size_t weft_conn_buffered(const weft_conn *conn);
 
 /* Starts the closing handshake: what is queued is sent, then the close frame; `closed` follows once, last.
- * code: 1000-1003, 1007-1014, 3000-4999, or 0 for a close frame without a code. reason: NULL or at most 123 bytes of
- * UTF-8. WEFT_EINVAL on others, WEFT_ECLOSED when already closing. */
+ * code: 1000-1003, 1007-1014, 3000-4999, or 0 for a close frame without a code. reason: NULL or at most 123
+ * bytes of UTF-8. WEFT_EINVAL on others, WEFT_ECLOSED when already closing. */
 WEFT_API int weft_conn_close(weft_conn *conn, int code, const char *reason);
 
 /* Ends it now, with no close frame (TCP reset). `closed` follows with 1006. */
 WEFT_API void weft_conn_abort(weft_conn *conn);
 
-/* Sends a ping whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL while one is out. */
+/* Sends a ping whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL while one is
+ * out. */
 WEFT_API int weft_conn_ping(weft_conn *conn);
 
 /* The last measured round trip (heartbeats measure too), nanoseconds; 0 before the first. */
 WEFT_API uint64_t weft_conn_rtt_ns(const weft_conn *conn);
 
-/* Joins a topic: what is published to it from now on is queued here. The last `replay` messages of its history (see
- * weft_server_history) come first, as many as half the queue budget holds, with no gap and no repeat between them and
- * what follows. Topic names: 1 to 200 bytes of anything but NUL. WEFT_OK (also when already subscribed: nothing is replayed
- * then), WEFT_ELIMIT over topics_max, WEFT_EINVAL, WEFT_ECLOSED, WEFT_ENOMEM. */
+/* Joins a topic: what is published to it from now on is queued here. The last `replay` messages of its
+ * history (see weft_server_history) come first, as many as half the queue budget holds, with no gap and no
+ * repeat between them and what follows. Topic names: 1 to 200 bytes of anything but NUL. WEFT_OK (also when
+ * already subscribed: nothing is replayed then), WEFT_ELIMIT over topics_max, WEFT_EINVAL, WEFT_ECLOSED,
+ * WEFT_ENOMEM. */
 WEFT_API int weft_conn_subscribe(weft_conn *conn, const char *topic, size_t replay);
 WEFT_API int weft_conn_unsubscribe(weft_conn *conn, const char *topic); /* not subscribed: WEFT_OK */
 
@@ -88,15 +92,15 @@ WEFT_API weft_server *weft_conn_server(const weft_conn *conn);
 /* "127.0.0.1:51234"; "unix" for a unix socket; "gone" in `closed`, when the socket is no more. */
 WEFT_API const char *weft_conn_peer(const weft_conn *conn, char *out, size_t cap);
 
-/* A connection seen from anywhere: never dangles, and fits no later connection (short of 2^31 of them in the same slot). 0 is
- * never a handle. */
+/* A connection seen from anywhere: never dangles, and fits no later connection (short of 2^31 of them in the
+ * same slot). 0 is never a handle. */
 typedef uint64_t weft_handle;
 
 WEFT_API weft_handle weft_conn_handle(const weft_conn *conn);
 
-/* From any thread. WEFT_OK: handed to the connection's loop, which drops it if the connection is closing by then, and treats
- * it like a published message if the queue is full (weft_slow_policy);
- * WEFT_ESTALE: already gone; WEFT_EINVAL for what weft_conn_send and weft_conn_close refuse; WEFT_ENOMEM. One allocation and at
+/* From any thread. WEFT_OK: handed to the connection's loop, which drops it if the connection is closing by
+ * then, and treats it like a published message if the queue is full (weft_slow_policy); WEFT_ESTALE: already
+ * gone; WEFT_EINVAL for what weft_conn_send and weft_conn_close refuse; WEFT_ENOMEM. One allocation and at
  * most one wake-up. */
 WEFT_API int weft_handle_send(weft_server *server, weft_handle handle, weft_kind kind, const void *data, size_t len);
 WEFT_API int weft_handle_close(weft_server *server, weft_handle handle, int code, const char *reason);

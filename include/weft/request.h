@@ -1,10 +1,10 @@
 /*
  * weft/request.h - an HTTP request: a page to answer, or an opening handshake to accept or refuse.
  *
- * A request must be answered once. Inside its callback that needs nothing more. To answer later, from any thread, take
- * a reference first (weft_request_ref) and drop it after the answer. The object stays readable as long as a reference is
- * held, also when the client has gone (weft_request_gone). A callback that returns without an answer and without
- * a reference taken is answered 500.
+ * A request must be answered once. Inside its callback that needs nothing more. To answer later, from any
+ * thread, take a reference first (weft_request_ref) and drop it after the answer. The object stays readable
+ * as long as a reference is held, also when the client has gone (weft_request_gone). A callback that returns
+ * without an answer and without a reference taken is answered 500.
  */
 #ifndef WEFT_REQUEST_H
 #define WEFT_REQUEST_H
@@ -37,26 +37,27 @@ WEFT_API weft_text weft_request_path(const weft_request *request);   /* "/rooms/
 WEFT_API weft_text weft_request_query(const weft_request *request);  /* "last=5", as sent */
 WEFT_API weft_text weft_request_body(const weft_request *request);
 WEFT_API weft_text weft_request_header(const weft_request *request, const char *name); /* first of that name */
-WEFT_API bool weft_request_is_upgrade(const weft_request *request);  /* a valid WebSocket handshake */
-WEFT_API const char *weft_request_peer(const weft_request *request); /* "127.0.0.1:51234" */
+WEFT_API bool weft_request_is_upgrade(const weft_request *request);                    /* a valid WebSocket handshake */
+WEFT_API const char *weft_request_peer(const weft_request *request);                   /* "127.0.0.1:51234" */
 WEFT_API weft_server *weft_request_server(const weft_request *request);
 
 /* Header `index` of the request, in order; false behind the last. */
-WEFT_API bool weft_request_header_at(const weft_request *request, size_t index, weft_text *out_name, weft_text *out_value);
+WEFT_API bool weft_request_header_at(const weft_request *request, size_t index, weft_text *out_name,
+                                     weft_text *out_value);
 
 /* Percent-decodes the rest of the path behind a route's prefix ("/rooms/" of "/rooms/" + "*") into out.
  * WEFT_EINVAL: bad escape, NUL or encoded slash; WEFT_ELIMIT: does not fit. */
 WEFT_API int weft_request_tail(const weft_request *request, char *out, size_t cap);
 
-/* Percent-decodes a query parameter into out. WEFT_OK; WEFT_EINVAL when bad, WEFT_ELIMIT when it does not fit,
- * WEFT_ESTALE when there is no such parameter. */
+/* Percent-decodes a query parameter into out. WEFT_OK; WEFT_EINVAL when bad, WEFT_ELIMIT when it does not
+ * fit, WEFT_ESTALE when there is no such parameter. */
 WEFT_API int weft_request_param(const weft_request *request, const char *name, char *out, size_t cap);
 
 /* True when the client offered this subprotocol. */
 WEFT_API bool weft_request_offers(const weft_request *request, const char *subprotocol);
 
-/* True when there is no Origin, it is the same host, or it is in the route's (else the server's) list. Upgrades have been checked;
- * a page that changes something should ask too. */
+/* True when there is no Origin, it is the same host, or it is in the route's (else the server's) list.
+ * Upgrades have been checked; a page that changes something should ask too. */
 WEFT_API bool weft_request_origin_ok(const weft_request *request);
 
 /* True when both strings are equal; takes the same time wherever they differ. For tokens. */
@@ -72,15 +73,16 @@ WEFT_API bool weft_request_gone(const weft_request *request);
 WEFT_API void *weft_request_user(const weft_request *request);
 WEFT_API void weft_request_set_user(weft_request *request, void *user);
 
-/* Completes the handshake: 101, and `open` follows. Only after an accept outside of the callback may the client, or the server, be
- * gone before: then neither `open` nor `closed` comes, but the route's `lost`. subprotocol: NULL for none, else one that the client offered.
- * WEFT_EINVAL when it is not an upgrade, the subprotocol was not offered or a header cannot be sent (a name that is no token,
- * CR, LF or NUL in a value; nothing is sent then). WEFT_ECLOSED: answered already, or the client has gone. */
+/* Completes the handshake: 101, and `open` follows. Only after an accept outside of the callback may the
+ * client, or the server, be gone before: then neither `open` nor `closed` comes, but the route's `lost`.
+ * subprotocol: NULL for none, else one that the client offered. WEFT_EINVAL when it is not an upgrade, the
+ * subprotocol was not offered or a header cannot be sent (a name that is no token, CR, LF or NUL in a value;
+ * nothing is sent then). WEFT_ECLOSED: answered already, or the client has gone. */
 WEFT_API int weft_request_accept(weft_request *request, const char *subprotocol, const weft_header *headers,
                                  size_t header_count);
 
-/* Answers with a status (200-599) and a body, which is copied. content_type NULL: none. For an upgrade this is the
- * refusal. HEAD gets the same head and no body. Answers as weft_request_accept. */
+/* Answers with a status (200-599) and a body, which is copied. content_type NULL: none. For an upgrade this
+ * is the refusal. HEAD gets the same head and no body. Answers as weft_request_accept. */
 WEFT_API int weft_request_reply(weft_request *request, int status, const char *content_type, const void *body,
                                 size_t len);
 

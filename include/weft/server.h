@@ -7,8 +7,9 @@
  *     int status = weft_server_run(server);       // until drained or stopped
  *     weft_server_free(server);
  *
- * Each worker is one thread with one loop. A connection lives and dies on one worker, and all its callbacks run
- * there, never two at a time. Two connections' callbacks may run at the same time when there are several workers.
+ * Each worker is one thread with one loop. A connection lives and dies on one worker, and all its callbacks
+ * run there, never two at a time. Two connections' callbacks may run at the same time when there are several
+ * workers.
  */
 #ifndef WEFT_SERVER_H
 #define WEFT_SERVER_H
@@ -23,8 +24,8 @@ extern "C" {
 /* Wherever a zero means the default, this means "no limit", "never" or "none". */
 #define WEFT_NONE UINT32_MAX
 
-/* What a subscriber that reads too slowly costs itself, when a published message, or one sent by handle, does not fit its
- * queue. Always counted. Control frames and weft_conn_send are not concerned. */
+/* What a subscriber that reads too slowly costs itself, when a published message, or one sent by handle, does
+ * not fit its queue. Always counted. Control frames and weft_conn_send are not concerned. */
 typedef enum weft_slow_policy {
     WEFT_SLOW_DEFAULT,
     WEFT_SLOW_CLOSE,       /* close 1008: nothing is lost in silence. The default. */
@@ -34,32 +35,32 @@ typedef enum weft_slow_policy {
 
 /* Per route; zero inherits the server's, whose zero is the value in brackets. */
 typedef struct weft_limits {
-    uint32_t message_bytes_max;  /* [1 MiB] a longer message is refused with 1009 before memory is taken */
-    uint32_t queue_bytes_max;    /* [1 MiB] unsent bytes per connection; a message alone in the queue may be longer */
+    uint32_t message_bytes_max; /* [1 MiB] a longer message is refused with 1009 before memory is taken */
+    uint32_t queue_bytes_max;   /* [1 MiB] unsent bytes per connection; a message alone in the queue may be longer */
     weft_slow_policy slow_policy;
-    uint32_t ping_interval_ms;   /* [25,000] silence after which we ping. WEFT_NONE: never */
-    uint32_t ping_timeout_ms;    /* [8,000] for the pong */
-    uint32_t message_timeout_ms; /* [30,000] for the next byte of a started message */
-    uint32_t send_timeout_ms;    /* [30,000] without progress of our output */
-    uint32_t close_timeout_ms;   /* [5,000] for the whole closing handshake */
-    uint32_t pings_per_second;   /* [10] of the peer's pings, burst 32; above, reading pauses */
+    uint32_t ping_interval_ms;    /* [25,000] silence after which we ping. WEFT_NONE: never */
+    uint32_t ping_timeout_ms;     /* [8,000] for the pong */
+    uint32_t message_timeout_ms;  /* [30,000] for the next byte of a started message */
+    uint32_t send_timeout_ms;     /* [30,000] without progress of our output */
+    uint32_t close_timeout_ms;    /* [5,000] for the whole closing handshake */
+    uint32_t pings_per_second;    /* [10] of the peer's pings, burst 32; above, reading pauses */
     uint32_t empty_fragments_max; /* [1,024] zero-length fragments in one message; above: 1008 */
-    uint32_t topics_max;         /* [128] subscriptions per connection */
+    uint32_t topics_max;          /* [128] subscriptions per connection */
 } weft_limits;
 
 typedef struct weft_config {
-    size_t struct_size; /* WEFT_CONFIG_INIT */
-    uint32_t workers;   /* [1] threads; WEFT_NONE: one per processor */
-    uint32_t connections_max;      /* [descriptor limit - 128 - 8 per worker] over: 503 */
-    uint32_t half_open_max;        /* [a tenth of connections_max, at least 64] unfinished handshakes; the oldest is shed, 503 */
-    uint32_t head_bytes_max;       /* [8 KiB] request line and headers: 414, 431 */
-    uint32_t headers_max;          /* [64] */
-    uint32_t body_bytes_max;       /* [1 MiB] of a plain request: 413 */
-    uint32_t handshake_timeout_ms; /* [10,000] from accept to the end of the request: 408. Bytes do not extend it. */
+    size_t struct_size;       /* WEFT_CONFIG_INIT */
+    uint32_t workers;         /* [1] threads; WEFT_NONE: one per processor */
+    uint32_t connections_max; /* [descriptor limit - 128 - 8 per worker] over: 503 */
+    uint32_t half_open_max;   /* [a tenth of connections_max, at least 64] unfinished handshakes: 503 to the oldest */
+    uint32_t head_bytes_max;  /* [8 KiB] request line and headers: 414, 431 */
+    uint32_t headers_max;     /* [64] */
+    uint32_t body_bytes_max;  /* [1 MiB] of a plain request: 413 */
+    uint32_t handshake_timeout_ms; /* [10,000] from accept to a whole request: 408. Bytes do not extend it. */
     uint32_t answer_timeout_ms;    /* [30,000] for the application to answer a request: 503 */
     uint32_t keep_alive_ms;        /* [15,000] an idle HTTP connection is kept */
-    uint64_t memory_bytes_max;     /* [half of the machine's] of buffered input and output; at 75 % new connections get 503,
-                                    * at 90 % the largest connection is closed with 1013 */
+    uint64_t memory_bytes_max;     /* [half of the machine's] of buffers; at 75 % newcomers get 503, at 90 % the largest
+                                    * connection is closed with 1013. WEFT_NONE: no limit */
     uint32_t backlog;              /* [4,096] of listening sockets */
     const char *const *origins;    /* beside the same host: "https://example.org", "*" is any; NULL-terminated */
     const char *server_name;       /* [none] value of a Server header; WebSocket answers too */
@@ -71,8 +72,8 @@ typedef struct weft_config {
 /*
  * A route. Callbacks may be NULL. `user` is yours.
  *
- * path: "/echo" matches that path alone; a path that ends in '*' matches every path that begins with what stands
- * before it. The longest match wins. A path nobody matches is answered 404.
+ * path: "/echo" matches that path alone; a path that ends in '*' matches every path that begins with what
+ * stands before it. The longest match wins. A path nobody matches is answered 404.
  */
 typedef struct weft_route {
     size_t struct_size; /* WEFT_ROUTE_INIT */
@@ -84,8 +85,8 @@ typedef struct weft_route {
 
     /* A plain HTTP request. NULL: the path answers 426 to GET and 405 to others. */
     void (*request)(weft_request *request, void *user);
-    /* A valid handshake from a welcome origin: accept, refuse, or take a reference and do it later. NULL: accept.
-     * It may also set the connection's user pointer (weft_request_set_user). */
+    /* A valid handshake from a welcome origin: accept, refuse, or take a reference and do it later. NULL:
+     * accept. It may also set the connection's user pointer (weft_request_set_user). */
     void (*upgrade)(weft_request *request, void *user);
     /* The WebSocket is open. `request` is the handshake, readable until this returns. */
     void (*open)(weft_conn *conn, const weft_request *request, void *user);
@@ -94,8 +95,9 @@ typedef struct weft_route {
     void (*drained)(weft_conn *conn, void *user);
     /* Our ping was answered. */
     void (*pong)(weft_conn *conn, uint64_t rtt_ns, void *user);
-    /* An accept that was given from another thread, and answered WEFT_OK, came too late: the client had gone. `accepted` is
-     * what weft_request_set_user had set, for you to release; neither `open` nor `closed` is called for it. */
+    /* An accept that was given from another thread, and answered WEFT_OK, came too late: the client had gone.
+     * `accepted` is what weft_request_set_user had set, for you to release; neither `open` nor `closed` is
+     * called for it. */
     void (*lost)(void *accepted, void *user);
     /* Exactly once for each `open`, last. Sends answer WEFT_ECLOSED; subscriptions are gone. */
     void (*closed)(weft_conn *conn, const weft_close_info *info, void *user);
@@ -103,42 +105,46 @@ typedef struct weft_route {
 
 #define WEFT_ROUTE_INIT .struct_size = sizeof(weft_route)
 
-/* NULL config: all defaults. The config is copied, the strings it points to are not: keep them. NULL when memory is out
- * or struct_size is not set. */
+/* NULL config: all defaults. The config is copied, the strings it points to are not: keep them. NULL when
+ * memory is out or struct_size is not set. */
 WEFT_API weft_server *weft_server_new(const weft_config *config);
 
 /* Before run. The route is copied, its strings are not: keep them. WEFT_OK, WEFT_EINVAL, WEFT_ENOMEM. */
 WEFT_API int weft_server_route(weft_server *server, const weft_route *route);
 
-/* Keeps the last messages of every topic whose name begins with `prefix` ("" is all), at most so many and so many bytes
- * per topic, for weft_conn_subscribe to replay. A topic nobody is in is forgotten after 10 minutes without a
- * message. Before run. WEFT_OK, WEFT_EINVAL, WEFT_ENOMEM. */
+/* Keeps the last messages of every topic whose name begins with `prefix` ("" is all), at most so many and so
+ * many bytes per topic, for weft_conn_subscribe to replay. A topic nobody is in is forgotten after 10 minutes
+ * without a message. Before run. WEFT_OK, WEFT_EINVAL, WEFT_ENOMEM. */
 WEFT_API int weft_server_history(weft_server *server, const char *prefix, uint32_t messages_max, uint32_t bytes_max);
 
-/* "127.0.0.1:9001", "[::1]:9001", ":9001" (everywhere), "9001", port 0 for any, "unix:/path", "unix:@abstract". Repeatable,
- * before run. WEFT_OK; WEFT_EINVAL; WEFT_ESYS with errno (EADDRINUSE, EACCES, …). weft_server_error says it in words. */
+/* "127.0.0.1:9001", "[::1]:9001", ":9001" (everywhere), "9001", port 0 for any, "unix:/path",
+ * "unix:@abstract". Repeatable, before run. WEFT_OK; WEFT_EINVAL; WEFT_ESYS with errno (EADDRINUSE, EACCES,
+ * …). weft_server_error says it in words. */
 WEFT_API int weft_server_listen(weft_server *server, const char *address);
 WEFT_API const char *weft_server_error(const weft_server *server);
 
 /* The address that is listened on, by index: "127.0.0.1:43211". NULL behind the last. */
 WEFT_API const char *weft_server_address(const weft_server *server, size_t index);
 
-/* Runs until drained or stopped; the calling thread is the first worker. WEFT_OK, or WEFT_ESYS/WEFT_ENOMEM at start. */
+/* Runs until drained or stopped; the calling thread is the first worker. WEFT_OK, or WEFT_ESYS/WEFT_ENOMEM at
+ * start. */
 WEFT_API int weft_server_run(weft_server *server);
 
-/* Stops accepting and closes every WebSocket with `code` (1001 or 1012; what may not travel is 1001), spread evenly over
- * spread_ms; idle HTTP connections end at once; those still there 5 s after the spread are cut. weft_server_run returns when all have gone. Any thread, also a signal handler. */
+/* Stops accepting and closes every WebSocket with `code` (1001 or 1012; what may not travel is 1001), spread
+ * evenly over spread_ms; idle HTTP connections end at once; those still there 5 s after the spread are cut.
+ * weft_server_run returns when all have gone. Any thread, also a signal handler. */
 WEFT_API void weft_server_drain(weft_server *server, int code, uint32_t spread_ms);
 
 /* Cuts everything and makes weft_server_run return. Any thread, also a signal handler. */
 WEFT_API void weft_server_stop(weft_server *server);
 
-/* After run has returned, and every call from another thread that names the server, a handle or a request of it. NULL is accepted. */
+/* After run has returned, and every call from another thread that names the server, a handle or a request of
+ * it. NULL is accepted. */
 WEFT_API void weft_server_free(weft_server *server);
 
-/* Sends a message to all subscribers of a topic, on all workers, from any thread. All subscribers see the messages of one
- * topic in one order. WEFT_OK: handed on, also when nobody is there. WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECLOSED (stopped).
- * The payload is copied once; each subscriber costs a queue entry. */
+/* Sends a message to all subscribers of a topic, on all workers, from any thread. All subscribers see the
+ * messages of one topic in one order. WEFT_OK: handed on, also when nobody is there. WEFT_EINVAL,
+ * WEFT_ENOMEM, WEFT_ECLOSED (stopped). The payload is copied once; each subscriber costs a queue entry. */
 WEFT_API int weft_publish(weft_server *server, const char *topic, weft_kind kind, const void *data, size_t len);
 
 typedef struct weft_topic_info {
@@ -147,8 +153,8 @@ typedef struct weft_topic_info {
     uint64_t messages; /* published since the topic came to be */
 } weft_topic_info;
 
-/* All topics whose name begins with `prefix`, sorted by name: one block, freed with weft_topics_free. NULL with
- * *out_count 0 when there are none or memory is out. Any thread. */
+/* All topics whose name begins with `prefix`, sorted by name: one block, freed with weft_topics_free. NULL
+ * with *out_count 0 when there are none or memory is out. Any thread. */
 WEFT_API weft_topic_info *weft_server_topics(weft_server *server, const char *prefix, size_t *out_count);
 WEFT_API void weft_topics_free(weft_topic_info *topics);
 

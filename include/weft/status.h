@@ -37,8 +37,8 @@ WEFT_API const char *weft_status_text(int status);
 /* The library's version at run time: "0.1.0". */
 WEFT_API const char *weft_version(void);
 
-/* Close codes, RFC 6455 7.4.1 and the IANA registry. 1005, 1006 and 1015 never travel: they are what is reported
- * when no code came, or no close frame at all. */
+/* Close codes, RFC 6455 7.4.1 and the IANA registry. 1005, 1006 and 1015 never travel: they are what is
+ * reported when no code came, or no close frame at all. */
 enum {
     WEFT_CLOSE_NORMAL = 1000,
     WEFT_CLOSE_GOING_AWAY = 1001,

@@ -1,6 +1,6 @@
 /*
- * blob.h - bytes shared by reference count: written once by whoever made them, then read by any number of queues on any
- * thread. A published message is one blob however many subscribers it has.
+ * blob.h - bytes shared by reference count: written once by whoever made them, then read by any number of
+ * queues on any thread. A published message is one blob however many subscribers it has.
  */
 #ifndef WF_BASE_BLOB_H
 #define WF_BASE_BLOB_H

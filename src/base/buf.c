@@ -1,6 +1,6 @@
 /*
- * One growth rule serves partial messages, request heads and text: an eighth plus 4 KiB. Doubling would let a peer
- * make us hold twice what it paid for; a fixed step would make a long message quadratic.
+ * One growth rule serves partial messages, request heads and text: an eighth plus 4 KiB. Doubling would let a
+ * peer make us hold twice what it paid for; a fixed step would make a long message quadratic.
  */
 #include "base/buf.h"
 
@@ -20,7 +20,8 @@ int wf_buf_reserve(wf_buf *buf, size_t more) {
     if (more > SIZE_MAX / 2 - buf->len)
         return WF_ENOMEM;
     size_t need = buf->len + more;
-    size_t cap = buf->cap == 0 && need <= FIRST_BYTES ? FIRST_BYTES : need + need / 8 + (need > FIRST_BYTES ? STEP_BYTES / 2 : 0);
+    size_t cap = buf->cap == 0 && need <= FIRST_BYTES ? FIRST_BYTES
+                                                      : need + need / 8 + (need > FIRST_BYTES ? STEP_BYTES / 2 : 0);
     uint8_t *data = wf_mem_resize(buf->data, cap);
     if (!data)
         return WF_ENOMEM;

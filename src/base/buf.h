@@ -21,7 +21,8 @@ typedef struct wf_buf {
     size_t cap; /* bytes owned */
 } wf_buf;
 
-#define WF_BUF_INIT {0}
+#define WF_BUF_INIT                                                                                                    \
+    { 0 }
 
 /* Room for `more` bytes behind len. 0, or WF_ENOMEM with the buffer unchanged. Amortised O(1) per byte. */
 int wf_buf_reserve(wf_buf *buf, size_t more);

@@ -29,8 +29,8 @@ bool wf_str_eq_nocase(wf_str a, wf_str b);
 /* Without spaces and tabs at both ends (RFC 9110 OWS). */
 wf_str wf_str_trim(wf_str s);
 
-/* Takes the next element of a comma-separated list (RFC 9110 5.6.1), trimmed; commas inside quoted strings do not
- * part elements, empty elements are passed over. False at the end. *rest is moved on. */
+/* Takes the next element of a comma-separated list (RFC 9110 5.6.1), trimmed; commas inside quoted strings do
+ * not part elements, empty elements are passed over. False at the end. *rest is moved on. */
 bool wf_str_next_element(wf_str *rest, wf_str *out_element);
 
 static inline uint16_t wf_load_be16(const uint8_t *p) {

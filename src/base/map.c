@@ -1,6 +1,7 @@
 /*
- * Chaining rather than open addressing: nodes live inside their things, never move, and removal is a pointer swap. The
- * table doubles when it holds as many nodes as buckets; if that allocation fails the chains just get longer.
+ * Chaining rather than open addressing: nodes live inside their things, never move, and removal is a pointer
+ * swap. The table doubles when it holds as many nodes as buckets; if that allocation fails the chains just
+ * get longer.
  */
 #include "base/map.h"
 

@@ -1,10 +1,11 @@
 /*
  * map.h - names to things: a chained hash table whose nodes are embedded in the things, keyed by bytes.
  *
- * Names come from peers, so the hash is SipHash-1-3 under a key of its own: nobody outside can make them collide.
+ * Names come from peers, so the hash is SipHash-1-3 under a key of its own: nobody outside can make them
+ * collide.
  *
- * Invariants (wf_map_check): 1. bucket_count is a power of two, or 0 before the first insert. 2. every node is in the bucket
- * of its hash. 3. count equals the nodes. 4. no two nodes have equal names.
+ * Invariants (wf_map_check): 1. bucket_count is a power of two, or 0 before the first insert. 2. every node
+ * is in the bucket of its hash. 3. count equals the nodes. 4. no two nodes have equal names.
  */
 #ifndef WF_BASE_MAP_H
 #define WF_BASE_MAP_H

@@ -1,8 +1,8 @@
 /*
  * mem.h - the one door to the heap.
  *
- * Every allocation of the library goes through these four. Tests link tests/support/mem_faulty.c in place of mem.c,
- * which counts what is alive and fails the n-th call on request.
+ * Every allocation of the library goes through these four. Tests link tests/support/mem_faulty.c in place of
+ * mem.c, which counts what is alive and fails the n-th call on request.
  */
 #ifndef WF_BASE_MEM_H
 #define WF_BASE_MEM_H

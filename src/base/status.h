@@ -24,8 +24,9 @@ enum {
     WF_ESYS = -7     /* a system call failed; errno is kept in the fault */
 };
 
-/* Why something ended. `rule` is a static string: the rule broken, "RFC6455/5.5: control frame over 125 bytes".
- * `close_code` is the WebSocket close code (RFC 6455 7.4) that goes on the wire, or for HTTP the status code. */
+/* Why something ended. `rule` is a static string: the rule broken, "RFC6455/5.5: control frame over 125
+ * bytes". `close_code` is the WebSocket close code (RFC 6455 7.4) that goes on the wire, or for HTTP the
+ * status code. */
 typedef struct wf_fault {
     int16_t status;      /* 0 while nothing is wrong */
     uint16_t close_code; /* RFC 6455 7.4.1; 0: none */

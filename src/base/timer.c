@@ -194,8 +194,7 @@ int64_t wf_timers_wait_ms(const wf_timers *timers) {
             return (int64_t)((slots << level * DIGIT_BITS) - gone_of_slot(timers->now_ms, level));
         }
     }
-    return (int64_t)((UINT64_C(1) << WF_TIMER_LEVELS * DIGIT_BITS) -
-                     gone_of_slot(timers->now_ms, WF_TIMER_LEVELS));
+    return (int64_t)((UINT64_C(1) << WF_TIMER_LEVELS * DIGIT_BITS) - gone_of_slot(timers->now_ms, WF_TIMER_LEVELS));
 }
 
 static size_t check_list(const wf_timers *timers, const wf_timer *head) {

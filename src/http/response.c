@@ -129,8 +129,8 @@ int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
         return WF_ENOMEM;
 
     /* Nothing below can fail: there is room. */
-    wf_buf_printf(out, "HTTP/1.1 %d %s\r\n%s%s%s", response->status, wf_http_status_text(response->status),
-                  date, response->close ? "Connection: close\r\n" : "", length);
+    wf_buf_printf(out, "HTTP/1.1 %d %s\r\n%s%s%s", response->status, wf_http_status_text(response->status), date,
+                  response->close ? "Connection: close\r\n" : "", length);
     for (size_t i = 0; i < response->header_count; i++) {
         const wf_http_header_out *header = &response->headers[i];
         wf_buf_append(out, header->name.data, header->name.len);

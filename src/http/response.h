@@ -15,15 +15,13 @@ typedef struct wf_http_header_out {
 } wf_http_header_out;
 
 typedef struct wf_http_response {
-    int status; /* 100–599 */
-    const wf_http_header_out
-        *headers; /* borrowed for the call; written in this order, behind the ones added here */
+    int status;                        /* 100–599 */
+    const wf_http_header_out *headers; /* borrowed for the call; written in this order, behind the ones added here */
     size_t header_count;
-    bool close;        /* adds "Connection: close" */
-    bool has_length;   /* adds Content-Length; left out with 1xx, 204 and 304, which have no body */
-    size_t body_bytes; /* for Content-Length; the body itself is the caller's to send */
-    int64_t
-        date_unix_s; /* adds Date (RFC 9110 6.6.1): seconds since 1970 UTC, up to the year 9999; 0: none */
+    bool close;          /* adds "Connection: close" */
+    bool has_length;     /* adds Content-Length; left out with 1xx, 204 and 304, which have no body */
+    size_t body_bytes;   /* for Content-Length; the body itself is the caller's to send */
+    int64_t date_unix_s; /* adds Date (RFC 9110 6.6.1): seconds since 1970 UTC, up to the year 9999; 0: none */
 } wf_http_response;
 
 /* Appends the head, empty line included. Nothing is appended on failure:

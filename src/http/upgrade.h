@@ -12,13 +12,12 @@ typedef enum wf_refusal {
     WF_REFUSAL_METHOD,       /* not GET: 405 */
     WF_REFUSAL_HTTP_VERSION, /* below HTTP/1.1: 400 */
     WF_REFUSAL_HOST,         /* not exactly one valid Host, or an empty one: 400 */
-    WF_REFUSAL_UPGRADE, /* no "websocket" in Upgrade: 426 when the header is missing altogether, else 400 */
-    WF_REFUSAL_CONNECTION, /* no "Upgrade" in Connection: 400 */
-    WF_REFUSAL_KEY,        /* not exactly one Sec-WebSocket-Key, base64 of exactly 16 bytes: 400 */
-    WF_REFUSAL_WS_VERSION, /* not exactly one Sec-WebSocket-Version of 13: 426 with Sec-WebSocket-Version: 13
-                            */
-    WF_REFUSAL_BODY,       /* a request body: 400 */
-    WF_REFUSAL_ORIGIN,     /* 403 */
+    WF_REFUSAL_UPGRADE,      /* no "websocket" in Upgrade: 426 when the header is missing altogether, else 400 */
+    WF_REFUSAL_CONNECTION,   /* no "Upgrade" in Connection: 400 */
+    WF_REFUSAL_KEY,          /* not exactly one Sec-WebSocket-Key, base64 of exactly 16 bytes: 400 */
+    WF_REFUSAL_WS_VERSION,   /* not exactly one Sec-WebSocket-Version of 13: 426 with Sec-WebSocket-Version: 13 */
+    WF_REFUSAL_BODY,         /* a request body: 400 */
+    WF_REFUSAL_ORIGIN,       /* 403 */
     WF_REFUSAL_COUNT
 } wf_refusal;
 

@@ -1,9 +1,10 @@
 /*
- * A topic exists while somebody is subscribed or its history holds something. Subscribers stand in a dense array, because
- * fan-out reads it end to end; each remembers its index, so that leaving is a swap with the last one.
+ * A topic exists while somebody is subscribed or its history holds something. Subscribers stand in a dense
+ * array, because fan-out reads it end to end; each remembers its index, so that leaving is a swap with the
+ * last one.
  *
- * A topic whose last subscriber left goes to the vacant list, which is ordered by time: the first is the first to be
- * forgotten, be it for age, for number or for bytes.
+ * A topic whose last subscriber left goes to the vacant list, which is ordered by time: the first is the
+ * first to be forgotten, be it for age, for number or for bytes.
  */
 #include "hub/hub.h"
 
@@ -22,7 +23,7 @@ struct wf_topic {
     wf_blob **history;           /* ring of history_cap */
     uint32_t history_cap, history_first, history_count;
     size_t history_bytes;
-    atomic_uint sub_count;    /* written by the loop, read by any thread */
+    atomic_uint sub_count; /* written by the loop, read by any thread */
     atomic_ullong messages;
     char name[];
 };
@@ -153,8 +154,8 @@ static void history_add(wf_hub *hub, wf_topic *topic, wf_blob *blob) {
     const wf_history_rule *rule = topic->rule;
     if (!rule || blob->len > rule->bytes_max)
         return;
-    while (topic->history_count > 0 && (topic->history_count >= rule->messages_max ||
-                                        topic->history_bytes + blob->len > rule->bytes_max))
+    while (topic->history_count > 0 &&
+           (topic->history_count >= rule->messages_max || topic->history_bytes + blob->len > rule->bytes_max))
         wf_blob_unref(history_drop_first(hub, topic));
     if (topic->history_count == topic->history_cap && history_grow(topic) < 0) {
         if (topic->history_count == 0)

@@ -5,11 +5,14 @@
  *                                    -- history: ring of blobs
  *      subscriber -- first --> sub -> sub -> ...   (all its topics)
  *
- * One hub per loop, changed on that loop only. The table of topics and the counters in them may be read from other threads
- * under the hub's lock, which the loop itself takes only to add or remove a topic: publishing takes no lock.
+ * One hub per loop, changed on that loop only. The table of topics and the counters in them may be read from
+ * other threads under the hub's lock, which the loop itself takes only to add or remove a topic: publishing
+ * takes no lock.
  *
- * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without history does not exist.
- * 3. a topic stands in the vacant list exactly when it has no subscribers. 4. history_bytes is the sum over all topics.
+ * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without
+ * history does not exist.
+ * 3. a topic stands in the vacant list exactly when it has no subscribers. 4. history_bytes is the sum over
+ * all topics.
  */
 #ifndef WF_HUB_HUB_H
 #define WF_HUB_HUB_H
@@ -45,8 +48,9 @@ typedef struct wf_history_rule {
 } wf_history_rule;
 
 typedef struct wf_hub_config {
-    uint8_t hash_key[16];    /* random */
-    size_t history_bytes_max; /* over all topics; above it vacant topics are forgotten, the longest vacant first */
+    uint8_t hash_key[16];     /* random */
+    size_t history_bytes_max; /* over all topics; above it vacant topics are forgotten, the longest vacant
+                                 first */
     uint32_t vacant_max;      /* topics kept for their history alone */
     uint32_t vacant_ms;       /* and how long */
 } wf_hub_config;
@@ -71,14 +75,15 @@ void wf_hub_deinit(wf_hub *hub); /* every subscriber has left */
 /* Borrowed. Before the first topic. */
 void wf_hub_set_rules(wf_hub *hub, const wf_history_rule *rules, size_t count);
 
-/* Joins `name`; with `replay`, queues that many of the last messages first, as many as half the queue's budget holds.
- * WF_OK, also when subscribed already; WF_EINVAL for a bad name; WF_ELIMIT at count_max; WF_ENOMEM. */
+/* Joins `name`; with `replay`, queues that many of the last messages first, as many as half the queue's
+ * budget holds. WF_OK, also when subscribed already; WF_EINVAL for a bad name; WF_ELIMIT at count_max;
+ * WF_ENOMEM. */
 int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_str name, uint32_t count_max, size_t replay);
 void wf_hub_unsubscribe(wf_hub *hub, wf_subscriber *who, wf_str name);
 void wf_hub_leave_all(wf_hub *hub, wf_subscriber *who);
 
-/* Queues the blob to every subscriber but `except` (may be NULL) and adds it to the history. Returns the deliveries. Out of memory for
- * one subscriber is for it as if its queue were full. */
+/* Queues the blob to every subscriber but `except` (may be NULL) and adds it to the history. Returns the
+ * deliveries. Out of memory for one subscriber is for it as if its queue were full. */
 size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_subscriber *except);
 
 /* Forgets topics vacant for longer than vacant_ms. Call now and then. */

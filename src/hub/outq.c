@@ -1,7 +1,7 @@
 /*
- * A segment is a range of bytes to send: of a shared blob, or of its own memory behind the struct. Chunks (own memory,
- * 4 KiB) and references come from freelists in last-in first-out order, so that a connection that answers small messages
- * writes to the same warm chunk over and over, and nothing is allocated.
+ * A segment is a range of bytes to send: of a shared blob, or of its own memory behind the struct. Chunks
+ * (own memory, 4 KiB) and references come from freelists in last-in first-out order, so that a connection
+ * that answers small messages writes to the same warm chunk over and over, and nothing is allocated.
  *
  *      wf_seg [next|blob|start|end|cap|flags] data...........
  *                          ^start     ^end      ^cap
@@ -136,8 +136,8 @@ void wf_outq_pool_deinit(wf_outq_pool *pool) {
         wf_mem_free(seg);
 }
 
-void wf_outq_init(wf_outq *q, wf_outq_pool *pool, wf_outq_ready *ready, uint32_t bytes_max, wf_slow_policy policy) {
-    *q = (wf_outq) {.bytes_max = bytes_max, .policy = (uint8_t)policy, .pool = pool, .ready = ready};
+void wf_outq_init(wf_outq *q, wf_outq_pool *pool, uint32_t bytes_max, wf_slow_policy policy) {
+    *q = (wf_outq) {.bytes_max = bytes_max, .policy = (uint8_t)policy, .pool = pool};
 }
 
 void wf_outq_deinit(wf_outq *q) {
@@ -205,7 +205,8 @@ static void drop_oldest(wf_outq *q, wf_outq_list *list, size_t need) {
     }
 }
 
-/* A published message is not queued: the subscriber has a gap, which the default policy does not leave untold. */
+/* A published message is not queued: the subscriber has a gap, which the default policy does not leave
+ * untold. */
 static int overflow(wf_outq *q) {
     dropped(q);
     if (q->policy == WF_SLOW_CLOSE) {
@@ -291,7 +292,8 @@ void wf_outq_clear_unsent(wf_outq *q) {
     q->queue = kept;
 }
 
-/* Control frames go behind a segment already begun, and behind what came before them and may not be overtaken. */
+/* Control frames go behind a segment already begun, and behind what came before them and may not be
+ * overtaken. */
 static wf_seg *urgent_place(const wf_outq_list *queue) {
     wf_seg *before = NULL, *seg = list_head(queue);
     while (seg && (seg->begun || seg->ahead)) {
@@ -334,35 +336,35 @@ void wf_outq_taken(wf_outq *q, size_t count) {
 }
 
 void wf_outq_mark_ready(wf_outq *q) {
-    wf_outq_ready *ready = q->ready;
+    wf_outq_pool *pool = q->pool;
     if (q->listed)
         return;
     q->listed = true;
     q->ready_next = NULL;
-    *(ready->last ? &ready->last->ready_next : &ready->first) = q;
-    ready->last = q;
-    ready->count++;
+    *(pool->ready_last ? &pool->ready_last->ready_next : &pool->ready_first) = q;
+    pool->ready_last = q;
+    pool->ready_count++;
 }
 
-wf_outq *wf_outq_ready_take(wf_outq_ready *ready) {
-    wf_outq *q = ready->first;
+wf_outq *wf_outq_ready_take(wf_outq_pool *pool) {
+    wf_outq *q = pool->ready_first;
     if (q)
         wf_outq_ready_remove(q);
     return q;
 }
 
 void wf_outq_ready_remove(wf_outq *q) {
-    wf_outq_ready *ready = q->ready;
+    wf_outq_pool *pool = q->pool;
     if (!q->listed)
         return;
     wf_outq *before = NULL;
-    if (ready->first != q)
-        for (before = ready->first; before->ready_next != q;)
+    if (pool->ready_first != q)
+        for (before = pool->ready_first; before->ready_next != q;)
             before = before->ready_next;
-    *(before ? &before->ready_next : &ready->first) = q->ready_next;
-    if (ready->last == q)
-        ready->last = before;
-    ready->count--;
+    *(before ? &before->ready_next : &pool->ready_first) = q->ready_next;
+    if (pool->ready_last == q)
+        pool->ready_last = before;
+    pool->ready_count--;
     q->listed = false;
 }
 

@@ -5,18 +5,20 @@
  *      queue:   [chunk: copied bytes..|room] [ref -> blob] [ref -> blob] [chunk]
  *      held:    [ref -> blob]                         published while a fragmented message is open
  *
- * Copied bytes share chunks of 4 KiB from a pool of the loop; a published message is a reference to its blob. An empty queue
- * owns nothing. wf_outq_gather lays the front out for one system call, urgent segments first (but never inside a segment
- * already begun); wf_outq_taken drops what the kernel took. Between the two nothing gathered is moved or freed.
+ * Copied bytes share chunks of 4 KiB from a pool of the loop; a published message is a reference to its blob.
+ * An empty queue owns nothing. wf_outq_gather lays the front out for one system call, urgent segments first
+ * (but never inside a segment already begun); wf_outq_taken drops what the kernel took. Between the two
+ * nothing gathered is moved or freed.
  *
- * The budget: something is refused only while what waits has already reached it (our own sending goes by bytes, published
- * messages by wf_outq_weight), so that one message always goes into an empty queue, and the queue never exceeds budget
+ * The budget: something is refused only while what waits has already reached it (our own sending goes by
+ * bytes, published messages by wf_outq_weight), so that one message always goes into an empty queue, and the
+ * queue never exceeds budget
  * + one message. What is held does not count against our own sending, for
  * it leaves only when the open message is finished: so while one is open, twice that may wait.
  *
- * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an empty list has a NULL
- * tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of unpinned ones. 5. no
- * segment is empty. 6. seg_count is their number over all lists.
+ * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an
+ * empty list has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments
+ * stand in front of unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists.
  */
 #ifndef WF_HUB_OUTQ_H
 #define WF_HUB_OUTQ_H
@@ -30,12 +32,14 @@
 
 typedef struct wf_seg wf_seg;
 
-/* Free segments, kept for the next use; one pool per loop. */
+/* What the queues of one loop share. */
 typedef struct wf_outq_pool {
-    wf_seg *chunks, *refs;
+    wf_seg *chunks, *refs; /* free segments, kept for the next use */
     size_t chunk_count, ref_count;
     size_t bytes_used; /* memory of queues now: copied bytes by capacity, and the segments themselves */
     wf_counter drops;  /* published messages that did not fit; any thread may read it */
+    struct wf_outq *ready_first, *ready_last; /* queues that got something since they were last taken from this list */
+    size_t ready_count;
 } wf_outq_pool;
 
 typedef enum wf_slow_policy { WF_SLOW_CLOSE = 1, WF_SLOW_DROP_NEWEST, WF_SLOW_DROP_OLDEST } wf_slow_policy;
@@ -44,32 +48,25 @@ typedef struct wf_outq_list {
     wf_seg *tail; /* circular: tail->next is the head */
 } wf_outq_list;
 
-/* Queues that got something since they were last taken from the list; one list per loop. */
-typedef struct wf_outq_ready {
-    struct wf_outq *first, *last;
-    size_t count;
-} wf_outq_ready;
-
 typedef struct wf_outq {
     wf_outq_list queue, urgent, held;
     size_t bytes, held_bytes;
     uint32_t bytes_max; /* the budget */
     uint16_t urgent_count;
-    uint8_t policy;     /* wf_slow_policy */
-    bool fragmenting;   /* a fragmented message is open: published ones wait in held */
-    bool overflowed;    /* a published message did not fit and the policy is to close */
-    bool closed;        /* nothing is published any more */
-    bool listed;        /* stands in the ready list */
-    bool written;       /* something was written since it was last gathered, not only published */
+    uint8_t policy;   /* wf_slow_policy */
+    bool fragmenting; /* a fragmented message is open: published ones wait in held */
+    bool overflowed;  /* a published message did not fit and the policy is to close */
+    bool closed;      /* nothing is published any more */
+    bool listed;      /* stands in the ready list */
+    bool written;     /* something was written since it was last gathered, not only published */
     uint32_t seg_count;
     struct wf_outq *ready_next;
     wf_outq_pool *pool;
-    wf_outq_ready *ready;
 } wf_outq;
 
 void wf_outq_pool_deinit(wf_outq_pool *pool);
 
-void wf_outq_init(wf_outq *q, wf_outq_pool *pool, wf_outq_ready *ready, uint32_t bytes_max, wf_slow_policy policy);
+void wf_outq_init(wf_outq *q, wf_outq_pool *pool, uint32_t bytes_max, wf_slow_policy policy);
 void wf_outq_deinit(wf_outq *q); /* frees what is queued and closes; must not stand in the ready list */
 
 /* Bytes that wait for the kernel now. */
@@ -82,7 +79,8 @@ static inline bool wf_outq_full(const wf_outq *q) {
     return wf_outq_sendable(q) >= q->bytes_max;
 }
 
-/* What each segment weighs in the budget of published messages, beside its bytes: many small ones are not free. */
+/* What each segment weighs in the budget of published messages, beside its bytes: many small ones are not
+ * free. */
 enum { WF_OUTQ_SEG_COST = 64 };
 
 /* What waits, for published messages: what is held counts as well. */
@@ -90,16 +88,17 @@ static inline size_t wf_outq_weight(const wf_outq *q) {
     return q->bytes + (size_t)q->seg_count * WF_OUTQ_SEG_COST;
 }
 
-/* Room for `len` > 0 bytes at the end, for the caller to write: NULL when memory is out. Does not look at the budget. The
- * queue counts them as queued. */
+/* Room for `len` > 0 bytes at the end, for the caller to write: NULL when memory is out. Does not look at the
+ * budget. The queue counts them as queued. */
 uint8_t *wf_outq_write(wf_outq *q, size_t len);
 
-/* Queues a published message under the budget and the policy; takes a reference of its own. WF_OK; WF_FULL when it was
- * dropped or the queue is to be closed (then overflowed is set), be it for the budget or for memory; WF_ECLOSED. */
+/* Queues a published message under the budget and the policy; takes a reference of its own. WF_OK; WF_FULL
+ * when it was dropped or the queue is to be closed (then overflowed is set), be it for the budget or for
+ * memory; WF_ECLOSED. */
 int wf_outq_publish(wf_outq *q, wf_blob *blob);
 
-/* Queues a control frame of up to 128 bytes ahead of data. When WF_OUTQ_URGENT_MAX of them wait and the last one came with
- * `replace` as well, it is overwritten instead. */
+/* Queues a control frame of up to 128 bytes ahead of data. When WF_OUTQ_URGENT_MAX of them wait and the last
+ * one came with `replace` as well, it is overwritten instead. */
 enum { WF_OUTQ_URGENT_MAX = 16 };
 int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace);
 
@@ -112,7 +111,8 @@ void wf_outq_fragments_done(wf_outq *q);
 /* Nothing is published any more: what is held is dropped, for the fragmented message will not be finished. */
 void wf_outq_close(wf_outq *q);
 
-/* Drops all that has not been begun and need not go (wf_outq_keep_ahead); what is pinned or partly sent stays. Closes as well. */
+/* Drops all that has not been begun and need not go (wf_outq_keep_ahead); what is pinned or partly sent
+ * stays. Closes as well. */
 void wf_outq_clear_unsent(wf_outq *q);
 
 /* Lays out up to `max` ranges from the front and pins them. Returns their number. */
@@ -121,9 +121,9 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);
 /* The kernel took `count` bytes of what was gathered; unpins. */
 void wf_outq_taken(wf_outq *q, size_t count);
 
-/* Puts the queue on its ready list. */
+/* Puts the queue on the ready list. */
 void wf_outq_mark_ready(wf_outq *q);
-wf_outq *wf_outq_ready_take(wf_outq_ready *ready); /* NULL: none */
+wf_outq *wf_outq_ready_take(wf_outq_pool *pool); /* NULL: none */
 void wf_outq_ready_remove(wf_outq *q);
 
 void wf_outq_check(const wf_outq *q);

@@ -24,8 +24,8 @@ wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, u
         if (d->in_message)
             earliest(d->message_ms, intervals->message_timeout_ms, WF_DUE_MESSAGE, &best, &at);
         if (d->ping_ms)
-            earliest(later(later(d->ping_ms, d->message_ms), d->sending ? d->output_ms : 0),
-                     intervals->ping_timeout_ms, WF_DUE_PONG, &best, &at);
+            earliest(later(later(d->ping_ms, d->message_ms), d->sending ? d->output_ms : 0), intervals->ping_timeout_ms,
+                     WF_DUE_PONG, &best, &at);
         else
             earliest(d->input_ms, intervals->ping_interval_ms, WF_DUE_PING, &best, &at);
     }
@@ -42,7 +42,8 @@ void wf_ping_bucket_init(wf_ping_bucket *bucket, uint64_t now_ms) {
 uint32_t wf_ping_bucket_take(wf_ping_bucket *bucket, uint32_t per_second, uint64_t now_ms) {
     if (per_second == WF_NEVER)
         return 0;
-    uint64_t gained = (uint64_t)((uint32_t)now_ms - bucket->refilled_ms) * per_second; /* thousandths: 1/s is 1 per ms */
+    uint64_t gained =
+        (uint64_t)((uint32_t)now_ms - bucket->refilled_ms) * per_second; /* thousandths: 1/s is 1 per ms */
     uint64_t tokens = bucket->tokens + gained;
     bucket->refilled_ms = (uint32_t)now_ms;
     bucket->tokens = tokens > WF_PING_BURST * 1000 ? WF_PING_BURST * 1000 : (uint32_t)tokens;

@@ -1,8 +1,9 @@
 /*
  * deadlines.h - what a connection waits for, and until when. Pure: the clock is a parameter.
  *
- * Times are milliseconds of the loop's clock. A connection has one timer; it is armed for the earliest of these and
- * asks again when it fires, so that ordinary traffic only writes a time down and never touches the timer.
+ * Times are milliseconds of the loop's clock. A connection has one timer; it is armed for the earliest of
+ * these and asks again when it fires, so that ordinary traffic only writes a time down and never touches the
+ * timer.
  */
 #ifndef WF_LINK_DEADLINES_H
 #define WF_LINK_DEADLINES_H
@@ -18,7 +19,8 @@ typedef struct wf_intervals {
 } wf_intervals;
 
 typedef struct wf_deadlines {
-    uint64_t stage_ms;   /* the stage must be over by then: handshake, answer, close. Bytes do not move it. 0: none */
+    uint64_t stage_ms;   /* the stage must be over by then: handshake, answer, close. Bytes do not move it. 0:
+                            none */
     uint64_t input_ms;   /* bytes last came */
     uint64_t message_ms; /* a message last made progress */
     uint64_t output_ms;  /* the kernel last took bytes, or the queue last began to fill */
@@ -40,13 +42,14 @@ typedef enum wf_due {
     WF_DUE_GATE     /* read again */
 } wf_due;
 
-/* The earliest that is ahead or past, and when. A pong is awaited from when its ping can have left: while our output is
- * stuck, from its last progress. */
+/* The earliest that is ahead or past, and when. A pong is awaited from when its ping can have left: while our
+ * output is stuck, from its last progress. */
 wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t *out_at_ms);
 
 /* Token bucket for the peer's pings. */
 typedef struct wf_ping_bucket {
-    uint32_t refilled_ms; /* low half of the clock: only differences count, and a long one fills the bucket anyway */
+    uint32_t refilled_ms; /* low half of the clock: only differences count, and a long one fills the bucket
+                             anyway */
     uint32_t tokens;      /* thousandths */
 } wf_ping_bucket;
 

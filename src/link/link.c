@@ -1,10 +1,11 @@
 /*
- * The socket's side of a connection: stages, the timer, flushing, resting and ending. What the bytes mean is in link_http.c
- * and link_ws.c.
+ * The socket's side of a connection: stages, the timer, flushing, resting and ending. What the bytes mean is
+ * in link_http.c and link_ws.c.
  *
- * Ending is the part that is easily got wrong, so there is one way: wf_link_die closes the socket, and ENDED is pulled once
- * after it. All else (a close handshake, a fault, a last HTTP answer) leads there, through LINGER when the peer may still be
- * sending: a close() with unread bytes would turn into a reset and could destroy our last words on their way.
+ * Ending is the part that is easily got wrong, so there is one way: wf_link_die closes the socket, and ENDED
+ * is pulled once after it. All else (a close handshake, a fault, a last HTTP answer) leads there, through
+ * LINGER when the peer may still be sending: a close() with unread bytes would turn into a reset and could
+ * destroy our last words on their way.
  */
 #include "link/link_impl.h"
 
@@ -15,7 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* An HTTP client that sends requests and does not read answers is not read from either beyond HTTP_QUEUE_BYTES. */
+/* An HTTP client that sends requests and does not read answers is not read from either beyond
+ * HTTP_QUEUE_BYTES. */
 enum { RANGES_MAX = 64, LINGER_MS = 2000, HTTP_QUEUE_BYTES = 64 * 1024 };
 
 int wf_link_init(wf_link *link, wf_link_env *env, int fd) {
@@ -23,7 +25,7 @@ int wf_link_init(wf_link *link, wf_link_env *env, int fd) {
     link->env = env;
     if (wf_sock_adopt(env->loop, &link->sock, fd) < 0)
         return WF_ESYS;
-    wf_outq_init(&link->q, &env->pool, &env->ready, UINT32_MAX, WF_SLOW_CLOSE);
+    wf_outq_init(&link->q, &env->pool, UINT32_MAX, WF_SLOW_CLOSE);
     wf_link_enter(link, WF_LINK_HTTP, env->http->handshake_timeout_ms);
     return WF_OK;
 }
@@ -176,8 +178,8 @@ static void resume(wf_link *link) {
     }
 }
 
-/* The peer will send nothing more, and all it sent has been used. A half-closed HTTP client still gets its answer; a
- * WebSocket without a close frame is over (RFC 6455 7.1.5). */
+/* The peer will send nothing more, and all it sent has been used. A half-closed HTTP client still gets its
+ * answer; a WebSocket without a close frame is over (RFC 6455 7.1.5). */
 static void input_ended(wf_link *link) {
     switch (link->stage) {
     case WF_LINK_HTTP:
@@ -234,7 +236,7 @@ int wf_link_next(wf_link *link, wf_link_event *out_event) {
                 return WF_WANT_INPUT;
             continue;
         }
-        int got = link->stage == WF_LINK_HTTP ? wf_link_next_http(link, out_event)
+        int got = link->stage == WF_LINK_HTTP     ? wf_link_next_http(link, out_event)
                   : link->stage == WF_LINK_LINGER ? WF_WANT_INPUT
                                                   : wf_link_next_ws(link, out_event);
         if (got != WF_WANT_INPUT)
@@ -320,11 +322,14 @@ void wf_link_sent(wf_link *link, size_t len) {
 static void stage_over(wf_link *link) {
     switch (link->stage) {
     case WF_LINK_HTTP:
-        if (!link->reader || wf_http_reader_idle(link->reader) || link->close_after) {
+        if (link->reader && !wf_http_reader_idle(link->reader) && !link->close_after) {
+            wf_link_refuse(link, 408, "the request was not finished in time");
+        } else if (link->q.bytes > 0) { /* the answer before it is still on its way */
+            link->close_after = true;
+            link->deadlines.stage_ms = 0;
+        } else {
             wf_link_die(link, 0, "no request came in time");
-            break;
         }
-        wf_link_refuse(link, 408, "the request was not finished in time");
         break;
     case WF_LINK_WAITING:
         link->due_unanswered = true;
@@ -368,10 +373,7 @@ static void act(wf_link *link, wf_due due) {
 void wf_link_timer_due(wf_link *link) {
     uint64_t at;
     wf_due due;
-    while (link->stage != WF_LINK_DEAD && (due = next_due(link, &at)) != WF_DUE_NOTHING && at <= link->env->now_ms) {
+    while (link->stage != WF_LINK_DEAD && (due = next_due(link, &at)) != WF_DUE_NOTHING && at <= link->env->now_ms)
         act(link, due);
-        if (due == WF_DUE_GATE)
-            break; /* first read what rested: it may hold the pong that is due as well */
-    }
     wf_link_arm(link);
 }

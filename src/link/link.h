@@ -1,6 +1,7 @@
 /*
- * link.h - one connection, from accept to the last byte: it joins the socket, HTTP, the WebSocket session and the queue,
- * keeps the deadlines, and yields events by pull. No callbacks; nothing here knows routes or applications.
+ * link.h - one connection, from accept to the last byte: it joins the socket, HTTP, the WebSocket session and
+ * the queue, keeps the deadlines, and yields events by pull. No callbacks; nothing here knows routes or
+ * applications.
  *
  *            received                         next
  *      loop ---------> link [ HTTP | OPEN ] ---------> server
@@ -10,14 +11,14 @@
  *      HTTP ---request---> WAITING ---accept---> OPEN ---close---> CLOSING ---> LINGER ---> DEAD
  *        ^-----reply---------'                     '---- fault, error, deadline ------------^
  *
- * HTTP     reads a request.                    WAITING  the request is the server's to answer; nothing is read.
- * OPEN     a WebSocket.                        CLOSING  our close frame is queued; the peer's may still come.
- * LINGER   all is said and FIN is sent; what the peer still sends is passed over, so that no reset eats our last words.
- * DEAD     the socket is closed.
+ * HTTP     reads a request.                    WAITING  the request is the server's to answer; nothing is
+ * read. OPEN     a WebSocket.                        CLOSING  our close frame is queued; the peer's may still
+ * come. LINGER   all is said and FIN is sent; what the peer still sends is passed over, so that no reset eats
+ * our last words. DEAD     the socket is closed.
  *
- * Reading rests while a request waits for its answer, while the queue is at its budget, and while the peer has sent too many
- * pings. What had been read by then is kept in `held`. So an application that answers each message with at most one
- * of its own never finds the queue full.
+ * Reading rests while a request waits for its answer, while the queue is at its budget, and while the peer
+ * has sent too many pings. What had been read by then is kept in `held`. So an application that answers each
+ * message with at most one of its own never finds the queue full.
  */
 #ifndef WF_LINK_LINK_H
 #define WF_LINK_LINK_H
@@ -52,10 +53,9 @@ typedef struct wf_link_env {
     wf_timers timers;
     uint64_t now_ms; /* of this turn */
     wf_outq_pool pool;
-    wf_outq_ready ready;
     const wf_link_http *http;
     uint64_t ping_secret; /* random: turns the time of a ping into its payload */
-    size_t input_bytes; /* held for links: cut messages, resting input */
+    size_t input_bytes;   /* held for links: cut messages, resting input */
     wf_counter bytes_in, bytes_out, messages_in, messages_out;
 } wf_link_env;
 
@@ -101,25 +101,25 @@ typedef struct wf_link {
     wf_buf held;                  /* input that came while reading rests; `in` points into it then */
     uint8_t *in;                  /* input not yet used */
     size_t in_len;
-    size_t counted;               /* of env->input_bytes */
-    size_t message_seen;          /* bytes of a begun message when last looked */
+    size_t counted; /* of env->input_bytes */
     wf_deadlines deadlines;
     wf_ping_bucket bucket;
     uint64_t ping_ns, rtt_ns; /* when our last ping went; what the last pong told */
-    wf_fault fault; /* why it ends, if not by a plain close */
+    wf_fault fault;           /* why it ends, if not by a plain close */
     wf_link_end end;
+    uint32_t message_seen; /* bytes of a begun message when last looked, low half: only changes count */
     uint8_t stage;
-    bool input_over;     /* the peer sent FIN */
-    bool close_after;    /* HTTP: close when all is sent */
-    bool waits_upgrade;  /* the request that waits for its answer is a handshake */
-    bool served;         /* HTTP: not the first request */
-    bool in_flight;      /* the loop has our bytes and will tell */
-    bool want_drained;   /* a send was refused */
+    bool input_over;                            /* the peer sent FIN */
+    bool close_after;                           /* HTTP: close when all is sent */
+    bool waits_upgrade;                         /* the request that waits for its answer is a handshake */
+    bool served;                                /* HTTP: not the first request */
+    bool in_flight;                             /* the loop has our bytes and will tell */
+    bool want_drained;                          /* a send was refused */
     bool due_broken, due_unanswered, due_ended; /* events to come */
 } wf_link;
 
-/* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the caller's then
- * and there is nothing to free. */
+/* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the
+ * caller's then and there is nothing to free. */
 int wf_link_init(wf_link *link, wf_link_env *env, int fd);
 void wf_link_deinit(wf_link *link); /* closes what is open, at once */
 
@@ -153,8 +153,8 @@ int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_
 int wf_link_ping(wf_link *link);
 int wf_link_close(wf_link *link, int code, const char *reason);
 
-/* Fails the connection: what is not begun is dropped, a close frame with `code` and the rule goes out, then FIN. In HTTP: just
- * ends. */
+/* Fails the connection: what is not begun is dropped, a close frame with `code` and the rule goes out, then
+ * FIN. In HTTP: just ends. */
 void wf_link_fail(wf_link *link, int code, const char *rule);
 void wf_link_abort(wf_link *link); /* now, with a reset */
 

@@ -1,6 +1,7 @@
 /*
- * HTTP on a connection: one request is read, then nothing more until it is answered. The reader is made with the first byte of
- * a request and goes to the server with it, so that a request outlives its connection and an idle one owns nothing.
+ * HTTP on a connection: one request is read, then nothing more until it is answered. The reader is made with
+ * the first byte of a request and goes to the server with it, so that a request outlives its connection and
+ * an idle one owns nothing.
  */
 #include "link/link_impl.h"
 

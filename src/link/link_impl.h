@@ -1,5 +1,6 @@
 /*
- * link_impl.h - what the files of this room share: link.c (socket, stages, deadlines), link_http.c, link_ws.c.
+ * link_impl.h - what the files of this room share: link.c (socket, stages, deadlines), link_http.c,
+ * link_ws.c.
  */
 #ifndef WF_LINK_LINK_IMPL_H
 #define WF_LINK_LINK_IMPL_H

@@ -1,5 +1,6 @@
 /*
- * The WebSocket on a connection: what the session yields becomes events, pongs and the closing handshake (RFC 6455 5.5, 7).
+ * The WebSocket on a connection: what the session yields becomes events, pongs and the closing handshake (RFC
+ * 6455 5.5, 7).
  */
 #include "link/link_impl.h"
 
@@ -95,8 +96,8 @@ static void on_ping(wf_link *link, const wf_ws_event *event) {
     }
 }
 
-/* The payload of our ping: a nonce, since no two pings of a connection go out at the same nanosecond, that a peer cannot guess
- * ahead. */
+/* The payload of our ping: a nonce, since no two pings of a connection go out at the same nanosecond, that a
+ * peer cannot guess ahead. */
 static uint64_t ping_nonce(const wf_link *link) {
     return (link->ping_ns ^ link->env->ping_secret) * 0x9E3779B97F4A7C15u;
 }
@@ -126,10 +127,10 @@ static void on_close(wf_link *link, const wf_ws_event *event) {
 /* Between two reads: is a message begun, and has it gone on? */
 static void watch_progress(wf_link *link) {
     bool begun = wf_ws_in_message(&link->ws);
-    if (begun && (!link->deadlines.in_message || link->ws.message.len != link->message_seen))
+    if (begun && (!link->deadlines.in_message || (uint32_t)link->ws.message.len != link->message_seen))
         link->deadlines.message_ms = link->env->now_ms;
     bool arm = begun && !link->deadlines.in_message;
-    link->message_seen = link->ws.message.len;
+    link->message_seen = (uint32_t)link->ws.message.len;
     link->deadlines.in_message = begun;
     if (arm)
         wf_link_arm(link);

@@ -70,8 +70,7 @@ void wf_acceptor_prepare(int listen_fd) {
     if (flags >= 0 && !(flags & O_NONBLOCK))
         fcntl(listen_fd, F_SETFL, flags | O_NONBLOCK);
     int on = 1;
-    setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &on,
-               sizeof on); /* a unix socket refuses: it needs none */
+    setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* a unix socket refuses: it needs none */
 }
 
 void wf_acceptor_rest(wf_acceptor *acceptor) {

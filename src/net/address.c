@@ -132,8 +132,7 @@ static const char *parse(wf_str text, wf_address *address) {
         return parse_bracketed((wf_str) {text.data + 1, text.len - 1}, address);
     const char *colon = memchr(text.data, ':', text.len);
     if (!colon) {
-        bool starts_like_port =
-            text.data[0] >= '0' && text.data[0] <= '9' && !memchr(text.data, '.', text.len);
+        bool starts_like_port = text.data[0] >= '0' && text.data[0] <= '9' && !memchr(text.data, '.', text.len);
         return starts_like_port ? parse_host_port((wf_str) {NULL, 0}, text, address)
                                 : "port is missing: write host:port";
     }

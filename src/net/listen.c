@@ -43,18 +43,16 @@ static int bind_tcp(const wf_address *address, bool reuse_port) {
         return -1;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address->storage;
     bool dual_stack = family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
-    if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
-        (reuse_port && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
-        (dual_stack && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) ||
-        !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) || bind(fd, sockaddr_of(address), address->len) < 0)
+    if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) || (reuse_port && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
+        (dual_stack && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) || !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
+        bind(fd, sockaddr_of(address), address->len) < 0)
         return give_up(fd);
     return fd;
 }
 
 static in_port_t port_of(const wf_address *address) {
-    return address->storage.ss_family == AF_INET
-               ? ((const struct sockaddr_in *)&address->storage)->sin_port
-               : ((const struct sockaddr_in6 *)&address->storage)->sin6_port;
+    return address->storage.ss_family == AF_INET ? ((const struct sockaddr_in *)&address->storage)->sin_port
+                                                 : ((const struct sockaddr_in6 *)&address->storage)->sin6_port;
 }
 
 static int open_tcp(wf_address *address, bool first, int backlog) {
@@ -74,8 +72,7 @@ static int open_tcp(wf_address *address, bool first, int backlog) {
     return fd;
 }
 
-/* The path is taken. True: it was a socket file nobody answers on, and is gone. Else errno says why it stays.
- */
+/* The path is taken. True: it was a socket file nobody answers on, and is gone. Else errno says why it stays. */
 static bool remove_stale(const wf_address *address) {
     const char *path = ((const struct sockaddr_un *)&address->storage)->sun_path;
     struct stat status;
@@ -101,8 +98,7 @@ static bool remove_stale(const wf_address *address) {
 static int open_unix(const wf_address *address, int backlog) {
     const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
     bool abstract = un->sun_path[0] == '\0';
-    if (address->len > sizeof *un ||
-        (!abstract && strnlen(un->sun_path, sizeof un->sun_path) == sizeof un->sun_path)) {
+    if (address->len > sizeof *un || (!abstract && strnlen(un->sun_path, sizeof un->sun_path) == sizeof un->sun_path)) {
         errno = ENAMETOOLONG;
         return -1;
     }

@@ -43,7 +43,7 @@ typedef struct wf_sock {
     uint16_t interest; /* backend's own */
 } wf_sock;
 
-#define WF_SOCK_INIT                                                                                         \
+#define WF_SOCK_INIT                                                                                                   \
     { .fd = -1 }
 
 typedef enum wf_loop_event_kind {

@@ -174,8 +174,7 @@ static enum step listen_event(struct epoll_loop *loop, wf_sock *sock, wf_loop_ev
 }
 
 /* An event for a stream that reads nothing now: tells what its owner has to know, and makes it silent. */
-static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events,
-                             wf_loop_event *out_event) {
+static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events, wf_loop_event *out_event) {
     bool over = events & (EPOLLHUP | EPOLLERR);
     if (sock->flags & FAILED_TOLD || (sock->interest == MUTED && !(events & EPOLLERR))) {
         set_interest(loop, sock, MUTED);
@@ -201,8 +200,7 @@ static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t ev
     return NOTHING;
 }
 
-static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events,
-                              wf_loop_event *out_event) {
+static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events, wf_loop_event *out_event) {
     bool writable = events & (EPOLLOUT | EPOLLHUP) && !(events & EPOLLERR);
     if (writable && sock->flags & SENDING && !loop->sent_told) {
         loop->sent_told = true;
@@ -219,8 +217,7 @@ static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t e
     ssize_t got = recv(sock->fd, loop->base.recv_data, loop->base.recv_bytes, MSG_DONTWAIT);
     if (got > 0) {
         uint8_t *data = loop->base.recv_data;
-        *out_event =
-            (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = (size_t)got};
+        *out_event = (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = (size_t)got};
         return GIVEN;
     }
     if (got == 0)

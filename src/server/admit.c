@@ -1,7 +1,8 @@
 /*
- * Who is let in. Every connection gets a slot and, until its first request is whole, a place in the list of unfinished
- * handshakes, oldest first. Over a limit somebody is turned away with 503 and a hint when to come again: the newcomer
- * when the server is full or short of memory, the oldest unfinished handshake when there are too many of those.
+ * Who is let in. Every connection gets a slot and, until its first request is whole, a place in the list of
+ * unfinished handshakes, oldest first. Over a limit somebody is turned away with 503 and a hint when to come
+ * again: the newcomer when the server is full or short of memory, the oldest unfinished handshake when there
+ * are too many of those.
  */
 #include "server/server_impl.h"
 

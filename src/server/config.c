@@ -1,5 +1,6 @@
 /*
- * Defaults are filled in here, once, and nowhere else. Zero is "the default", WEFT_NONE is "no limit" or "never".
+ * Defaults are filled in here, once, and nowhere else. Zero is "the default", WEFT_NONE is "no limit" or
+ * "never".
  */
 #include "server/server_impl.h"
 

@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 
 _Static_assert((int)WEFT_FULL == WF_FULL && (int)WEFT_ENOMEM == WF_ENOMEM && (int)WEFT_EINVAL == WF_EINVAL &&
-                   (int)WEFT_ECLOSED == WF_ECLOSED && (int)WEFT_ESTALE == WF_ESTALE &&
-                   (int)WEFT_ELIMIT == WF_ELIMIT && (int)WEFT_ESYS == WF_ESYS,
+                   (int)WEFT_ECLOSED == WF_ECLOSED && (int)WEFT_ESTALE == WF_ESTALE && (int)WEFT_ELIMIT == WF_ELIMIT &&
+                   (int)WEFT_ESYS == WF_ESYS,
                "public and internal results are the same numbers");
 _Static_assert((int)WEFT_SLOW_CLOSE == WF_SLOW_CLOSE && (int)WEFT_SLOW_DROP_NEWEST == WF_SLOW_DROP_NEWEST &&
                    (int)WEFT_SLOW_DROP_OLDEST == WF_SLOW_DROP_OLDEST,
@@ -60,7 +60,8 @@ uint64_t weft_conn_rtt_ns(const weft_conn *conn) {
 int weft_conn_subscribe(weft_conn *conn, const char *topic, size_t replay) {
     if (conn->link.stage != WF_LINK_OPEN)
         return WEFT_ECLOSED;
-    return wf_hub_subscribe(&wf_conn_worker(conn)->hub, &conn->subscriber, wf_str_of(topic), conn->route->topics_max, replay);
+    return wf_hub_subscribe(&wf_conn_worker(conn)->hub, &conn->subscriber, wf_str_of(topic), conn->route->topics_max,
+                            replay);
 }
 
 int weft_conn_unsubscribe(weft_conn *conn, const char *topic) {
@@ -82,7 +83,8 @@ weft_server *weft_conn_server(const weft_conn *conn) {
 
 const char *weft_conn_peer(const weft_conn *conn, char *out, size_t cap) {
     wf_address address = {.len = sizeof address.storage};
-    if (conn->link.sock.fd < 0 || getpeername(conn->link.sock.fd, (struct sockaddr *)&address.storage, &address.len) < 0)
+    if (conn->link.sock.fd < 0 ||
+        getpeername(conn->link.sock.fd, (struct sockaddr *)&address.storage, &address.len) < 0)
         snprintf(out, cap, "gone");
     else if (address.storage.ss_family == AF_UNIX)
         snprintf(out, cap, "unix");
@@ -118,7 +120,8 @@ int weft_handle_send(weft_server *server, weft_handle handle, weft_kind kind, co
 
 /* What wf_link_close would refuse on the other thread, where nobody hears it. */
 static bool close_ok(int code, const char *reason, size_t len) {
-    return (code == 0 ? len == 0 : wf_close_code_ok(code)) && len <= WF_CLOSE_REASON_MAX && weft_utf8_valid(reason, len);
+    return (code == 0 ? len == 0 : wf_close_code_ok(code)) && len <= WF_CLOSE_REASON_MAX &&
+           weft_utf8_valid(reason, len);
 }
 
 int weft_handle_close(weft_server *server, weft_handle handle, int code, const char *reason) {

@@ -1,6 +1,7 @@
 /*
- * From a connection's events to the application's callbacks, and nowhere else: whatever happens to a connection, bytes, mail, a
- * timer, a flush, ends in wf_conn_pump. No API call calls back, so a pump is never inside another.
+ * From a connection's events to the application's callbacks, and nowhere else: whatever happens to a
+ * connection, bytes, mail, a timer, a flush, ends in wf_conn_pump. No API call calls back, so a pump is never
+ * inside another.
  */
 #include "server/server_impl.h"
 
@@ -93,4 +94,3 @@ void wf_conn_pump(weft_conn *conn) {
         }
     }
 }
-

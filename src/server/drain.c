@@ -1,7 +1,8 @@
 /*
- * A graceful end. Listening stops at once; then the connections of each worker are closed one after another, spread evenly
- * over the time given, so that their clients do not all come back in the same instant. Idle HTTP connections just end,
- * requests that wait for an answer get it. Who is still there some seconds after the spread is cut.
+ * A graceful end. Listening stops at once; then the connections of each worker are closed one after another,
+ * spread evenly over the time given, so that their clients do not all come back in the same instant. Idle
+ * HTTP connections just end, requests that wait for an answer get it. Who is still there some seconds after
+ * the spread is cut.
  */
 #include "server/server_impl.h"
 
@@ -44,8 +45,8 @@ static void drain_one(weft_conn *conn, int code) {
     }
 }
 
-/* How many of this worker's connections are to be closed by now. The workers' turns interleave: with W workers of n connections each
- * the k-th close of worker i is at (k + i/W) / n of the spread. */
+/* How many of this worker's connections are to be closed by now. The workers' turns interleave: with W
+ * workers of n connections each the k-th close of worker i is at (k + i/W) / n of the spread. */
 static uint64_t due_by(const wf_worker *w, uint64_t elapsed, uint64_t spread) {
     uint64_t workers = w->server->worker_count;
     uint64_t passed = w->drain_total * elapsed * workers, offset = w->index * spread;

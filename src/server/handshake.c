@@ -1,6 +1,7 @@
 /*
- * What a request becomes: a page's callback, a WebSocket, or a refusal that says why. The order is the order of the rules: is
- * there such a path, is it a valid handshake (RFC 6455 4.2.1), is the origin welcome (10.2), does the application want it.
+ * What a request becomes: a page's callback, a WebSocket, or a refusal that says why. The order is the order
+ * of the rules: is there such a path, is it a valid handshake (RFC 6455 4.2.1), is the origin welcome (10.2),
+ * does the application want it.
  */
 #include "server/server_impl.h"
 
@@ -121,10 +122,10 @@ void wf_on_broken(weft_conn *conn) {
     const wf_fault *fault = &conn->link.fault;
     int status = fault->close_code;
     wf_worker_half_done(conn);
-    wf_refused(wf_conn_worker(conn), status == 503                                      ? REFUSED_OVERLOAD
-                             : status == 408                                    ? REFUSED_TOO_SLOW
-                             : status == 413 || status == 414 || status == 431 ? REFUSED_TOO_LARGE
-                                                                                : REFUSED_BROKEN);
+    wf_refused(wf_conn_worker(conn), status == 503                                     ? REFUSED_OVERLOAD
+                                     : status == 408                                   ? REFUSED_TOO_SLOW
+                                     : status == 413 || status == 414 || status == 431 ? REFUSED_TOO_LARGE
+                                                                                       : REFUSED_BROKEN);
     wf_http_header_out headers[] = {{wf_str_of("Content-Type"), wf_str_of(plain_text)},
                                     {wf_str_of("Retry-After"), wf_str_of(retry_after_s)}};
     wf_buf bytes = WF_BUF_INIT;

@@ -1,6 +1,6 @@
 /*
- * A stack with one atomic head: posting is a compare-and-swap, taking is an exchange with NULL, and since nobody ever pops a
- * single node there is no ABA. The owner turns the stack over to get the order of posting.
+ * A stack with one atomic head: posting is a compare-and-swap, taking is an exchange with NULL, and since
+ * nobody ever pops a single node there is no ABA. The owner turns the stack over to get the order of posting.
  */
 #include "server/mailbox.h"
 
@@ -47,8 +47,8 @@ static void push_chain(wf_mailbox *to, wf_loop *loop, wf_mail *newest, wf_mail *
     wf_mail *before = atomic_load_explicit(&to->last, memory_order_relaxed);
     do {
         oldest->next = before;
-    } while (!atomic_compare_exchange_weak_explicit(&to->last, &before, newest, memory_order_release,
-                                                    memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&to->last, &before, newest, memory_order_release, memory_order_relaxed));
     if (!before && loop)
         wf_loop_wake(loop);
 }

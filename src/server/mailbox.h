@@ -1,6 +1,6 @@
 /*
- * mailbox.h - how one thread speaks to another's loop: mail goes in from any thread without a lock, the owner takes all of
- * it at once, in the order of posting.
+ * mailbox.h - how one thread speaks to another's loop: mail goes in from any thread without a lock, the owner
+ * takes all of it at once, in the order of posting.
  *
  * A worker collects what it has for another in an outbox and posts it once at the end of its turn: one atomic
  * exchange and at most one wake-up, however many messages.
@@ -17,18 +17,18 @@ typedef enum mail_kind {
     MAIL_DELIVER, /* from the home: queue it to your subscribers */
     MAIL_SEND,    /* to one connection */
     MAIL_CLOSE,
-    MAIL_ANSWER   /* to a request */
+    MAIL_ANSWER /* to a request */
 } mail_kind;
 
 typedef struct wf_mail {
     struct wf_mail *next;
     mail_kind kind;
-    uint64_t handle;  /* SEND, CLOSE: whom; PUBLISH, DELIVER: whom not */
-    wf_blob *blob;    /* PUBLISH, DELIVER, SEND: a reference */
-    int code;         /* CLOSE */
-    void *answer;     /* ANSWER: request.c's own */
+    uint64_t handle; /* SEND, CLOSE: whom; PUBLISH, DELIVER: whom not */
+    wf_blob *blob;   /* PUBLISH, DELIVER, SEND: a reference */
+    int code;        /* CLOSE */
+    void *answer;    /* ANSWER: request.c's own */
     size_t text_len;
-    char text[];      /* topic or close reason, NUL-terminated */
+    char text[]; /* topic or close reason, NUL-terminated */
 } wf_mail;
 
 /* Takes over the blob reference, also on failure. NULL when memory is out. */
@@ -47,7 +47,8 @@ void wf_outbox_add(wf_outbox *box, wf_mail *m);
 
 void wf_outbox_free(wf_outbox *box); /* with all mail in it */
 
-/* Posts everything in the outbox, which is empty then. Wakes the loop (NULL: nobody) when the mailbox was empty. */
+/* Posts everything in the outbox, which is empty then. Wakes the loop (NULL: nobody) when the mailbox was
+ * empty. */
 void wf_outbox_post(wf_outbox *box, wf_mailbox *to, wf_loop *loop);
 
 /* Any thread, also before the loop runs. */

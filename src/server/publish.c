@@ -1,13 +1,14 @@
 /*
- * One order per topic. Each topic has a home, the worker its name hashes to. A publish goes there first; the home queues it to its
- * own subscribers and passes it on to every other worker, all in the order in which it took them. So every worker sees
- * the messages of a topic in the same order, and each keeps the same history.
+ * One order per topic. Each topic has a home, the worker its name hashes to. A publish goes there first; the
+ * home queues it to its own subscribers and passes it on to every other worker, all in the order in which it
+ * took them. So every worker sees the messages of a topic in the same order, and each keeps the same history.
  *
  *      publish --> home --deliver--> worker 1's subscribers
  *                    \-------------> worker 2's subscribers
  *
- * With one worker this is a plain call; with several even the home publishes by mail to itself, so that what one client saw
- * happen before another's publish stays before it. The message is encoded once, into the blob that all queues share.
+ * With one worker this is a plain call; with several even the home publishes by mail to itself, so that what
+ * one client saw happen before another's publish stays before it. The message is encoded once, into the blob
+ * that all queues share.
  */
 #include "server/server_impl.h"
 
@@ -115,7 +116,8 @@ int weft_conn_publish(weft_conn *conn, const char *topic, weft_kind kind, const 
 
 /* ---- looking at topics ---- */
 
-/* Collected from all workers: first everything, names behind one another in one buffer, then sorted and merged. */
+/* Collected from all workers: first everything, names behind one another in one buffer, then sorted and
+ * merged. */
 typedef struct seen {
     size_t name_at;
     uint32_t subscribers;

@@ -1,7 +1,8 @@
 /*
- * A request owns the reader that holds its bytes, so it stays readable when its connection has gone on or gone away. An answer is
- * written out in full on the thread that gives it, then applied on the request's loop: at once when that is here, by
- * mail otherwise. Whoever answers first, the application or a timeout, wins by one atomic exchange.
+ * A request owns the reader that holds its bytes, so it stays readable when its connection has gone on or
+ * gone away. An answer is written out in full on the thread that gives it, then applied on the request's
+ * loop: at once when that is here, by mail otherwise. Whoever answers first, the application or a timeout,
+ * wins by one atomic exchange.
  */
 #include "server/server_impl.h"
 
@@ -166,7 +167,7 @@ bool weft_text_equal_secret(weft_text given, const char *secret) {
 
 bool weft_request_origin_ok(const weft_request *request) {
     const char *const *origins = request->route && request->route->is.origins ? request->route->is.origins
-                                                                               : request->worker->server->config.origins;
+                                                                              : request->worker->server->config.origins;
     size_t count = 0;
     while (origins && origins[count])
         count++;
@@ -241,7 +242,7 @@ static int give(weft_request *request, wf_buf *head, bool accept, bool close) {
     wf_answer *a = wf_mem_alloc(sizeof *a);
     bool here = wf_worker_current() == request->worker;
     wf_mail *m = a && !here ? wf_mail_new(MAIL_ANSWER, request->handle, NULL, NULL, 0) : NULL;
-    int got = !a || (!here && !m) ? WEFT_ENOMEM
+    int got = !a || (!here && !m)                                                       ? WEFT_ENOMEM
               : weft_request_gone(request) || atomic_exchange(&request->answered, true) ? WEFT_ECLOSED
                                                                                         : WEFT_OK;
     if (got != WEFT_OK) {

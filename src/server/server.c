@@ -1,6 +1,6 @@
 /*
- * Setting up and taking down. Everything is made in weft_server_new and before run, on one thread; run starts the other workers and
- * becomes the first of them itself.
+ * Setting up and taking down. Everything is made in weft_server_new and before run, on one thread; run starts
+ * the other workers and becomes the first of them itself.
  */
 #include "server/server_impl.h"
 
@@ -187,8 +187,8 @@ int weft_server_run(weft_server *server) {
     sigset_t all, before; /* signals stay with the calling thread */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (started < server->worker_count && pthread_create(&server->workers[started].thread, NULL, wf_worker_run,
-                                                            &server->workers[started]) == 0)
+    while (started < server->worker_count &&
+           pthread_create(&server->workers[started].thread, NULL, wf_worker_run, &server->workers[started]) == 0)
         started++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (started < server->worker_count) {

@@ -39,7 +39,7 @@ enum {
 };
 
 struct weft_conn {
-    wf_link link; /* first: a sock and a queue lead back to their connection; its env leads to the worker */
+    wf_link link;          /* first: a sock and a queue lead back to their connection; its env leads to the worker */
     const wf_route *route; /* from the answer to the handshake on */
     void *user;
     wf_subscriber subscriber;
@@ -56,7 +56,7 @@ struct weft_conn {
 
 /* slots.c: connections by number, and the handles made of them. */
 typedef struct wf_slot {
-    weft_conn *conn; /* loop only */
+    weft_conn *conn;        /* loop only */
     atomic_uint generation; /* any thread */
     uint32_t next_free;
 } wf_slot;
@@ -90,7 +90,8 @@ struct wf_worker {
     wf_loop *loop;
     wf_mailbox mail;
     pthread_t thread;
-    wf_counter accepted, connections, websockets, handshakes, requests, published, delivered, shed, memory_bytes, lag_ns;
+    wf_counter accepted, connections, websockets, handshakes, requests, published, delivered, shed, memory_bytes,
+        lag_ns;
     wf_counter closes[WEFT_CLOSE_SLOTS], refusals[REFUSED_COUNT];
 };
 
@@ -131,7 +132,8 @@ void wf_server_remove_socket_files(weft_server *server); /* once; nobody listens
 /* config.c */
 int wf_server_resolve(weft_config *config, const weft_config *given);
 void wf_server_http(const weft_config *config, wf_link_http *out_http);
-void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_link_limits *out_limits, uint32_t *out_topics);
+void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_link_limits *out_limits,
+                     uint32_t *out_topics);
 const wf_route *wf_route_find(const weft_server *server, wf_str path);
 
 /* slots.c */

@@ -1,7 +1,7 @@
 /*
- * A handle is generation | worker | slot: 32 | 8 | 24 bits. A slot's generation is odd while a connection lives in it and moves on
- * by one at each birth and death, so a handle of the dead never fits the next one. The table is taken once, zeroed by the system
- * and untouched until used: its unused part costs no memory.
+ * A handle is generation | worker | slot: 32 | 8 | 24 bits. A slot's generation is odd while a connection
+ * lives in it and moves on by one at each birth and death, so a handle of the dead never fits the next one.
+ * The table is taken once, zeroed by the system and untouched until used: its unused part costs no memory.
  */
 #include "server/server_impl.h"
 

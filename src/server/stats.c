@@ -1,6 +1,6 @@
 /*
- * Each worker counts for itself; a reader adds up. Gauges are the same counters going up and down, so they cannot drift from
- * what they count.
+ * Each worker counts for itself; a reader adds up. Gauges are the same counters going up and down, so they
+ * cannot drift from what they count.
  */
 #include "server/server_impl.h"
 

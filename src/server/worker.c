@@ -1,9 +1,11 @@
 /*
  * One turn of a worker:
  *
- *      wait -> socket events -> mail -> timers -> post mail to other workers -> flush what got output -> free what ended
+ *      wait -> socket events -> mail -> timers -> post mail to other workers -> flush what got output -> free
+ * what ended
  *
- * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before it.
+ * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before
+ * it.
  *
  * Whatever happens to a connection ends in wf_conn_pump (dispatch.c).
  */
@@ -13,8 +15,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <sys/random.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum { TICK_MS = 1000, LAG_WINDOW_MS = 1000, HISTORY_BYTES_MAX = 64 << 20, VACANT_MAX = 10000, VACANT_MS = 600000 };
@@ -37,9 +39,8 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
     w->env.http = &server->http;
     w->env.now_ms = wf_clock_ms();
     wf_timers_init(&w->env.timers, w->env.now_ms);
-    wf_hub_config hub = {.history_bytes_max = history_bytes_max(server),
-                         .vacant_max = VACANT_MAX,
-                         .vacant_ms = VACANT_MS};
+    wf_hub_config hub = {
+        .history_bytes_max = history_bytes_max(server), .vacant_max = VACANT_MAX, .vacant_ms = VACANT_MS};
     if (getrandom(hub.hash_key, sizeof hub.hash_key, 0) != sizeof hub.hash_key ||
         getrandom(&w->env.ping_secret, sizeof w->env.ping_secret, 0) != sizeof w->env.ping_secret)
         return WF_ESYS;
@@ -110,7 +111,7 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
         return;
     }
     if (event->kind == WF_LOOP_WOKEN)
-        return; /* mail and orders are looked at each turn */
+        return;                                /* mail and orders are looked at each turn */
     if (event->sock->kind == WF_SOCK_LISTEN) { /* a listening socket that broke */
         wf_sock_close(w->loop, event->sock);
         return;
@@ -131,8 +132,8 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
         break;
     }
     wf_conn_pump(conn);
-    /* What it was answered leaves at once, in one system call and from a warm chunk. What was published waits for the end of the
-     * turn: more may come. */
+    /* What it was answered leaves at once, in one system call and from a warm chunk. What was published waits
+     * for the end of the turn: more may come. */
     if (conn->link.q.written) {
         post_mail(w, true);
         flush_one(conn);
@@ -193,11 +194,11 @@ static void run_timers(wf_worker *w) {
     }
 }
 
-/* Sends what has been queued: one system call per connection. Flushing may open a gate and so produce more; that is for
- * the next turn, so that a busy few cannot keep the others waiting. */
+/* Sends what has been queued: one system call per connection. Flushing may open a gate and so produce more;
+ * that is for the next turn, so that a busy few cannot keep the others waiting. */
 static void flush(wf_worker *w) {
-    for (size_t left = w->env.ready.count; left > 0; left--) {
-        wf_outq *q = wf_outq_ready_take(&w->env.ready);
+    for (size_t left = w->env.pool.ready_count; left > 0; left--) {
+        wf_outq *q = wf_outq_ready_take(&w->env.pool);
         if (!q)
             break;
         flush_one((weft_conn *)((char *)q - offsetof(weft_conn, link.q)));
@@ -218,7 +219,7 @@ static void end_turn(wf_worker *w) {
 /* The wheel's clock stands at the start of the last turn, which took its time. */
 static int64_t wait_ms(const wf_worker *w) {
     int64_t wait = wf_timers_wait_ms(&w->env.timers), passed = (int64_t)(w->turn_ended_ns / 1000000 - w->env.now_ms);
-    if (w->env.ready.count > 0)
+    if (w->env.pool.ready_count > 0)
         return 0;
     return wait < 0 ? wait : wait > passed ? wait - passed : 0;
 }

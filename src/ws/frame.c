@@ -1,6 +1,6 @@
 /*
- * A head is 2 to 14 bytes and its first two tell how many. Judgement (which opcode, which bits, when) needs the state of
- * the connection and belongs to session.c; here is only the layout.
+ * A head is 2 to 14 bytes and its first two tell how many. Judgement (which opcode, which bits, when) needs
+ * the state of the connection and belongs to session.c; here is only the layout.
  */
 #include "ws/frame.h"
 

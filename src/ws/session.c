@@ -1,7 +1,7 @@
 /*
- * Three stages: HEAD collects a frame's head, PAYLOAD its payload, OVER passes everything by (a close frame came, or a
- * fault). A head is judged as soon as the bytes that condemn it are there: the first two say nearly everything, the
- * rest the length.
+ * Three stages: HEAD collects a frame's head, PAYLOAD its payload, OVER passes everything by (a close frame
+ * came, or a fault). A head is judged as soon as the bytes that condemn it are there: the first two say
+ * nearly everything, the rest the length.
  *
  *      fed bytes   |head|payload......|head|payload...........|head|pay
  *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->message
@@ -98,11 +98,11 @@ static int begin_frame(wf_ws *ws, const uint8_t *head) {
     wf_frame frame;
     wf_frame_decode(head, &frame);
     if (!wf_frame_length_ok(head, &frame))
-        return fail(ws, 1002, frame.len >> 63 ? "RFC6455/5.2: top bit of the length is set"
-                                              : "RFC6455/5.2: length is not in its shortest form");
+        return fail(ws, 1002,
+                    frame.len >> 63 ? "RFC6455/5.2: top bit of the length is set"
+                                    : "RFC6455/5.2: length is not in its shortest form");
     if (!wf_opcode_is_control(frame.opcode)) {
-        if (frame.len > ws->limits->message_bytes_max ||
-            ws->message.len > ws->limits->message_bytes_max - frame.len)
+        if (frame.len > ws->limits->message_bytes_max || ws->message.len > ws->limits->message_bytes_max - frame.len)
             return fail(ws, 1009, "message over message_bytes_max");
         if (frame.opcode != WF_OP_CONTINUATION) {
             ws->message_kind = frame.opcode;
@@ -266,7 +266,7 @@ int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
             if (ws->stage == STAGE_PAYLOAD)
                 return WF_WANT_INPUT;
             break; /* a fragment is done: on to the next head */
-        default: /* the close frame handed out last time is dead now, and so is a message it cut off */
+        default:   /* the close frame handed out last time is dead now, and so is a message it cut off */
             wf_ws_deinit(ws);
             ws->in_len = 0;
             return ws->fault.status < 0 ? ws->fault.status : WF_WANT_INPUT;

@@ -1,12 +1,14 @@
 /*
- * session.h - the receiving half of a WebSocket (RFC 6455), sans-I/O, either role: bytes in, events out, by pull.
+ * session.h - the receiving half of a WebSocket (RFC 6455), sans-I/O, either role: bytes in, events out, by
+ * pull.
  *
  *     wf_ws_feed(&ws, data, len);
  *     while ((got = wf_ws_next(&ws, &event)) == WF_OK) ...
- *     got is WF_WANT_INPUT: all of data is used, or WF_ERROR: ws.fault has the rule broken and the close code to send
+ *     got is WF_WANT_INPUT: all of data is used, or WF_ERROR: ws.fault has the rule broken and the close code
+ * to send
  *
- * Frames are unmasked in place, in the caller's buffer; a message that lies whole in it is handed out as a pointer into
- * it. Only what is cut by the buffer's end is copied. An idle session owns no memory.
+ * Frames are unmasked in place, in the caller's buffer; a message that lies whole in it is handed out as a
+ * pointer into it. Only what is cut by the buffer's end is copied. An idle session owns no memory.
  */
 #ifndef WF_WS_SESSION_H
 #define WF_WS_SESSION_H
@@ -27,9 +29,9 @@ typedef enum wf_ws_event_kind { WF_WS_MESSAGE, WF_WS_PING, WF_WS_PONG, WF_WS_CLO
 
 typedef struct wf_ws_event {
     wf_ws_event_kind kind;
-    uint8_t opcode;       /* of a message: WF_OP_TEXT or WF_OP_BINARY */
-    int close_code;       /* of a close: 1005 when none came */
-    const uint8_t *data;  /* payload; of a close: the reason. Valid until the next wf_ws_next or wf_ws_feed. */
+    uint8_t opcode;      /* of a message: WF_OP_TEXT or WF_OP_BINARY */
+    int close_code;      /* of a close: 1005 when none came */
+    const uint8_t *data; /* payload; of a close: the reason. Valid until the next wf_ws_next or wf_ws_feed. */
     size_t len;
 } wf_ws_event;
 
@@ -56,12 +58,12 @@ typedef struct wf_ws {
 void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits);
 void wf_ws_deinit(wf_ws *ws);
 
-/* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT or a fault). `data` is written
- * to, and stays the caller's: it must live until then. */
+/* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT or a fault).
+ * `data` is written to, and stays the caller's: it must live until then. */
 void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len);
 
-/* The next event. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a close frame
- * or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
+/* The next event. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a
+ * close frame or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
 
 /* What is left of the bytes fed, for a caller that stops pulling in between; they count as unfed afterwards. */

@@ -64,7 +64,6 @@ int wf_utf8_feed(wf_utf8 *utf8, const uint8_t *data, size_t len) {
     return best()->utf8(utf8, data, len);
 }
 
-int wf_mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset,
-                 wf_utf8 *utf8) {
+int wf_mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset, wf_utf8 *utf8) {
     return best()->mask_utf8(dst, src, len, key, offset, utf8);
 }

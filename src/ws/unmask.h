@@ -35,8 +35,7 @@ static inline bool wf_utf8_complete(const wf_utf8 *utf8) {
 
 /* wf_mask, then wf_utf8_feed over dst, in one pass. On WF_ERROR the content of dst is unspecified; in place
  * the masked bytes are gone. */
-int wf_mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset,
-                 wf_utf8 *utf8);
+int wf_mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset, wf_utf8 *utf8);
 
 /* One set of kernels. `wf_unmask_kernels(i)` lists those that this processor can run, best first, NULL at the
  * end; tests and the bench go through them all. */
@@ -44,8 +43,7 @@ typedef struct wf_unmask_kernel {
     const char *name; /* "avx2", "sse4.2", "neon", "portable" */
     void (*mask)(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset);
     int (*utf8)(wf_utf8 *utf8, const uint8_t *data, size_t len);
-    int (*mask_utf8)(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset,
-                     wf_utf8 *utf8);
+    int (*mask_utf8)(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset, wf_utf8 *utf8);
 } wf_unmask_kernel;
 
 const wf_unmask_kernel *wf_unmask_kernels(size_t index);

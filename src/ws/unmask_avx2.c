@@ -19,9 +19,8 @@ typedef uint8_t vec __attribute__((vector_size(32)));
 
 /* Read at `count`, it takes the first `count` bytes of 32 to the end; 0x80 makes a zero. */
 static const uint8_t moves[64] = {
-    [0 ... 31] = 0x80, [32] = 0,  [33] = 1,  [34] = 2,  [35] = 3,  [36] = 4,
-    [37] = 5,          [38] = 6,  [39] = 7,  [40] = 8,  [41] = 9,  [42] = 10,
-    [43] = 11,         [44] = 12, [45] = 13, [46] = 14, [47] = 15, [48 ... 63] = 0x80,
+    [0 ... 31] = 0x80, [32] = 0, [33] = 1,  [34] = 2,  [35] = 3,  [36] = 4,  [37] = 5,  [38] = 6,  [39] = 7,
+    [40] = 8,          [41] = 9, [42] = 10, [43] = 11, [44] = 12, [45] = 13, [46] = 14, [47] = 15, [48 ... 63] = 0x80,
 };
 
 KERNEL vec splat8(uint8_t v) {
@@ -74,8 +73,7 @@ KERNEL uint32_t last4(vec v) {
 }
 
 KERNEL vec to_end(vec v, size_t count) {
-    __m256i low_above =
-        _mm256_permute2x128_si256((__m256i)v, (__m256i)v, 0x08); /* zeros, then the lower half */
+    __m256i low_above = _mm256_permute2x128_si256((__m256i)v, (__m256i)v, 0x08); /* zeros, then the lower half */
     vec stay = lookup(v, splat16x8(moves + count));
     vec cross = lookup((vec)low_above, splat16x8(moves + 16 + count));
     return stay | cross;

@@ -12,8 +12,7 @@
 enum { WIDTH = 16 };
 typedef uint8x16_t vec;
 
-/* Read at `count`, it takes the first `count` bytes of 16 to the end; 0x80, out of the table, makes a zero.
- */
+/* Read at `count`, it takes the first `count` bytes of 16 to the end; 0x80, out of the table, makes a zero. */
 static const uint8_t moves[32] = {
     [0 ... 15] = 0x80, [16] = 0, [17] = 1,  [18] = 2,  [19] = 3,  [20] = 4,  [21] = 5,  [22] = 6,  [23] = 7,
     [24] = 8,          [25] = 9, [26] = 10, [27] = 11, [28] = 12, [29] = 13, [30] = 14, [31] = 15,

@@ -24,9 +24,9 @@ enum {
     BROKEN = 48
 };
 
-#define ROW(boundary, want_1, want_2, want_3, e0, ed, f0, f4)                                                \
-    ((uint64_t)(boundary) << BOUNDARY | (uint64_t)(want_1) << WANT_1 | (uint64_t)(want_2) << WANT_2 |        \
-     (uint64_t)(want_3) << WANT_3 | (uint64_t)(e0) << PAST_E0 | (uint64_t)(ed) << PAST_ED |                  \
+#define ROW(boundary, want_1, want_2, want_3, e0, ed, f0, f4)                                                          \
+    ((uint64_t)(boundary) << BOUNDARY | (uint64_t)(want_1) << WANT_1 | (uint64_t)(want_2) << WANT_2 |                  \
+     (uint64_t)(want_3) << WANT_3 | (uint64_t)(e0) << PAST_E0 | (uint64_t)(ed) << PAST_ED |                            \
      (uint64_t)(f0) << PAST_F0 | (uint64_t)(f4) << PAST_F4 | (uint64_t)BROKEN << BROKEN)
 #define FIRST(next)               ROW(next, BROKEN, BROKEN, BROKEN, BROKEN, BROKEN, BROKEN, BROKEN)
 #define CONTINUED(e0, ed, f0, f4) ROW(BROKEN, BOUNDARY, WANT_1, WANT_2, e0, ed, f0, f4)
@@ -68,8 +68,7 @@ WF_UNMASK_INLINE uint64_t step8(uint64_t state, uint64_t word) {
 }
 
 /* Checks a text and, if `write`, unmasks it to dst on the way. */
-WF_UNMASK_INLINE int check(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key, wf_utf8 *utf8,
-                           bool write) {
+WF_UNMASK_INLINE int check(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key, wf_utf8 *utf8, bool write) {
     uint64_t keys = (uint64_t)key << 32 | key;
     uint64_t state = step(BOUNDARY, utf8->state);
     size_t at = 0;
@@ -108,8 +107,7 @@ static int feed(wf_utf8 *utf8, const uint8_t *data, size_t len) {
     return check(NULL, data, len, 0, utf8, false);
 }
 
-static int mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset,
-                     wf_utf8 *utf8) {
+static int mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset, wf_utf8 *utf8) {
     return check(dst, src, len, wf_unmask_key(key, offset), utf8, true);
 }
 

@@ -169,8 +169,8 @@ KERNEL void store(uint8_t *p, vec v) {
 /* Bits are set where `now`, which follows `before`, has a byte that cannot stand there. */
 KERNEL vec mistakes(vec now, vec before) {
     vec first = back1(now, before);
-    vec wrong = lookup(splat16x8(first_high), first >> 4) &
-                lookup(splat16x8(first_low), first & splat8(0x0F)) & lookup(splat16x8(second_high), now >> 4);
+    vec wrong = lookup(splat16x8(first_high), first >> 4) & lookup(splat16x8(first_low), first & splat8(0x0F)) &
+                lookup(splat16x8(second_high), now >> 4);
     vec third = minus(back2(now, before), load_constant(third_due));
     vec fourth = minus(back3(now, before), load_constant(fourth_due));
     return wrong ^ ((third | fourth) & load_constant(high_bit));
@@ -270,8 +270,7 @@ KERNEL int feed(wf_utf8 *utf8, const uint8_t *data, size_t len) {
     return check(NULL, data, len, 0, utf8, false);
 }
 
-KERNEL int mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset,
-                     wf_utf8 *utf8) {
+KERNEL int mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset, wf_utf8 *utf8) {
     return check(dst, src, len, wf_unmask_key(key, offset), utf8, true);
 }
 
