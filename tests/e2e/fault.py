@@ -209,7 +209,8 @@ class Bad:
                 self.sock.send(b"\x82\xfe\x10")  # in the middle of a frame's head
                 self.end(world, reset=True)
             elif self.kind == "garbage":
-                self.sock.send(live.randbytes(live.randrange(1, 3000)))
+                # A reserved bit in front: pure chance would now and then send a frame that is right, and a room hears it.
+                self.sock.send(bytes([live.randrange(256) | 0x40]) + live.randbytes(live.randrange(3000)))
                 self.at = now + 0.2
             elif self.kind == "echo" and self.rest:
                 self.rest = self.rest[self.sock.send(self.rest):]
