@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { INTERRUPT_DRAIN_MS = 1000 };
@@ -42,9 +43,23 @@ static void catch_signals(void) {
 }
 
 /* Root is for binding low ports; serving is done as somebody else. */
-static bool drop_privileges(const char *user) {
+/* A unix socket is for a proxy beside us, which is seldom the same user: anyone on this machine may connect, as they may to a
+ * loopback port. It becomes ours to be, so that it can be removed where the folder allows it. */
+static void open_socket_files(const app_config *config, const struct passwd *owner) {
+    for (size_t i = 0; config->listen[i]; i++) {
+        const char *path = config->listen[i] + strlen("unix:");
+        if (strncmp(config->listen[i], "unix:", strlen("unix:")) != 0 || path[0] == '@')
+            continue;
+        if (chmod(path, 0666) < 0 || (owner && chown(path, owner->pw_uid, owner->pw_gid) < 0))
+            app_log(APP_ERROR, "the socket may not be reachable", "path", path, "error", strerror(errno), NULL);
+    }
+}
+
+static bool drop_privileges(const app_config *config) {
+    const char *user = config->user;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (geteuid() != 0) {
+        open_socket_files(config, NULL);
         if (user)
             app_log(APP_ERROR, "--user needs root", "user", user, NULL);
         return user == NULL;
@@ -55,6 +70,7 @@ static bool drop_privileges(const char *user) {
         app_log(APP_ERROR, "no such user", "user", name, NULL);
         return false;
     }
+    open_socket_files(config, who);
     if (who->pw_uid == 0)
         return true;
     if (setgroups(0, NULL) < 0 || setgid(who->pw_gid) < 0 || setuid(who->pw_uid) < 0) {
@@ -125,7 +141,7 @@ static int serve(weft_server *server, const app_config *config) {
             return got == WEFT_EINVAL ? APP_EXIT_USAGE : APP_EXIT_LISTEN;
         }
     }
-    if (!drop_privileges(config->user))
+    if (!drop_privileges(config))
         return APP_EXIT_USAGE;
     running = server;
     drain_ms = config->drain_ms;

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <weft/weft.h>
 
 static void echo(weft_conn *conn, weft_message message, void *user) {
@@ -8,6 +9,7 @@ static void echo(weft_conn *conn, weft_message message, void *user) {
 int main(void) {
     weft_server *server = weft_server_new(NULL);
     weft_server_route(server, &(weft_route) {WEFT_ROUTE_INIT, .path = "/", .message = echo});
-    weft_server_listen(server, "127.0.0.1:9001");
+    if (weft_server_listen(server, "127.0.0.1:9001") != WEFT_OK)
+        return fprintf(stderr, "%s\n", weft_server_error(server)), 1;
     return weft_server_run(server);
 }

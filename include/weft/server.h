@@ -126,8 +126,8 @@ WEFT_API const char *weft_server_error(const weft_server *server);
 /* The address that is listened on, by index: "127.0.0.1:43211". NULL behind the last. */
 WEFT_API const char *weft_server_address(const weft_server *server, size_t index);
 
-/* Runs until drained or stopped; the calling thread is the first worker. WEFT_OK, or WEFT_ESYS/WEFT_ENOMEM at
- * start. */
+/* Runs until drained or stopped; the calling thread is the first worker. WEFT_OK; WEFT_EINVAL when nothing is listened
+ * on or it has run already; WEFT_ESYS, WEFT_ENOMEM at start. */
 WEFT_API int weft_server_run(weft_server *server);
 
 /* Stops accepting and closes every WebSocket with `code` (1001 or 1012; what may not travel is 1001), spread

@@ -24,7 +24,6 @@
 #include <llhttp.h>
 
 enum {
-    KEEP_BYTES = 4096,     /* of memory, for the next request */
     CHUNK_LINE_BYTES = 24, /* framing a chunk may cost without being charged to the head */
     LAST_CHUNK_BYTES = 2,  /* the same, behind the last chunk: the closing CRLF */
     ENOMEM_HTTP_STATUS = 503
@@ -326,20 +325,6 @@ void wf_http_reader_free(wf_http_reader *reader) {
         return;
     release(reader);
     wf_mem_free(reader);
-}
-
-void wf_http_reader_next(wf_http_reader *reader) {
-    wf_assert(reader->phase == PHASE_DONE && reader->fault.status == 0);
-    wf_http_reader fresh = {.limits = reader->limits};
-    if (reader->bytes.cap + reader->header_cap * sizeof *reader->request.headers <= KEEP_BYTES) {
-        fresh.bytes = (wf_buf) {.data = reader->bytes.data, .cap = reader->bytes.cap};
-        fresh.request.headers = reader->request.headers;
-        fresh.header_cap = reader->header_cap;
-    } else {
-        release(reader);
-    }
-    *reader = fresh;
-    begin(reader);
 }
 
 const wf_http_request *wf_http_reader_request(const wf_http_reader *reader) {

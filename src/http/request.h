@@ -4,11 +4,12 @@
  *     reader = wf_http_reader_new(&limits);
  *     for (;;) switch (wf_http_reader_feed(reader, data, len, &used)) {
  *         WF_WANT_INPUT   all of data is used; feed more when it comes
- *         WF_OK           wf_http_reader_request is whole, head and body; `used` bytes of data belonged to
- * it. The rest is the next request (wf_http_reader_next), or, after an accepted upgrade, the first frames.
- *         WF_ERROR        fault.close_code is the HTTP status to answer with (400, 405, 413, 414, 417, 431,
- * 501, 505), fault.rule says why in words a person can read. Nothing more can be read. WF_ENOMEM
- * fault.close_code is 503: answer and close. Nothing more can be read.
+ *         WF_OK           wf_http_reader_request is whole, head and body; `used` bytes of data belonged to it.
+ *                         The rest is the next request, for a new reader, or, after an accepted upgrade, the
+ *                         first frames.
+ *         WF_ERROR        fault.close_code is the HTTP status to answer with (400, 405, 413, 414, 417, 431, 501,
+ *                         505), fault.rule says why in words a person can read. Nothing more can be read.
+ *         WF_ENOMEM       fault.close_code is 503: answer and close. Nothing more can be read.
  *     }
  *
  * The head is parsed by llhttp (strict) as it arrives; cost is linear in the bytes whatever their chunking,
@@ -66,17 +67,12 @@ wf_http_reader *wf_http_reader_new(const wf_http_limits *limits);
 void wf_http_reader_free(wf_http_reader *reader);
 
 /* See the head of this file. *out_used is always set. Never takes a byte behind the end of the request it
- * completes. After WF_OK the next call must be wf_http_reader_next or _free; after a fault every call answers
- * the same fault. */
+ * completes. After WF_OK the next call must be wf_http_reader_free; after a fault every call answers the same fault. */
 int wf_http_reader_feed(wf_http_reader *reader, const uint8_t *data, size_t len, size_t *out_used);
 
-/* The whole request, after WF_OK. Valid until wf_http_reader_next or _free. */
+/* The whole request, after WF_OK. Valid as long as the reader. */
 const wf_http_request *wf_http_reader_request(const wf_http_reader *reader);
 const wf_fault *wf_http_reader_fault(const wf_http_reader *reader);
-
-/* After WF_OK: makes ready for the next request on a kept-alive connection, reusing the memory up to 4 KiB of
- * it. */
-void wf_http_reader_next(wf_http_reader *reader);
 
 /* True once, when the head asked for "100 Continue" and no body has come yet: the caller sends it. */
 bool wf_http_reader_wants_continue(wf_http_reader *reader);

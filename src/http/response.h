@@ -25,10 +25,11 @@ typedef struct wf_http_response {
 } wf_http_response;
 
 /* Appends the head, empty line included. Nothing is appended on failure:
- * WF_EINVAL  the status is out of range; a name is no token (RFC 9110 5.6.2); a value holds a control byte
- * other than HTAB (CR, LF and NUL above all); headers name Content-Length, or Date beside date_unix_s, or
- *            Transfer-Encoding beside has_length (a second say on the framing); a body with 1xx, 204 or 304;
- * a date out of range WF_ENOMEM Cost: linear, one reservation. */
+ * WF_EINVAL  the status is out of range; a name is no token (RFC 9110 5.6.2); a value holds a control byte other than HTAB
+ *            (CR, LF and NUL above all); headers name Content-Length, or Date beside date_unix_s, or Transfer-Encoding
+ *            beside has_length (a second say on the framing); a body with 1xx, 204 or 304; a date out of range
+ * WF_ENOMEM
+ * Cost: linear, one reservation. */
 int wf_http_response_write(wf_buf *out, const wf_http_response *response);
 
 const char *wf_http_status_text(int status); /* "Not Found"; "" when unknown */

@@ -84,6 +84,7 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
 
 void wf_link_deinit(wf_link *link) {
     wf_link_die(link, 0, NULL);
+    wf_outq_ready_remove(&link->q); /* an abort after the end lists it again */
     drop_input(link);
     wf_mem_free(link->end.reason);
     link->end.reason = NULL;
@@ -292,6 +293,7 @@ void wf_link_flush(wf_link *link) {
         }
         if (sent == WF_SEND_LATER) {
             link->in_flight = true;
+            wf_outq_taken(&link->q, 0); /* nothing was kept: what waits may still be dropped */
             if (!link->deadlines.sending) {
                 link->deadlines.sending = true;
                 link->deadlines.output_ms = link->env->now_ms;

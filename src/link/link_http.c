@@ -54,6 +54,8 @@ wf_http_reader *wf_link_take_reader(wf_link *link) {
 }
 
 void wf_link_refuse(wf_link *link, int http_status, const char *rule) {
+    if (link->stage == WF_LINK_DEAD)
+        return;
     wf_fault_set(&link->fault, WF_ERROR, http_status, rule);
     link->due_broken = true;
     link->waits_upgrade = false;

@@ -8,10 +8,10 @@
  *   - Received bytes arrive in a buffer that belongs to the loop; they are the caller's to change in place
  * until the next wf_loop_next or wf_loop_wait on this loop. WF_RECV_SLACK bytes behind them may be read
  * (their content is nothing).
- *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: then an event WF_LOOP_SENT
- * follows that says how many bytes were taken (perhaps 0: try again), and until then the bytes given must
- * stay where they are and no second send may be started. WF_LOOP_FAILED and wf_sock_close end the wait as
- * well.
+ *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: nothing was taken and nothing is kept, no
+ *     second send may be started, and an event WF_LOOP_SENT follows when to try again. (A backend that keeps the bytes until
+ *     the kernel has them will answer otherwise, and tell in SENT how many went.) WF_LOOP_FAILED and wf_sock_close end the
+ *     wait as well.
  *   - A closed socket gives no event any more, not even one that was already collected in this turn.
  *
  * Waiting, next, receive and send allocate nothing, and a message costs the system calls it needs: one to

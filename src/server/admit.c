@@ -79,7 +79,7 @@ static void close_largest(wf_worker *w) {
     weft_conn *largest = NULL;
     for (uint32_t i = 0; i < w->slots.high; i++) {
         weft_conn *conn = w->slots.table[i].conn;
-        if (conn && conn->link.stage != WF_LINK_DEAD &&
+        if (conn && conn->link.stage <= WF_LINK_OPEN &&
             (!largest || wf_link_memory(&conn->link) > wf_link_memory(&largest->link)))
             largest = conn;
     }

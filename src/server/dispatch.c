@@ -69,7 +69,8 @@ void wf_conn_pump(weft_conn *conn) {
             wf_on_broken(conn);
             break;
         case WF_LINK_UNANSWERED:
-            wf_request_set_overdue(conn->request);
+            if (!wf_request_answered(conn->request))
+                wf_request_set_overdue(conn->request);
             wf_request_simple(conn->request, 503, "the application did not answer in time\n");
             if (conn->request && !wf_request_answered(conn->request)) /* an answer may be on its way by mail */
                 wf_link_die(&conn->link, 0, "out of memory");
@@ -79,6 +80,7 @@ void wf_conn_pump(weft_conn *conn) {
                 route->message(conn,
                                (weft_message) {(weft_kind)event.message.opcode, event.message.data, event.message.len},
                                route->user);
+            wf_worker_relieve(wf_conn_worker(conn));
             break;
         case WF_LINK_PONG:
             if (route->pong)

@@ -29,6 +29,7 @@ static void begin(wf_worker *w, unsigned order) {
     w->drain_started_ms = w->env.now_ms;
     w->drain_total = 0;
     wf_worker_deafen(w);
+    atomic_fetch_add(&w->server->deaf_workers, 1);
     for (uint32_t i = 0; i < w->slots.high; i++) {
         weft_conn *conn = w->slots.table[i].conn;
         if (conn && !end_idle_http(conn))
@@ -80,8 +81,9 @@ void wf_worker_drain(wf_worker *w) {
         wf_timers_add(&w->env.timers, &w->tick, next);
 }
 
-/* Who has no connections left stays as long as anybody has: it is the home of topics. */
+/* Who has no connections left stays as long as anybody has, or may still accept one: it is the home of topics. */
 bool wf_worker_drained(const wf_worker *w) {
-    return w->drain_seen != 0 && w->slots.used == 0 &&
-           atomic_load_explicit(&w->server->connection_count, memory_order_relaxed) == 0;
+    const weft_server *server = w->server;
+    return w->drain_seen != 0 && atomic_load(&server->deaf_workers) == server->worker_count &&
+           atomic_load(&server->connection_count) == 0;
 }

@@ -278,8 +278,18 @@ static void add_server_name(const weft_request *request, wf_http_header_out *out
         add_header(out, count, "Server", wf_str_of(name));
 }
 
+/* What the 101 says is ours to say. */
+static bool is_handshakes_own(const char *name) {
+    wf_str n = wf_str_of(name), prefix = wf_str_of("Sec-WebSocket-");
+    return wf_str_eq_nocase(n, wf_str_of("Upgrade")) || wf_str_eq_nocase(n, wf_str_of("Connection")) ||
+           (n.len >= prefix.len && wf_str_eq_nocase((wf_str) {n.data, prefix.len}, prefix));
+}
+
 int weft_request_accept(weft_request *request, const char *subprotocol, const weft_header *headers,
                         size_t header_count) {
+    for (size_t i = 0; i < header_count; i++)
+        if (is_handshakes_own(headers[i].name))
+            return WEFT_EINVAL;
     if (!request->upgrade || (subprotocol && !weft_request_offers(request, subprotocol)))
         return WEFT_EINVAL;
     const wf_str *key = wf_http_header_find(wf_request_http(request), "Sec-WebSocket-Key", NULL);

@@ -15,6 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { RELIEF_BYTES_MAX = 512 * 1024 };
+
 weft_server *weft_server_new(const weft_config *config) {
     weft_config resolved;
     if (wf_server_resolve(&resolved, config) < 0)
@@ -25,6 +27,7 @@ weft_server *weft_server_new(const weft_config *config) {
     server->config = resolved;
     wf_server_http(&resolved, &server->http);
     server->worker_count = resolved.workers;
+    server->relief_bytes = RELIEF_BYTES_MAX;
     server->workers = wf_mem_zalloc(server->worker_count * sizeof *server->workers);
     for (unsigned i = 0; server->workers && i < server->worker_count; i++) {
         if (wf_worker_init(&server->workers[i], server, i) < 0) {
@@ -91,6 +94,8 @@ int weft_server_route(weft_server *server, const weft_route *given) {
     r->path_len -= r->prefix;
     r->websocket = given->upgrade || given->open || given->message || given->closed || !given->request;
     wf_route_limits(&given->limits, &server->config.limits, &r->limits, &r->topics_max);
+    if (r->limits.queue_bytes_max / 2 < server->relief_bytes)
+        server->relief_bytes = r->limits.queue_bytes_max / 2;
     return WEFT_OK;
 }
 
@@ -177,7 +182,7 @@ static int hand_out_listeners(weft_server *server) {
 }
 
 int weft_server_run(weft_server *server) {
-    if (server->running)
+    if (server->running || server->listener_count == 0)
         return WEFT_EINVAL;
     server->running = true;
     int got = hand_out_listeners(server);

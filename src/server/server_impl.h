@@ -86,6 +86,7 @@ struct wf_worker {
     uint32_t drain_total, drain_done, drain_slot;
     uint64_t drain_again_ms;
     size_t memory_checked;
+    size_t published_bytes; /* since the queues were last offered to the kernel, each message with its weight */
     /* any thread */
     wf_loop *loop;
     wf_mailbox mail;
@@ -116,6 +117,8 @@ struct weft_server {
     bool running;
     char error[256];
     atomic_uint connection_count;
+    atomic_uint deaf_workers; /* that have stopped listening for a drain */
+    size_t relief_bytes;      /* published in a turn before the queues are offered to the kernel */
     atomic_size_t blob_bytes;
     atomic_uint drain; /* 0: no; else code << 1 | 1, spread in drain_spread_ms */
     atomic_uint drain_spread_ms;
@@ -150,6 +153,7 @@ bool wf_handle_alive(const wf_worker *w, weft_handle handle);               /* a
 int wf_worker_init(wf_worker *w, weft_server *server, unsigned index);
 void wf_worker_deinit(wf_worker *w);
 void *wf_worker_run(void *w);
+void wf_worker_relieve(wf_worker *w); /* after each message: offers the queues to the kernel when much was published */
 wf_worker *wf_worker_current(void); /* of this thread; NULL outside of workers */
 
 /* dispatch.c: the one place that calls the application. */

@@ -134,7 +134,7 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     wf_conn_pump(conn);
     /* What it was answered leaves at once, in one system call and from a warm chunk. What was published waits
      * for the end of the turn: more may come. */
-    if (conn->link.q.written) {
+    if (conn->link.q.written && !conn->link.in_flight) {
         post_mail(w, true);
         flush_one(conn);
     }
@@ -147,6 +147,7 @@ static void read_mail(wf_worker *w) {
         switch (m->kind) {
         case MAIL_PUBLISH:
             wf_publish_home(w, m);
+            wf_worker_relieve(w);
             continue; /* the mail goes on to the others */
         case MAIL_DELIVER:
             wf_publish_deliver(w, m);
@@ -166,6 +167,7 @@ static void read_mail(wf_worker *w) {
             break;
         }
         wf_mail_free(m);
+        wf_worker_relieve(w);
     }
 }
 
@@ -197,11 +199,28 @@ static void run_timers(wf_worker *w) {
 /* Sends what has been queued: one system call per connection. Flushing may open a gate and so produce more;
  * that is for the next turn, so that a busy few cannot keep the others waiting. */
 static void flush(wf_worker *w) {
+    w->published_bytes = 0;
     for (size_t left = w->env.pool.ready_count; left > 0; left--) {
         wf_outq *q = wf_outq_ready_take(&w->env.pool);
         if (!q)
             break;
         flush_one((weft_conn *)((char *)q - offsetof(weft_conn, link.q)));
+    }
+}
+
+/* A subscriber is slow when the kernel does not take what it has, not when much was published before the kernel was asked.
+ * Nothing is pulled here, so that it may stand between two events of a connection: who has something to tell stays listed. */
+void wf_worker_relieve(wf_worker *w) {
+    if (w->published_bytes < w->server->relief_bytes)
+        return;
+    w->published_bytes = 0;
+    post_mail(w, false);
+    for (size_t left = w->env.pool.ready_count; left > 0; left--) {
+        wf_outq *q = wf_outq_ready_take(&w->env.pool);
+        weft_conn *conn = (weft_conn *)((char *)q - offsetof(weft_conn, link.q));
+        wf_link_flush(&conn->link);
+        if (wf_link_runnable(&conn->link))
+            wf_outq_mark_ready(q);
     }
 }
 

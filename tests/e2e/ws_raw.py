@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import sys
+import threading
 import time
 import unittest
 
@@ -181,6 +182,17 @@ class Pressure(Case):
 
 class Order(Case):
     flags = ('--threads', '2')
+
+    def test_a_burst_of_tiny_messages_is_no_reason_to_call_a_prompt_reader_slow(self):
+        count = 40000
+        reader, sender = self.raw(), self.raw()
+        reader.open('/rooms/burst')
+        sender.open('/rooms/burst')
+        pushing = threading.Thread(target=sender.send, args=(frame(BINARY, b'x') * count,))
+        pushing.start()
+        for _ in range(count):
+            self.assertEqual(reader.message(), (BINARY, b'x'))
+        pushing.join()
 
     def test_what_is_published_after_an_answer_is_heard_after(self):
         """Each message is posted when the one before it was acknowledged, over connections of different workers."""
@@ -410,7 +422,7 @@ class Manners(Case):
                 raw.send(frame(TEXT, b'I was never here'))
                 raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
         eventually(lambda: 'weft_websockets 1\n' in metrics())
-        self.assertRegex(metrics(), r'weft_connections 2\n')
+        eventually(lambda: 'weft_connections 2\n' in metrics())  # those that asked before may be leaving still
         stays.send(frame(TEXT, b'now'))
         while stays.message() != (TEXT, b'now'):
             pass
