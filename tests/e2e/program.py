@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import socket
+import stat
+import subprocess
 import sys
 import tempfile
 import threading
@@ -105,6 +107,32 @@ class CommandLine(Case):
         self.assertEqual(set(fields['Uid'].split()), {'65534'})
         self.assertEqual(set(fields['Gid'].split()), {'65534'})
         self.assertEqual((fields['Groups'].strip(), fields['NoNewPrivs'].strip()), ('', '1'))
+
+    @unittest.skipIf(os.geteuid() != 0, 'only root has something to give up')
+    def test_a_unix_socket_made_by_root_is_for_everybody(self):
+        """And its owner is who serves it: a proxy beside us is seldom the same user."""
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        os.chmod(folder, 0o755)
+        path = os.path.join(folder, 'weft.sock')
+        previous = os.umask(0o077)
+        try:
+            self.serve(listen=f'unix:{path}')
+        finally:
+            os.umask(previous)
+        made = os.stat(path)
+        self.assertTrue(stat.S_ISSOCK(made.st_mode))
+        self.assertEqual((oct(stat.S_IMODE(made.st_mode)), made.st_uid, made.st_gid), ('0o666', 65534, 65534))
+        ask = f"""if True:
+            import socket
+            server = socket.socket(socket.AF_UNIX)
+            server.settimeout({PATIENCE_S})
+            server.connect({path!r})
+            server.sendall(b'GET /healthz HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n')
+            print(server.recv(4096).split(b'\\r\\n')[0].decode())
+        """
+        asked = subprocess.run([sys.executable, '-c', ask], user=65534, group=65534, extra_groups=[], cwd='/',
+                               capture_output=True, timeout=PATIENCE_S)
+        self.assertEqual((asked.stdout, asked.stderr), (b'HTTP/1.1 200 OK\n', b''))
 
 
 class ConfigFile(Case):

@@ -226,6 +226,37 @@ TEST(many_small_messages_to_a_stuck_reader_are_bounded_and_the_drops_are_seen) {
     fixture_deinit(&f);
 }
 
+/* The kernel has refused what waits, and has kept none of it: the oldest of it may still make room. */
+TEST(the_oldest_are_dropped_although_the_kernel_has_refused_them) {
+    enum { BEFORE = 900, AFTER = 5000, FRAME = 1004, BODY = 4 };
+    static char frame[FRAME + 1] = {(char)0x82, 126, 1000 >> 8, (char)(1000 & 255)};
+    fixture_open(&f);
+    f.link.q.policy = WF_SLOW_DROP_OLDEST;
+    size_t waiting = 0, seen = 0, head = 0;
+    for (int i = 0; i < BEFORE + AFTER; i++) {
+        snprintf(frame + BODY, sizeof frame - BODY, "%d", i);
+        CHECK_EQ(publish(&f, frame, FRAME), WF_OK);
+        if (i == BEFORE - 1) {
+            settle(&f);
+            CHECK(f.link.in_flight);
+            waiting = f.link.q.seg_count;
+            CHECK(waiting > 100);
+        }
+    }
+    size_t most = f.link.q.seg_count;
+    peer_reads(&f);
+    CHECK_EQ(f.read_len % FRAME, 0);
+    seen = f.read_len / FRAME;
+    while (head < seen && (size_t)atoi((char *)f.read + head * FRAME + BODY) == head)
+        head++;
+    CHECK(head <= BEFORE - waiting + 1); /* what the kernel had, and the one that was begun */
+    for (size_t i = head; i < seen; i++)
+        CHECK_EQ(atoi((char *)f.read + i * FRAME + BODY), BEFORE + AFTER - (seen - i)); /* the newest, no gap */
+    CHECK(seen - head + 1 >= most);
+    CHECK_EQ(wf_count_read(&f.env.pool.drops), BEFORE + AFTER - seen);
+    fixture_deinit(&f);
+}
+
 TEST(a_published_message_without_memory_is_told_as_an_overflow) {
     fixture_open(&f);
     wf_outq_pool_deinit(&f.env.pool); /* no segment is spare */

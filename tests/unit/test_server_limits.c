@@ -288,3 +288,20 @@ TEST(a_config_of_another_size_is_refused) {
     weft_server_free(NULL);
     CHECK_EQ(test_mem_live(), 0);
 }
+
+TEST(a_server_that_listens_nowhere_does_not_run) {
+    for (int stopped = 1; stopped >= 0; stopped--) { /* the stopped one first: it ends in any case */
+        fixture_new(NULL);
+        fixture_route("/", &(weft_route) {.message = fixture_on_message});
+        if (stopped)
+            weft_server_stop(fixture.server);
+        uint64_t began = client_now_ms();
+        CHECK_EQ(weft_server_run(fixture.server), WEFT_EINVAL);
+        CHECK(client_now_ms() - began < 1000);
+    }
+    fixture_run(NULL); /* it is whole */
+    client late = {0};
+    CHECK_EQ(client_open(&late, fixture.address, "/", NULL), 101);
+    client_close(&late);
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}

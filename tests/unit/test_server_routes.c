@@ -233,6 +233,42 @@ TEST(what_cannot_be_sent_is_refused_whole_and_the_request_can_still_be_accepted)
     CHECK_EQ(fixture_end(), WEFT_OK);
 }
 
+static void try_handshake_headers(weft_request *request, void *user) {
+    static const char *const names[] = {"Upgrade",
+                                        "upgrade",
+                                        "Connection",
+                                        "CONNECTION",
+                                        "Sec-WebSocket-Accept",
+                                        "sec-websocket-protocol",
+                                        "Sec-WebSocket-Extensions",
+                                        "Sec-WebSocket-Version",
+                                        "Sec-WebSocket-"};
+    (void)user;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        weft_header headers[] = {{"X-Fine", "v"}, {names[i], "b"}};
+        int got = weft_request_accept(request, NULL, headers, 2);
+        if (got != WEFT_EINVAL)
+            diary("%s: %d", names[i], got);
+    }
+    weft_header near[] = {{"Upgrades", "1"}, {"Sec-WebSocke", "2"}};
+    diary("accepted %d", weft_request_accept(request, "b", near, 2));
+}
+
+TEST(the_handshakes_own_headers_cannot_be_given_and_the_request_can_still_be_accepted) {
+    fixture_new(NULL);
+    fixture_route("/ws", &(weft_route) {.upgrade = try_handshake_headers, .message = fixture_on_message});
+    fixture_run(NULL);
+    CHECK_EQ(client_open(&c, fixture.address, "/ws", "Sec-WebSocket-Protocol: a, b\r\n"), 101);
+    CHECK_STR(diary_next(), "accepted 0");
+    CHECK_STR(client_header(&c, "Upgrades"), "1");
+    CHECK_STR(client_header(&c, "Sec-WebSocke"), "2");
+    CHECK_STR(client_header(&c, "X-Fine"), "");
+    CHECK(client_text(&c, "first")); /* and nothing was sent but the one answer */
+    CHECK_STR(client_next(&c), "text first");
+    client_close(&c);
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
 static void accept_page(weft_request *request, void *user) {
     (void)user;
     diary("accept of a page %d", weft_request_accept(request, NULL, NULL, 0));

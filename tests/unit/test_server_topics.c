@@ -295,3 +295,50 @@ TEST(nothing_is_published_to_a_server_that_has_stopped) {
     CHECK_EQ(weft_publish(fixture.server, "t", WEFT_TEXT, "x", 1), WEFT_ECLOSED);
     end();
 }
+
+/* ---- much at once ---- */
+
+enum { BURST = 50000 };
+
+static void join_t(weft_conn *conn, const weft_request *request, void *user) {
+    (void)request;
+    (void)user;
+    weft_conn_subscribe(conn, "t", 0);
+}
+
+static void burst(weft_conn *conn, weft_message message, void *user) {
+    (void)user;
+    (void)message;
+    int failed = 0;
+    for (int i = 0; i < BURST; i++) {
+        char byte = (char)('a' + i % 23);
+        failed += weft_publish(weft_conn_server(conn), "t", WEFT_BINARY, &byte, 1) != WEFT_OK;
+    }
+    diary("failed %d", failed);
+}
+
+/* Within one callback far more is published than a queue may hold: a reader that keeps up has all of it, in order. */
+TEST(a_burst_in_one_callback_reaches_a_prompt_reader_whole) {
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .workers = 1});
+    fixture_route("/", &(weft_route) {.open = join_t, .message = burst, .closed = fixture_on_closed});
+    fixture_run(NULL);
+    CHECK_EQ(client_open(&a, fixture.address, "/", NULL), 101);
+    CHECK_EQ(client_open(&b, fixture.address, "/", NULL), 101);
+    CHECK(client_text(&b, "go"));
+    for (int i = 0; i < BURST; i++) {
+        client *readers[] = {&a, &b};
+        for (int r = 0; r < 2; r++) {
+            const char expected[] = {'b', 'i', 'n', 'a', 'r', 'y', ' ', (char)('a' + i % 23), 0};
+            test_context("reader %d, message %d", r, i);
+            CHECK_STR(client_next(readers[r]), expected);
+        }
+    }
+    test_context("%s", "");
+    CHECK_STR(client_next_within(&a, 20), "timeout");
+    CHECK_STR(diary_next(), "failed 0");
+    CHECK_STR(diary_next_within(5), "nothing"); /* nobody was closed */
+    CHECK_EQ(fixture_stats().queue_drops, 0);
+    CHECK_EQ(fixture_stats().published, BURST);
+    CHECK_EQ(fixture_stats().delivered, 2 * BURST);
+    end();
+}
