@@ -15,6 +15,8 @@ typedef struct app_config {
     uint32_t threads;           /* 0: one per processor */
     uint32_t message_bytes_max, queue_bytes_max;
     uint32_t ping_interval_ms, ping_timeout_ms, handshake_timeout_ms;
+    uint32_t message_timeout_ms, send_timeout_ms, close_timeout_ms;
+    uint32_t pings_per_second, head_bytes_max;
     uint32_t connections_max; /* 0: what the descriptors allow */
     uint32_t drain_ms;
     uint32_t history_messages, history_bytes; /* per room */

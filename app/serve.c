@@ -113,13 +113,18 @@ static weft_server *make_server(const app_config *config) {
         .workers = config->threads ? config->threads : WEFT_NONE,
         .connections_max = config->connections_max,
         .handshake_timeout_ms = config->handshake_timeout_ms,
+        .head_bytes_max = config->head_bytes_max,
         .body_bytes_max = config->message_bytes_max,
         .origins = config->origins,
         .limits = {.message_bytes_max = config->message_bytes_max,
                    .queue_bytes_max = config->queue_bytes_max,
                    .slow_policy = config->slow_policy,
                    .ping_interval_ms = config->ping_interval_ms,
-                   .ping_timeout_ms = config->ping_timeout_ms},
+                   .ping_timeout_ms = config->ping_timeout_ms,
+                   .message_timeout_ms = config->message_timeout_ms,
+                   .send_timeout_ms = config->send_timeout_ms,
+                   .close_timeout_ms = config->close_timeout_ms,
+                   .pings_per_second = config->pings_per_second},
     };
     weft_server *server = weft_server_new(&server_config);
     if (server && app_rooms_add(server, config) == WEFT_OK && app_pages_add(server) == WEFT_OK &&

@@ -350,7 +350,7 @@ void cli_help(const cli_command *command, bool everything) {
     printf("weft %s - %s\n\n%s\n", command->name, command->summary, command->examples);
     for (size_t i = 0; i < command->option_count; i++)
         print_option(&command->options[i]);
-    printf("  %-30s %s\n", "-h,   --help", "this; --help says more");
+    printf("  %-30s %s\n", "-h, --help", "this; --help says more");
     if (everything)
         printf("\n%s", command->notes);
 }

@@ -154,7 +154,7 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index);
 void wf_worker_deinit(wf_worker *w);
 void *wf_worker_run(void *w);
 void wf_worker_relieve(wf_worker *w); /* after each message: offers the queues to the kernel when much was published */
-wf_worker *wf_worker_current(void); /* of this thread; NULL outside of workers */
+wf_worker *wf_worker_current(void);   /* of this thread; NULL outside of workers */
 
 /* dispatch.c: the one place that calls the application. */
 void wf_conn_pump(weft_conn *conn); /* pulls and dispatches the connection's events */

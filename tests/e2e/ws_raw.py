@@ -180,6 +180,21 @@ class Pressure(Case):
         self.raw().open()
 
 
+class Limits(Case):
+    flags = ('--head-max', '300', '--message-timeout', '300ms', '--close-timeout', '300ms')
+
+    def test_the_head_has_the_limit_that_was_given(self):
+        with self.server.raw() as raw:
+            raw.send(b'GET / HTTP/1.1\r\nHost: a\r\nX: ' + b'x' * 300 + b'\r\n\r\n')
+            self.assertEqual(raw.response()[0], 431)
+
+    def test_a_begun_message_has_the_time_that_was_given(self):
+        raw = self.raw()
+        raw.open()
+        raw.send(frame(TEXT, b'never the whole of it')[:-1])
+        self.assertEqual(raw.closed()[0], 1008)
+
+
 class Order(Case):
     flags = ('--threads', '2')
 
