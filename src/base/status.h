@@ -13,7 +13,6 @@ enum {
     WF_OK = 0,
     WF_WANT_INPUT = 1, /* everything fed so far is used up */
     WF_FULL = 2,       /* over a budget; nothing was taken */
-    WF_AGAIN = 3,      /* will be told later (a loop event) */
 
     WF_ERROR = -1,   /* over; the fault says why */
     WF_ENOMEM = -2,  /* an allocation failed; the object is unchanged */

@@ -9,10 +9,9 @@
  * other threads under the hub's lock, which the loop itself takes only to add or remove a topic: publishing
  * takes no lock.
  *
- * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without
- * history does not exist.
- * 3. a topic stands in the vacant list exactly when it has no subscribers. 4. history_bytes is the sum over
- * all topics.
+ * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without history does not
+ * exist. 3. a topic stands in the vacant list exactly when it has no subscribers, in the order of time. 4. history_bytes
+ * is the sum over all topics.
  */
 #ifndef WF_HUB_HUB_H
 #define WF_HUB_HUB_H

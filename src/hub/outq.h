@@ -10,11 +10,10 @@
  * (but never inside a segment already begun); wf_outq_taken drops what the kernel took. Between the two
  * nothing gathered is moved or freed.
  *
- * The budget: something is refused only while what waits has already reached it (our own sending goes by
- * bytes, published messages by wf_outq_weight), so that one message always goes into an empty queue, and the
- * queue never exceeds budget
- * + one message. What is held does not count against our own sending, for
- * it leaves only when the open message is finished: so while one is open, twice that may wait.
+ * The budget: something is refused only while what waits has already reached it (our own sending goes by bytes, published
+ * messages by wf_outq_weight), so that one message always goes into an empty queue, and the queue never exceeds the budget
+ * and one message. What is held does not count against our own sending, for it leaves only when the open message is
+ * finished: so while one is open, twice that may wait.
  *
  * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an
  * empty list has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments

@@ -11,10 +11,12 @@
  *      HTTP ---request---> WAITING ---accept---> OPEN ---close---> CLOSING ---> LINGER ---> DEAD
  *        ^-----reply---------'                     '---- fault, error, deadline ------------^
  *
- * HTTP     reads a request.                    WAITING  the request is the server's to answer; nothing is
- * read. OPEN     a WebSocket.                        CLOSING  our close frame is queued; the peer's may still
- * come. LINGER   all is said and FIN is sent; what the peer still sends is passed over, so that no reset eats
- * our last words. DEAD     the socket is closed.
+ * HTTP     reads a request.
+ * WAITING  the request is the server's to answer; nothing is read.
+ * OPEN     a WebSocket.
+ * CLOSING  our close frame is queued; the peer's may still come.
+ * LINGER   all is said and FIN is sent; what the peer still sends is passed over, so that no reset eats our last words.
+ * DEAD     the socket is closed.
  *
  * Reading rests while a request waits for its answer, while the queue is at its budget, and while the peer
  * has sent too many pings. What had been read by then is kept in `held`. So an application that answers each

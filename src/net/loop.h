@@ -5,9 +5,8 @@
  *     while (wf_loop_next(loop, &event) == WF_OK) ...   // handle each
  *
  * The contract fits readiness (epoll) and completion (io_uring) alike:
- *   - Received bytes arrive in a buffer that belongs to the loop; they are the caller's to change in place
- * until the next wf_loop_next or wf_loop_wait on this loop. WF_RECV_SLACK bytes behind them may be read
- * (their content is nothing).
+ *   - Received bytes arrive in a buffer that belongs to the loop; they are the caller's to change in place until the next
+ *     wf_loop_next or wf_loop_wait on this loop. WF_RECV_SLACK bytes behind them may be read (their content is nothing).
  *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: nothing was taken and nothing is kept, no
  *     second send may be started, and an event WF_LOOP_SENT follows when to try again. (A backend that keeps the bytes until
  *     the kernel has them will answer otherwise, and tell in SENT how many went.) WF_LOOP_FAILED and wf_sock_close end the

@@ -171,7 +171,7 @@ static int hand_out_listeners(weft_server *server) {
         if (!w->listeners)
             return WEFT_ENOMEM;
         for (size_t l = 0; l < server->listener_count; l++)
-            w->listeners[l].fd = -1;
+            w->listeners[l] = (wf_sock)WF_SOCK_INIT;
         for (size_t l = 0; l < server->listener_count; l++) {
             if (wf_listen_adopt(w->loop, &w->listeners[l], server->listeners[l].fds[i]) < 0)
                 return WEFT_ESYS;

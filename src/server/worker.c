@@ -1,11 +1,10 @@
 /*
  * One turn of a worker:
  *
- *      wait -> socket events -> mail -> timers -> post mail to other workers -> flush what got output -> free
- * what ended
+ *      wait -> socket events -> mail -> timers -> post mail to other workers -> flush queues -> free what ended
  *
- * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before
- * it.
+ * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before it. An answer to
+ * what a socket brought is flushed right after it; what was published waits for the end of the turn, or until much was.
  *
  * Whatever happens to a connection ends in wf_conn_pump (dispatch.c).
  */
