@@ -72,9 +72,7 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
 
 int wf_link_close(wf_link *link, int code, const char *reason) {
     size_t len = reason ? strlen(reason) : 0;
-    wf_utf8 utf8 = {0};
-    if ((code != 0 && !wf_close_code_ok(code)) || len > WF_CLOSE_REASON_MAX || (code == 0 && len > 0) ||
-        (len > 0 && (wf_utf8_feed(&utf8, (const uint8_t *)reason, len) < 0 || !wf_utf8_complete(&utf8))))
+    if (!wf_close_ok(code, reason, len))
         return WF_EINVAL;
     if (link->stage != WF_LINK_OPEN)
         return WF_ECLOSED;

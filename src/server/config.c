@@ -110,6 +110,13 @@ void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_lin
     *out_topics = limits.topics_max;
 }
 
+size_t wf_list_count(const char *const *list) {
+    size_t count = 0;
+    while (list && list[count])
+        count++;
+    return count;
+}
+
 /* The longest match; a path without '*' beats a prefix of the same length. */
 const wf_route *wf_route_find(const weft_server *server, wf_str path) {
     const wf_route *best = NULL;

@@ -118,16 +118,10 @@ int weft_handle_send(weft_server *server, weft_handle handle, weft_kind kind, co
     return blob ? post(server, handle, wf_mail_new(MAIL_SEND, handle, blob, NULL, 0)) : WEFT_ENOMEM;
 }
 
-/* What wf_link_close would refuse on the other thread, where nobody hears it. */
-static bool close_ok(int code, const char *reason, size_t len) {
-    return (code == 0 ? len == 0 : wf_close_code_ok(code)) && len <= WF_CLOSE_REASON_MAX &&
-           weft_utf8_valid(reason, len);
-}
-
 int weft_handle_close(weft_server *server, weft_handle handle, int code, const char *reason) {
     wf_worker *w = wf_handle_worker(server, handle);
     size_t len = reason ? strlen(reason) : 0;
-    if (!close_ok(code, reason, len))
+    if (!wf_close_ok(code, reason, len)) /* wf_link_close would refuse it on the other thread, where nobody hears it */
         return WEFT_EINVAL;
     if (!w || !wf_handle_alive(w, handle))
         return WEFT_ESTALE;

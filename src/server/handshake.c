@@ -45,18 +45,11 @@ static void refuse_upgrade(weft_conn *conn, wf_upgrade refused) {
         answer(conn->request, refused.http_status, text, allow, refused.http_status == 405);
 }
 
-static size_t count_of(const char *const *list) {
-    size_t count = 0;
-    while (list && list[count])
-        count++;
-    return count;
-}
-
 static void accept_with_protocol(weft_conn *conn, const wf_route *route) {
     const wf_http_request *http = wf_request_http(conn->request);
     char protocol[128];
     wf_str picked = {NULL, 0};
-    bool any = wf_upgrade_pick_protocol(http, route->is.subprotocols, count_of(route->is.subprotocols), &picked) &&
+    bool any = wf_upgrade_pick_protocol(http, route->is.subprotocols, wf_list_count(route->is.subprotocols), &picked) &&
                picked.len < sizeof protocol;
     if (any)
         snprintf(protocol, sizeof protocol, "%.*s", (int)picked.len, picked.data);

@@ -168,10 +168,7 @@ bool weft_text_equal_secret(weft_text given, const char *secret) {
 bool weft_request_origin_ok(const weft_request *request) {
     const char *const *origins = request->route && request->route->is.origins ? request->route->is.origins
                                                                               : request->worker->server->config.origins;
-    size_t count = 0;
-    while (origins && origins[count])
-        count++;
-    return wf_upgrade_origin_ok(wf_request_http(request), origins, count);
+    return wf_upgrade_origin_ok(wf_request_http(request), origins, wf_list_count(origins));
 }
 
 bool weft_request_gone(const weft_request *request) {

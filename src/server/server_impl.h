@@ -137,6 +137,7 @@ int wf_server_resolve(weft_config *config, const weft_config *given);
 void wf_server_http(const weft_config *config, wf_link_http *out_http);
 void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_link_limits *out_limits,
                      uint32_t *out_topics);
+size_t wf_list_count(const char *const *list); /* of a NULL-terminated one; NULL: 0 */
 const wf_route *wf_route_find(const weft_server *server, wf_str path);
 
 /* slots.c */

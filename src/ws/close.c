@@ -7,6 +7,14 @@ bool wf_close_code_ok(int code) {
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }
 
+bool wf_close_ok(int code, const char *reason, size_t reason_len) {
+    if (code == 0)
+        return reason_len == 0;
+    wf_utf8 utf8 = {0};
+    return wf_close_code_ok(code) && reason_len <= WF_CLOSE_REASON_MAX &&
+           wf_utf8_feed(&utf8, (const uint8_t *)reason, reason_len) == WF_OK && wf_utf8_complete(&utf8);
+}
+
 int wf_close_decode(const uint8_t *payload, size_t len, int *out_code, wf_fault *fault) {
     if (len == 0) {
         *out_code = WF_CLOSE_NO_STATUS;

@@ -12,6 +12,9 @@ enum { WF_CLOSE_REASON_MAX = 123, WF_CLOSE_NO_STATUS = 1005, WF_CLOSE_ABNORMAL =
 /* May stand in a close frame: 1000-1003, 1007-1014, 3000-4999. */
 bool wf_close_code_ok(int code);
 
+/* What we may send: such a code and up to 123 bytes of UTF-8, or code 0 and no reason. */
+bool wf_close_ok(int code, const char *reason, size_t reason_len);
+
 /* Reads a payload. 0 with *out_code (1005 when empty) and the reason as the payload's rest; or WF_ERROR with
  * *fault set to 1002 (one byte; a code that may not travel) or 1007 (reason is not UTF-8). */
 int wf_close_decode(const uint8_t *payload, size_t len, int *out_code, wf_fault *fault);
