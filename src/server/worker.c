@@ -98,6 +98,10 @@ static void post_mail(wf_worker *w, bool read_follows) {
     }
 }
 
+static weft_conn *conn_of(wf_outq *q) {
+    return (weft_conn *)((char *)q - offsetof(weft_conn, link.q));
+}
+
 static void flush_one(weft_conn *conn) {
     wf_link_flush(&conn->link);
     if (wf_link_runnable(&conn->link))
@@ -152,6 +156,7 @@ static void read_mail(wf_worker *w) {
             wf_publish_deliver(w, m);
             break;
         case MAIL_SEND:
+            w->published_bytes += m->blob->len + WF_OUTQ_SEG_COST;
             if ((conn = wf_handle_conn(w, m->handle)) && conn->opened && conn->link.stage == WF_LINK_OPEN &&
                 wf_outq_publish(&conn->link.q, m->blob) == WF_OK)
                 wf_count_add(&w->env.messages_out, 1);
@@ -203,7 +208,7 @@ static void flush(wf_worker *w) {
         wf_outq *q = wf_outq_ready_take(&w->env.pool);
         if (!q)
             break;
-        flush_one((weft_conn *)((char *)q - offsetof(weft_conn, link.q)));
+        flush_one(conn_of(q));
     }
 }
 
@@ -216,7 +221,7 @@ void wf_worker_relieve(wf_worker *w) {
     post_mail(w, false);
     for (size_t left = w->env.pool.ready_count; left > 0; left--) {
         wf_outq *q = wf_outq_ready_take(&w->env.pool);
-        weft_conn *conn = (weft_conn *)((char *)q - offsetof(weft_conn, link.q));
+        weft_conn *conn = conn_of(q);
         wf_link_flush(&conn->link);
         if (wf_link_runnable(&conn->link))
             wf_outq_mark_ready(q);
