@@ -44,6 +44,14 @@ has_llhttp() {
     has_header llhttp.h || test -f /usr/share/llhttp/llhttp.c || test -f /usr/local/share/llhttp/llhttp.c
 }
 
+# ISA-L exists for these processors; elsewhere zlib does all.
+has_isal_machine() {
+    case $(uname -m) in
+    x86_64 | aarch64) true ;;
+    *) false ;;
+    esac
+}
+
 has_python_module() {
     if on_debian; then has_package "python3-$1"; else python3 -c "import $1" 2>/dev/null; fi
 }
@@ -70,6 +78,8 @@ group_build() {
     need gcc has_command cc
     need libc6-dev has_header stdio.h
     need libssl-dev has_library libssl-dev openssl/evp.h
+    need zlib1g-dev has_library zlib1g-dev zlib.h
+    if has_isal_machine; then need libisal-dev has_library libisal-dev isa-l.h; fi
     need libinih-dev has_library libinih-dev ini.h
     need llhttp has_llhttp
 }

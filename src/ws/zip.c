@@ -1,0 +1,26 @@
+#include "ws/zip_impl.h"
+
+/* WF_HAVE_ISAL is set by the build where ISA-L was found. */
+static const wf_compressor *const compressors[] = {
+#if WF_HAVE_ISAL
+    &wf_zip_isal_compressor,
+#endif
+    &wf_zip_zlib_compressor,
+    NULL,
+};
+
+static const wf_decompressor *const decompressors[] = {
+    &wf_zip_zlib_decompressor,
+#if WF_HAVE_ISAL
+    &wf_zip_isal_decompressor,
+#endif
+    NULL,
+};
+
+const wf_compressor *wf_zip_compressors(size_t index) {
+    return index < sizeof compressors / sizeof *compressors ? compressors[index] : NULL;
+}
+
+const wf_decompressor *wf_zip_decompressors(size_t index) {
+    return index < sizeof decompressors / sizeof *decompressors ? decompressors[index] : NULL;
+}

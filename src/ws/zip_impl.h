@@ -1,0 +1,15 @@
+/*
+ * zip_impl.h - what the files of the libraries share: zip.c chooses, zip_zlib.c and zip_isal.c are chosen from.
+ */
+#ifndef WF_WS_ZIP_IMPL_H
+#define WF_WS_ZIP_IMPL_H
+
+#include "ws/zip.h"
+
+/* 00 00 ff ff, the end of an empty stored block. */
+enum { WF_ZIP_TAIL_BYTES = 4 };
+
+extern const wf_compressor wf_zip_zlib_compressor, wf_zip_isal_compressor;
+extern const wf_decompressor wf_zip_zlib_decompressor, wf_zip_isal_decompressor;
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * Both halves of permessage-deflate on one connection: what the one makes, the other reads; when a message goes plain; what is
+ * held between two messages.
+ */
+#include "base/status.h"
+#include "test.h"
+#include "ws/deflate.h"
+#include "ws/inflate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LONG_BYTES = 300000, NO_LIMIT = 1 << 30 };
+
+typedef struct pair {
+    wf_codec codec;
+    wf_deflate out;
+    wf_inflate in;
+    wf_buf read;
+} pair;
+
+static void pair_init(pair *p, unsigned bits, bool takeover, const char *library) {
+    wf_codec_init(&p->codec);
+    if (library)
+        CHECK_EQ(wf_codec_use(&p->codec, library), WF_OK);
+    wf_deflate_init(&p->out, &p->codec, bits, takeover, 1);
+    wf_inflate_init(&p->in, &p->codec, takeover ? bits : 0);
+    p->read = (wf_buf)WF_BUF_INIT;
+}
+
+static void pair_deinit(pair *p) {
+    wf_deflate_deinit(&p->out);
+    wf_inflate_deinit(&p->in);
+    wf_codec_deinit(&p->codec);
+    wf_buf_deinit(&p->read);
+    CHECK_EQ(test_mem_live(), 0);
+}
+
+/* Sends one message over: the bytes it took, or 0: it went plain. */
+static size_t say(pair *p, const void *data, size_t len) {
+    const uint8_t *wire;
+    size_t wire_len;
+    if (wf_deflate_message(&p->out, data, len, &wire, &wire_len) != WF_OK)
+        return 0;
+    CHECK(wire_len > 0 && wire_len < len);
+    wf_buf_deinit(&p->read);
+    CHECK_EQ(wf_inflate_piece(&p->in, wire, wire_len, true, &p->read, NO_LIMIT), WF_OK);
+    CHECK_BYTES(p->read.data, p->read.len, data, len);
+    wf_window_check(&p->out.window);
+    wf_window_check(&p->in.window);
+    CHECK(p->in.lent.state == NULL);
+    return wire_len;
+}
+
+static size_t write_json(char *text, size_t cap, int n) {
+    return (size_t)snprintf(text, cap,
+                            "{\"id\":%d,\"room\":\"lobby\",\"user\":{\"name\":\"user%d\",\"color\":\"#%06x\"},"
+                            "\"text\":\"message number %d of many\"}",
+                            n, n % 7, n * 977 % 0xffffff, n);
+}
+
+TEST(messages_get_through_with_every_library_and_window) {
+    static const char *const libraries[] = {NULL, "zlib", "isa-l"};
+    static char text[LONG_BYTES];
+    for (size_t l = 0; l < 3; l++) {
+        if (libraries[l] && strcmp(libraries[l], "isa-l") == 0 && !wf_zip_compressors(1))
+            continue; /* built without it */
+        for (unsigned bits = 8; bits <= 15; bits++) {
+            for (int takeover = 0; takeover <= 1; takeover++) {
+                test_context("%s, %u bits, takeover %d", libraries[l] ? libraries[l] : "best", bits, takeover);
+                pair p;
+                pair_init(&p, bits, takeover, libraries[l]);
+                for (int n = 0; n < 200; n++)
+                    say(&p, text, write_json(text, sizeof text, n));
+                for (size_t i = 0; i < sizeof text; i++)
+                    text[i] = (char)('a' + i * i / 1000 % 7);
+                bool whole_windows = bits >= p.codec.compressor->window_bits_min;
+                CHECK_EQ(say(&p, text, sizeof text) > 0, whole_windows);
+                CHECK(say(&p, text, 200) > 0);
+                CHECK(p.out.window.cap <= (takeover ? 1u << bits : 0));
+                CHECK_EQ(p.in.window.cap, p.out.window.cap);
+                pair_deinit(&p);
+            }
+        }
+    }
+}
+
+TEST(with_takeover_small_messages_become_smaller) {
+    char text[400];
+    size_t bytes[2] = {0}, plain = 0;
+    for (int takeover = 0; takeover <= 1; takeover++) {
+        pair p;
+        pair_init(&p, 12, takeover, NULL);
+        plain = 0;
+        for (int n = 0; n < 100; n++) {
+            size_t len = write_json(text, sizeof text, n), wire = say(&p, text, len);
+            bytes[takeover] += wire ? wire : len;
+            plain += len;
+        }
+        pair_deinit(&p);
+    }
+    CHECK(bytes[1] < plain * 4 / 10);
+    CHECK(bytes[1] < bytes[0] * 6 / 10);
+}
+
+TEST(what_would_not_shrink_goes_plain_and_is_forgotten) {
+    uint8_t noise[2000];
+    uint64_t seed = 5;
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (uint8_t)test_random(&seed);
+    pair p;
+    pair_init(&p, 15, true, NULL);
+    CHECK(say(&p, "hello hello hello hello", 23) > 0);
+    CHECK_EQ(say(&p, noise, sizeof noise), 0);
+    CHECK_EQ(p.out.window.len, 23); /* the peer's window does not have it either */
+    CHECK(say(&p, "hello hello hello hello", 23) > 0);
+    CHECK_EQ(say(&p, "", 0), 0);
+    CHECK_EQ(say(&p, "a", 1), 0);
+    pair_deinit(&p);
+}
+
+TEST(what_is_shorter_than_the_threshold_goes_plain) {
+    pair p;
+    pair_init(&p, 15, true, NULL);
+    p.out.bytes_min = 24;
+    CHECK_EQ(say(&p, "hello hello hello hello", 23), 0);
+    CHECK(say(&p, "hello hello hello hello!", 24) > 0);
+    pair_deinit(&p);
+}
+
+/* Text around a dense middle, as a picture in a page: the sample says no. */
+TEST(a_dense_middle_spares_the_work) {
+    static uint8_t data[LONG_BYTES];
+    uint64_t seed = 6;
+    memset(data, 'a', sizeof data);
+    pair p;
+    pair_init(&p, 15, false, NULL);
+    CHECK(say(&p, data, sizeof data) > 0);
+    for (size_t i = sizeof data / 2; i < sizeof data / 2 + 5000; i++)
+        data[i] = (uint8_t)test_random(&seed);
+    CHECK_EQ(say(&p, data, sizeof data), 0);
+    CHECK(say(&p, data, 15000) > 0); /* not looked at */
+    pair_deinit(&p);
+}
+
+TEST(long_messages_leave_no_room_behind) {
+    static uint8_t data[LONG_BYTES];
+    memset(data, 'a', sizeof data);
+    pair p;
+    pair_init(&p, 15, true, NULL);
+    CHECK(say(&p, data, sizeof data) > 0);
+    CHECK(p.codec.deflated.cap >= sizeof data);
+    CHECK(say(&p, data, 100) > 0);
+    CHECK(p.codec.deflated.cap < 4096);
+    pair_deinit(&p);
+}
+
+TEST(without_memory_a_message_goes_plain) {
+    char text[400];
+    for (size_t nth = 1; nth < 40; nth++) {
+        test_context("allocation %zu fails", nth);
+        pair p;
+        pair_init(&p, 12, true, NULL);
+        const uint8_t *wire;
+        size_t wire_len, len = 0;
+        test_mem_fail_at(nth);
+        for (int n = 0; n < 3; n++) {
+            len = write_json(text, sizeof text, n);
+            if (wf_deflate_message(&p.out, (uint8_t *)text, len, &wire, &wire_len) == WF_OK) {
+                char *copy = malloc(wire_len);
+                CHECK(copy != NULL);
+                memcpy(copy, wire, wire_len);
+                size_t calls = test_mem_calls();
+                test_mem_fail_at(0); /* the reader has memory */
+                p.read.len = 0;
+                CHECK_EQ(wf_inflate_piece(&p.in, (uint8_t *)copy, wire_len, true, &p.read, NO_LIMIT), WF_OK);
+                CHECK_BYTES(p.read.data, p.read.len, text, len);
+                test_mem_fail_at(nth > calls ? nth - calls : 0);
+                free(copy);
+            }
+        }
+        test_mem_fail_at(0);
+        CHECK(say(&p, text, len) > 0);
+        pair_deinit(&p);
+    }
+}
+
+TEST(a_bomb_takes_no_more_than_the_limit) {
+    static uint8_t zeros[LONG_BYTES];
+    pair p;
+    pair_init(&p, 15, false, NULL);
+    const uint8_t *wire;
+    size_t wire_len;
+    CHECK_EQ(wf_deflate_message(&p.out, zeros, sizeof zeros, &wire, &wire_len), WF_OK);
+    CHECK(wire_len < sizeof zeros / 100);
+    uint8_t *copy = malloc(wire_len);
+    CHECK(copy != NULL);
+    memcpy(copy, wire, wire_len);
+    for (size_t limit = 0; limit <= sizeof zeros; limit += limit < 5000 ? 499 : 29500) {
+        for (size_t piece = 1; piece <= wire_len; piece += wire_len - 1) {
+            test_context("limit %zu, pieces of %zu", limit, piece);
+            wf_buf_deinit(&p.read);
+            int got = WF_OK;
+            for (size_t at = 0; at < wire_len && got == WF_OK; at += piece) {
+                size_t len = wire_len - at < piece ? wire_len - at : piece;
+                got = wf_inflate_piece(&p.in, copy + at, len, at + len == wire_len, &p.read, limit);
+            }
+            CHECK_EQ(got, limit < sizeof zeros ? WF_FULL : WF_OK);
+            CHECK(p.read.len <= limit + 1);
+            CHECK(p.read.cap <= limit + limit / 8 + 4096);
+            CHECK(p.in.lent.state == NULL);
+        }
+    }
+    free(copy);
+    pair_deinit(&p);
+}
+
+TEST(between_two_messages_only_the_window_is_held) {
+    char text[400];
+    pair p;
+    pair_init(&p, 15, true, NULL);
+    for (int n = 0; n < 1000; n++)
+        say(&p, text, write_json(text, sizeof text, n));
+    CHECK_EQ(wf_inflate_memory(&p.in), 32768);
+    CHECK_EQ(p.out.window.cap, 32768);
+    pair_deinit(&p);
+}
+
+TEST(a_window_keeps_the_last_bytes) {
+    uint64_t seed = 9;
+    static uint8_t said[100000];
+    for (size_t i = 0; i < sizeof said; i++)
+        said[i] = (uint8_t)test_random(&seed);
+    for (unsigned bits = 8; bits <= 15; bits++) {
+        wf_window w;
+        wf_window_init(&w, bits);
+        size_t at = 0;
+        while (at < sizeof said) {
+            size_t len = test_random(&seed) % (test_random(&seed) % 9 ? 300 : 40000);
+            len = len < sizeof said - at ? len : sizeof said - at;
+            CHECK_EQ(wf_window_append(&w, said + at, len), WF_OK);
+            at += len;
+            size_t kept = at < 1u << bits ? at : 1u << bits;
+            CHECK_BYTES(w.data, w.len, said + at - kept, kept);
+            wf_window_check(&w);
+        }
+        test_mem_fail_at(1);
+        CHECK_EQ(wf_window_append(&w, said, 10), WF_OK); /* it is full: it needs no more */
+        wf_window_deinit(&w);
+        CHECK_EQ(wf_window_append(&w, said, 10), WF_ENOMEM);
+        test_mem_fail_at(0);
+        CHECK_EQ(w.len, 0);
+        wf_window_deinit(&w);
+    }
+    CHECK_EQ(test_mem_live(), 0);
+}
+
+TEST(a_window_of_nothing_keeps_nothing) {
+    wf_window w;
+    wf_window_init(&w, 0);
+    CHECK_EQ(wf_window_append(&w, (const uint8_t *)"abc", 3), WF_OK);
+    CHECK(w.len == 0 && w.data == NULL);
+}
