@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WF_FRAME_HEAD_MAX = 14, WF_CONTROL_BYTES_MAX = 125 };
+enum { WF_FRAME_HEAD_MAX = 14, WF_CONTROL_BYTES_MAX = 125, WF_RSV1 = 4 };
 
 typedef enum wf_opcode {
     WF_OP_CONTINUATION = 0,

@@ -7,7 +7,8 @@
  *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->message
  *
  * Payload is unmasked, and text validated, in the one pass that reads it, whether in place or on its way into
- * ws->message. A message in fragments is gathered in ws->message.
+ * ws->message. A message in fragments is gathered in ws->message. A compressed one is unmasked in place, inflated, and its
+ * text validated as it comes out.
  */
 #include "ws/session.h"
 
@@ -27,6 +28,12 @@ void wf_ws_deinit(wf_ws *ws) {
     wf_buf_deinit(&ws->message);
     wf_mem_free(ws->control);
     ws->control = NULL;
+    if (ws->inflate)
+        wf_inflate_abandon(ws->inflate);
+}
+
+void wf_ws_use_inflate(wf_ws *ws, wf_inflate *inflate) {
+    ws->inflate = inflate;
 }
 
 void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len) {
@@ -47,7 +54,8 @@ bool wf_ws_in_message(const wf_ws *ws) {
 }
 
 size_t wf_ws_memory(const wf_ws *ws) {
-    return ws->message.cap + (ws->control ? WF_CONTROL_BYTES_MAX : 0);
+    return ws->message.cap + (ws->control ? WF_CONTROL_BYTES_MAX : 0) +
+           (ws->inflate ? wf_inflate_memory(ws->inflate) : 0);
 }
 
 /* What was fed is used up: after a fault the caller may go on feeding, and all of it is passed over. */
@@ -66,13 +74,27 @@ static int fail_nomem(wf_ws *ws) {
     return fail_with(ws, WF_ENOMEM, 1011, "out of memory");
 }
 
+/* RSV1 marks the first frame of a compressed message, and nothing else is marked (RFC 7692 6). */
+static const char *judge_reserved_bits(const wf_ws *ws, uint8_t rsv, uint8_t opcode) {
+    if (rsv == 0)
+        return NULL;
+    if (!ws->inflate)
+        return "RFC6455/5.2: reserved bit set with no extension negotiated";
+    if (rsv != WF_RSV1)
+        return "RFC6455/5.2: reserved bit set that no extension uses";
+    if (opcode == WF_OP_CONTINUATION || wf_opcode_is_control(opcode))
+        return "RFC7692/6.1: compressed mark on a control frame or a later fragment";
+    return NULL;
+}
+
 /* What the first two bytes condemn. NULL: nothing yet. */
 static const char *judge_first_bytes(const wf_ws *ws, const uint8_t first[2]) {
     bool fin = first[0] >> 7, masked = first[1] >> 7;
     uint8_t opcode = first[0] & 15, len7 = first[1] & 0x7f;
 
-    if (first[0] & 0x70)
-        return "RFC6455/5.2: reserved bit set with no extension negotiated";
+    const char *rule = judge_reserved_bits(ws, first[0] >> 4 & 7, opcode);
+    if (rule)
+        return rule;
     if ((opcode > WF_OP_BINARY && opcode < WF_OP_CLOSE) || opcode > WF_OP_PONG)
         return "RFC6455/5.2: unknown opcode";
     if (ws->role == WF_WS_SERVER && !masked)
@@ -93,6 +115,17 @@ static const char *judge_first_bytes(const wf_ws *ws, const uint8_t first[2]) {
     return NULL;
 }
 
+static int fail_too_long(wf_ws *ws) {
+    return fail(ws, 1009, "message over message_bytes_max");
+}
+
+/* Payload bytes that a message may take on the wire. Compressing can make a little more of what cannot be compressed; how long
+ * the message is, is judged as it is inflated. */
+static uint64_t message_wire_max(const wf_ws *ws) {
+    uint64_t max = ws->limits->message_bytes_max;
+    return ws->compressed && max < INT64_MAX ? max + max / 8 + 1024 : max;
+}
+
 /* The head is whole: its length, then what the frame means for the message. */
 static int begin_frame(wf_ws *ws, const uint8_t *head) {
     wf_frame frame;
@@ -102,13 +135,16 @@ static int begin_frame(wf_ws *ws, const uint8_t *head) {
                     frame.len >> 63 ? "RFC6455/5.2: top bit of the length is set"
                                     : "RFC6455/5.2: length is not in its shortest form");
     if (!wf_opcode_is_control(frame.opcode)) {
-        if (frame.len > ws->limits->message_bytes_max || ws->message.len > ws->limits->message_bytes_max - frame.len)
-            return fail(ws, 1009, "message over message_bytes_max");
         if (frame.opcode != WF_OP_CONTINUATION) {
             ws->message_kind = frame.opcode;
+            ws->compressed = frame.rsv & WF_RSV1;
+            ws->message_wire = 0;
             ws->empty_fragments = 0;
             ws->utf8 = (wf_utf8) {0};
         }
+        uint64_t wire_max = message_wire_max(ws);
+        if (frame.len > wire_max || ws->message_wire > wire_max - frame.len)
+            return fail_too_long(ws);
         if (frame.len == 0 && !frame.fin && ++ws->empty_fragments > ws->limits->empty_fragments_max)
             return fail(ws, 1008, "empty fragments over empty_fragments_max");
     }
@@ -211,12 +247,42 @@ static void finish_message(wf_ws *ws, const uint8_t *data, size_t len, wf_ws_eve
     ws->stage = STAGE_DONE;
 }
 
-static int read_data(wf_ws *ws, wf_ws_event *out_event) {
+/* `count` bytes of payload are used. True when that was the frame's end. */
+static bool move_on(wf_ws *ws, size_t count) {
+    ws->frame_got += count;
+    ws->message_wire += count;
+    ws->in += count;
+    ws->in_len -= count;
+    return ws->frame_got == ws->frame_len;
+}
+
+/* A data frame's payload is used up: on to the next fragment, or the message is whole. */
+static int end_frame(wf_ws *ws, const uint8_t *message, size_t len, wf_ws_event *out_event) {
+    ws->stage = STAGE_HEAD;
+    if (!ws->fin)
+        return WF_WANT_INPUT;
+    if (ws->message_kind == WF_OP_TEXT && !wf_utf8_complete(&ws->utf8))
+        return fail_utf8(ws);
+    finish_message(ws, message, len, out_event);
+    return WF_OK;
+}
+
+/* All that is left of the frame, or of the input. */
+static size_t at_hand(const wf_ws *ws) {
     uint64_t want = ws->frame_len - ws->frame_got;
-    size_t take = ws->in_len < want ? ws->in_len : (size_t)want;
-    bool whole = take == want && ws->fin && ws->frame_got == 0 && ws->message.len == 0;
+    return ws->in_len < want ? ws->in_len : (size_t)want;
+}
+
+/* With these bytes the message is whole, and they are all of it. */
+static bool is_all(const wf_ws *ws, size_t take) {
+    return ws->fin && ws->message_wire == 0 && take == ws->frame_len;
+}
+
+static int read_data(wf_ws *ws, wf_ws_event *out_event) {
+    size_t take = at_hand(ws);
+    bool all = is_all(ws, take);
     uint8_t *dst = ws->in;
-    if (!whole && take > 0) {
+    if (!all && take > 0) {
         if (wf_buf_reserve(&ws->message, take) < 0)
             return fail_nomem(ws);
         dst = ws->message.data + ws->message.len;
@@ -224,21 +290,56 @@ static int read_data(wf_ws *ws, wf_ws_event *out_event) {
     }
     if (open_payload(ws, dst, ws->in, take) < 0)
         return fail_utf8(ws);
-    ws->frame_got += take;
-    ws->in += take;
-    ws->in_len -= take;
-    if (ws->frame_got < ws->frame_len)
+    if (!move_on(ws, take))
         return WF_WANT_INPUT;
-    ws->stage = STAGE_HEAD;
-    if (!ws->fin)
-        return WF_WANT_INPUT;
-    if (ws->message_kind == WF_OP_TEXT && !wf_utf8_complete(&ws->utf8))
+    return all ? end_frame(ws, dst, take, out_event) : end_frame(ws, ws->message.data, ws->message.len, out_event);
+}
+
+/* The text is judged before what ended it, so that the verdict does not depend on how the bytes were cut. */
+static int judge_inflated(wf_ws *ws, int got, const uint8_t *data, size_t len) {
+    if (ws->message_kind == WF_OP_TEXT && wf_utf8_feed(&ws->utf8, data, len) < 0)
         return fail_utf8(ws);
-    if (whole)
-        finish_message(ws, dst, take, out_event);
-    else
-        finish_message(ws, ws->message.data, ws->message.len, out_event);
-    return WF_OK;
+    switch (got) {
+    case WF_OK:
+        return WF_OK;
+    case WF_FULL:
+        return fail_too_long(ws);
+    case WF_ENOMEM:
+        return fail_nomem(ws);
+    default:
+        return fail(ws, 1007, "RFC7692/7.2.2: compressed data is corrupt");
+    }
+}
+
+static int read_compressed(wf_ws *ws, wf_ws_event *out_event) {
+    size_t take = at_hand(ws);
+    bool all = is_all(ws, take), last = ws->fin && ws->frame_got + take == ws->frame_len;
+    wf_codec *codec = ws->inflate->codec;
+    wf_buf *out = &ws->message;
+    if (all) {
+        out = &codec->inflated;
+        wf_codec_shrink(out);
+    }
+    size_t before = out->len;
+    if (ws->role == WF_WS_SERVER)
+        wf_mask(ws->in, ws->in, take, ws->key, (size_t)(ws->frame_got & 3));
+    int got = wf_inflate_piece(ws->inflate, ws->in, take, last, out, ws->limits->message_bytes_max);
+    got = judge_inflated(ws, got, out->data + before, out->len - before);
+    if (got != WF_OK)
+        return got;
+    if (!move_on(ws, take))
+        return WF_WANT_INPUT;
+    if (last) {
+        wf_count_add(&codec->inflate_in_bytes, ws->message_wire);
+        wf_count_add(&codec->inflate_out_bytes, out->len);
+    }
+    return end_frame(ws, out->data, out->len, out_event);
+}
+
+static int read_payload(wf_ws *ws, wf_ws_event *out_event) {
+    if (wf_opcode_is_control(ws->opcode))
+        return read_control(ws, out_event);
+    return ws->compressed ? read_compressed(ws, out_event) : read_data(ws, out_event);
 }
 
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
@@ -260,7 +361,7 @@ int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
                 return got;
             break;
         case STAGE_PAYLOAD:
-            got = wf_opcode_is_control(ws->opcode) ? read_control(ws, out_event) : read_data(ws, out_event);
+            got = read_payload(ws, out_event);
             if (got != WF_WANT_INPUT)
                 return got;
             if (ws->stage == STAGE_PAYLOAD)

@@ -9,6 +9,9 @@
  *
  * Frames are unmasked in place, in the caller's buffer; a message that lies whole in it is handed out as a
  * pointer into it. Only what is cut by the buffer's end is copied. An idle session owns no memory.
+ *
+ * With permessage-deflate (RFC 7692) a compressed message is inflated as it comes: one that is whole in the buffer into the
+ * room of its loop's codec, one that is cut into memory of its own.
  */
 #ifndef WF_WS_SESSION_H
 #define WF_WS_SESSION_H
@@ -16,6 +19,7 @@
 #include "base/buf.h"
 #include "base/status.h"
 #include "ws/frame.h"
+#include "ws/inflate.h"
 #include "ws/unmask.h"
 
 typedef enum wf_ws_role { WF_WS_SERVER, WF_WS_CLIENT } wf_ws_role; /* who we are */
@@ -29,9 +33,11 @@ typedef enum wf_ws_event_kind { WF_WS_MESSAGE, WF_WS_PING, WF_WS_PONG, WF_WS_CLO
 
 typedef struct wf_ws_event {
     wf_ws_event_kind kind;
-    uint8_t opcode;      /* of a message: WF_OP_TEXT or WF_OP_BINARY */
-    int close_code;      /* of a close: 1005 when none came */
-    const uint8_t *data; /* payload; of a close: the reason. Valid until the next wf_ws_next or wf_ws_feed. */
+    uint8_t opcode; /* of a message: WF_OP_TEXT or WF_OP_BINARY */
+    int close_code; /* of a close: 1005 when none came */
+    const uint8_t
+        *data; /* payload; of a close: the reason. Valid until the next wf_ws_next or wf_ws_feed of this session
+                            or of one with the same codec. */
     size_t len;
 } wf_ws_event;
 
@@ -43,20 +49,26 @@ typedef struct wf_ws {
     uint8_t head[WF_FRAME_HEAD_MAX];
     wf_utf8 utf8;
     bool fin;
+    bool compressed; /* the message begun */
     uint8_t opcode;
     uint8_t key[4];
     uint32_t empty_fragments;
     uint64_t frame_len, frame_got;
-    wf_buf message;   /* what the message has so far, when it is cut */
-    uint8_t *control; /* 125 bytes, while a control frame is cut */
+    uint64_t message_wire; /* payload bytes of the message begun that have come */
+    wf_buf message;        /* what the message has so far, when it is cut */
+    uint8_t *control;      /* 125 bytes, while a control frame is cut */
     uint8_t *in;
     size_t in_len;
     const wf_ws_limits *limits; /* borrowed */
+    wf_inflate *inflate;        /* borrowed; NULL: no permessage-deflate */
     wf_fault fault;
 } wf_ws;
 
 void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits);
 void wf_ws_deinit(wf_ws *ws);
+
+/* Before the first byte: permessage-deflate has been agreed on. `inflate` must outlive the session. */
+void wf_ws_use_inflate(wf_ws *ws, wf_inflate *inflate);
 
 /* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT or a fault).
  * `data` is written to, and stays the caller's: it must live until then. */

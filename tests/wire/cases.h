@@ -24,10 +24,11 @@ typedef struct session_case {
     uint64_t message_bytes_max;   /* 0: 1 MiB */
     uint32_t empty_fragments_max; /* 0: 1,024 */
     bool takes_no_memory;         /* when it comes in one piece */
+    bool no_takeover;             /* of the deflate cases: the peer keeps no context */
 } session_case;
 
-extern const session_case session_cases[];
-extern const size_t session_case_count;
+extern const session_case session_cases[], deflate_cases[];
+extern const size_t session_case_count, deflate_case_count;
 
 /* Bytes on the plain heap: what a row's words become. Fails the test when it cannot read them. */
 typedef struct case_bytes {
