@@ -116,6 +116,7 @@ static weft_server *make_server(const app_config *config) {
         .head_bytes_max = config->head_bytes_max,
         .body_bytes_max = config->message_bytes_max,
         .origins = config->origins,
+        .deflate = config->deflate,
         .limits = {.message_bytes_max = config->message_bytes_max,
                    .queue_bytes_max = config->queue_bytes_max,
                    .slow_policy = config->slow_policy,

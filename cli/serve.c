@@ -13,11 +13,12 @@ typedef struct serve_options {
     app_config app;
     cli_list listen, origins;
     const char *config;
-    int log, slow;
+    int log, slow, deflate;
     uint32_t ready_fd;
 } serve_options;
 
 static const char *const log_choices[] = {"text", "json", NULL};
+static const char *const deflate_choices[] = {"off", "no-takeover", "shared", "dedicated", NULL};
 static const char *const slow_choices[] = {"close", "drop-newest", "drop-oldest", NULL};
 
 #define AT(member) offsetof(serve_options, member)
@@ -55,6 +56,14 @@ static const cli_option options[] = {
      .standard = "5s", .min = 10},
     {"pings", 0, CLI_NUMBER, AT(app.pings_per_second), "N", "a client's pings per second, burst 32", .standard = "10",
      .min = 1},
+    {"deflate", 0, CLI_CHOICE, AT(deflate), "MODE", "compression, and what is remembered for it: see below",
+     .standard = "shared", .choices = deflate_choices},
+    {"deflate-min", 0, CLI_SIZE, AT(app.deflate.message_bytes_min), "SIZE", "shorter messages are sent plain",
+     .standard = "128", .min = 1},
+    {"deflate-window", 0, CLI_NUMBER, AT(app.deflate.window_bits), "BITS",
+     "dedicated: what is remembered, 2^BITS bytes", .standard = "12", .min = 8, .max = 15},
+    {"deflate-client-window", 0, CLI_NUMBER, AT(app.deflate.client_window_bits), "BITS",
+     "the same of what clients send, where they let us choose", .standard = "12", .min = 8, .max = 15},
     {"drain", 0, CLI_DURATION, AT(app.drain_ms), "TIME", "on SIGTERM, close connections spread over this",
      .standard = "8s"},
     {"user", 0, CLI_TEXT, AT(app.user), "NAME", "when started as root, become this user [nobody]", .standard = NULL},
@@ -81,6 +90,11 @@ const cli_command cli_serve = {
              "  /echo           WebSocket: every message comes back\n"
              "  /healthz        \"ok\"\n"
              "  /metrics        Prometheus text\n"
+             "Compression (permessage-deflate), where a client offers it:\n"
+             "  off           none\n"
+             "  no-takeover   each message by itself, nothing is remembered of a connection\n"
+             "  shared        ours by themselves, once for all in a room; a client may refer back to its own\n"
+             "  dedicated     ours refer back too: small messages become smallest, for more of our time\n"
              "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
              "  a repeatable one stands several times. Lines have up to 199 characters.\n"
              "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"
@@ -101,6 +115,8 @@ static const char *bad_option(const serve_options *o) {
 }
 
 int cli_run_serve(int argc, char **argv) {
+    static const weft_deflate_mode modes[] = {WEFT_DEFLATE_OFF, WEFT_DEFLATE_NO_TAKEOVER, WEFT_DEFLATE_SHARED,
+                                              WEFT_DEFLATE_DEDICATED};
     static const weft_slow_policy policies[] = {WEFT_SLOW_CLOSE, WEFT_SLOW_DROP_NEWEST, WEFT_SLOW_DROP_OLDEST};
     serve_options o = {.ready_fd = UINT32_MAX};
     int got = cli_parse(&cli_serve, argc, argv, &o);
@@ -115,6 +131,7 @@ int cli_run_serve(int argc, char **argv) {
     o.app.origins = o.origins.items;
     o.app.log_json = o.log == 1;
     o.app.slow_policy = policies[o.slow];
+    o.app.deflate.mode = modes[o.deflate];
     o.app.ready_fd = o.ready_fd == UINT32_MAX ? -1 : (int)o.ready_fd;
     return app_serve(&o.app);
 }

@@ -21,7 +21,8 @@ extern "C" {
 
 typedef struct weft_conn weft_conn;
 
-typedef enum weft_kind { WEFT_TEXT = 1, WEFT_BINARY = 2 } weft_kind; /* the opcodes of RFC 6455 5.2 */
+/* The opcodes of RFC 6455 5.2. PLAIN, for sending only: the same, never compressed. */
+typedef enum weft_kind { WEFT_TEXT = 1, WEFT_BINARY = 2, WEFT_TEXT_PLAIN = 0x11, WEFT_BINARY_PLAIN = 0x12 } weft_kind;
 
 /* A whole message. `data` is borrowed: it dies when the callback returns. It is often a pointer straight into
  * the receive buffer, and is never NUL-terminated. Text is valid UTF-8. */
@@ -44,12 +45,13 @@ typedef struct weft_close_info {
     int sys_errno;      /* the socket error that ended it, or 0 */
 } weft_close_info;
 
-/* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again.
+/* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again. With permessage-deflate it is
+ * compressed where that makes it shorter.
  * WEFT_OK, WEFT_FULL, WEFT_ECLOSED, WEFT_ENOMEM; WEFT_EINVAL while a fragmented message is open. Cost: one
- * copy. */
+ * copy, or the compressor's. */
 WEFT_API int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len);
 
-/* Sends a message in fragments (RFC 6455 5.4): the first call gives the kind, the last has `fin` set, `len`
+/* Sends a message in fragments (RFC 6455 5.4), never compressed: the first call gives the kind, the last has `fin` set, `len`
  * may be 0. What is published to this connection meanwhile waits until the message is finished. Answers as
  * weft_conn_send; after WEFT_FULL the same fragment may be tried again. */
 WEFT_API int weft_conn_send_fragment(weft_conn *conn, weft_kind kind, const void *data, size_t len, bool fin);
@@ -68,6 +70,9 @@ WEFT_API void weft_conn_abort(weft_conn *conn);
 /* Sends a ping whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL while one is
  * out. */
 WEFT_API int weft_conn_ping(weft_conn *conn);
+
+/* True when permessage-deflate was agreed on. */
+WEFT_API bool weft_conn_deflates(const weft_conn *conn);
 
 /* The last measured round trip (heartbeats measure too), nanoseconds; 0 before the first. */
 WEFT_API uint64_t weft_conn_rtt_ns(const weft_conn *conn);

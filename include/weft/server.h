@@ -48,6 +48,35 @@ typedef struct weft_limits {
     uint32_t topics_max;          /* [128] subscriptions per connection */
 } weft_limits;
 
+/*
+ * permessage-deflate (RFC 7692), for clients that offer it. The mode says what is kept of a connection between two messages,
+ * for the next to refer to:
+ *
+ *   OFF          messages are not compressed
+ *   NO_TAKEOVER  nothing, in either direction
+ *   SHARED       nothing of what we send, and a published message is compressed once for all; of what the client sends up to
+ *                2^client_window_bits bytes
+ *   DEDICATED    2^window_bits bytes of what we send too: small messages become much smaller, each subscriber's are
+ *                compressed by themselves
+ *
+ * Do not compress a secret together with what a peer may choose, or send it with weft_kind ..._PLAIN: the length tells.
+ */
+typedef enum weft_deflate_mode {
+    WEFT_DEFLATE_DEFAULT,
+    WEFT_DEFLATE_OFF,
+    WEFT_DEFLATE_NO_TAKEOVER,
+    WEFT_DEFLATE_SHARED,
+    WEFT_DEFLATE_DEDICATED
+} weft_deflate_mode;
+
+/* Per route; with the mode DEFAULT all of it is the server's, whose values are in brackets. */
+typedef struct weft_deflate {
+    weft_deflate_mode mode;      /* [OFF] */
+    uint32_t window_bits;        /* [12] 8 to 15: how far back our compressor refers. 12 is 4 KiB. */
+    uint32_t client_window_bits; /* [12] 8 to 15: asked of clients that let us choose (browsers do); others have 15 */
+    uint32_t message_bytes_min;  /* [128, DEDICATED 32] shorter messages are sent plain. WEFT_NONE: all are */
+} weft_deflate;
+
 typedef struct weft_config {
     size_t struct_size;       /* WEFT_CONFIG_INIT */
     uint32_t workers;         /* [1] threads; WEFT_NONE: one per processor */
@@ -65,6 +94,7 @@ typedef struct weft_config {
     const char *const *origins;    /* beside the same host: "https://example.org", "*" is any; NULL-terminated */
     const char *server_name;       /* [none] value of a Server header; WebSocket answers too */
     weft_limits limits;
+    weft_deflate deflate;
 } weft_config;
 
 #define WEFT_CONFIG_INIT .struct_size = sizeof(weft_config)
@@ -82,6 +112,7 @@ typedef struct weft_route {
     const char *const *subprotocols; /* NULL-terminated; the first of the client's that stands here is picked */
     const char *const *origins;      /* in place of the server's when not NULL */
     weft_limits limits;
+    weft_deflate deflate;
 
     /* A plain HTTP request. NULL: the path answers 426 to GET and 405 to others. */
     void (*request)(weft_request *request, void *user);
@@ -106,7 +137,7 @@ typedef struct weft_route {
 #define WEFT_ROUTE_INIT .struct_size = sizeof(weft_route)
 
 /* NULL config: all defaults. The config is copied, the strings it points to are not: keep them. NULL when
- * memory is out or struct_size is not set. */
+ * memory is out, struct_size is not set or a window has not 8 to 15 bits. */
 WEFT_API weft_server *weft_server_new(const weft_config *config);
 
 /* Before run. The route is copied, its strings are not: keep them. WEFT_OK, WEFT_EINVAL, WEFT_ENOMEM. */

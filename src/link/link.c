@@ -51,7 +51,9 @@ void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms) {
 }
 
 void wf_link_count_memory(wf_link *link) {
-    size_t now = link->held.cap + wf_ws_memory(&link->ws);
+    size_t now = link->held.cap + wf_ws_memory(&link->ws) + (link->pmd ? link->pmd->out.window.cap : 0);
+    if (now == link->counted)
+        return;
     link->env->input_bytes += now - link->counted;
     link->counted = now;
 }
@@ -60,6 +62,7 @@ static void drop_input(wf_link *link) {
     uint8_t *unused;
     wf_ws_take_rest(&link->ws, &unused);
     wf_ws_deinit(&link->ws);
+    wf_link_pmd_free(link);
     wf_buf_deinit(&link->held);
     link->in_len = 0;
     wf_link_count_memory(link);

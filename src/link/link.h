@@ -31,11 +31,14 @@
 #include "hub/outq.h"
 #include "link/deadlines.h"
 #include "net/loop.h"
+#include "ws/deflate.h"
+#include "ws/extension.h"
 #include "ws/session.h"
 
 /* Per route. */
 typedef struct wf_link_limits {
     wf_ws_limits ws;
+    wf_pmd_config pmd;
     wf_intervals intervals;
     uint32_t queue_bytes_max;
     wf_slow_policy slow_policy;
@@ -55,6 +58,7 @@ typedef struct wf_link_env {
     wf_timers timers;
     uint64_t now_ms; /* of this turn */
     wf_outq_pool pool;
+    wf_codec codec;
     const wf_link_http *http;
     uint64_t ping_secret; /* random: turns the time of a ping into its payload */
     size_t input_bytes;   /* held for links: cut messages, resting input */
@@ -92,6 +96,12 @@ typedef struct wf_link_end {
     char *reason;                      /* the peer's, NUL-terminated, owned; NULL: none */
 } wf_link_end;
 
+/* permessage-deflate on one connection, both directions. */
+typedef struct wf_link_pmd {
+    wf_inflate in;
+    wf_deflate out;
+} wf_link_pmd;
+
 typedef struct wf_link {
     wf_sock sock;
     wf_link_env *env;
@@ -100,6 +110,7 @@ typedef struct wf_link {
     const wf_link_limits *limits; /* from accept on */
     wf_http_reader *reader;       /* while a request is being read */
     wf_ws ws;                     /* from OPEN on */
+    wf_link_pmd *pmd;             /* owned; NULL: messages are not compressed */
     wf_buf held;                  /* input that came while reading rests; `in` points into it then */
     uint8_t *in;                  /* input not yet used */
     size_t in_len;
@@ -149,8 +160,13 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
 /* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
 int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
 
-/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order). */
+/* Right after an accept whose 101 agreed to permessage-deflate with these parameters. WF_OK, or WF_ENOMEM: it ends. */
+int wf_link_deflate(wf_link *link, const wf_pmd_params *params);
+
+/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order). A message is compressed when that was
+ * agreed on and it pays; one that is sent plain or in fragments never is. */
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
+int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin);
 int wf_link_ping(wf_link *link);
 int wf_link_close(wf_link *link, int code, const char *reason);

@@ -26,7 +26,10 @@ void wf_link_linger(wf_link *link);
 /* The closing handshake may be complete: both close frames are through, or ours after a fault. */
 void wf_link_close_done(wf_link *link);
 
-/* What the session holds is counted in env->input_bytes. */
+/* What the session and its compression hold is counted in env->input_bytes. */
 void wf_link_count_memory(wf_link *link);
+
+/* Ends permessage-deflate: nothing is read or sent any more. */
+void wf_link_pmd_free(wf_link *link);
 
 #endif

@@ -8,12 +8,38 @@
 #include "base/mem.h"
 #include "ws/close.h"
 
+#include <errno.h>
 #include <string.h>
 
+int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
+    wf_link_pmd *pmd = wf_mem_alloc(sizeof *pmd);
+    wf_codec *codec = &link->env->codec;
+    if (!pmd) {
+        wf_link_die(link, ENOMEM, "out of memory");
+        return WF_ENOMEM;
+    }
+    wf_inflate_init(&pmd->in, codec, params->client_no_context_takeover ? 0 : params->client_max_window_bits);
+    wf_deflate_init(&pmd->out, codec, params->server_max_window_bits, !params->server_no_context_takeover,
+                    link->limits->pmd.bytes_min);
+    wf_ws_use_inflate(&link->ws, &pmd->in);
+    link->pmd = pmd;
+    return WF_OK;
+}
+
+void wf_link_pmd_free(wf_link *link) {
+    if (!link->pmd)
+        return;
+    wf_ws_use_inflate(&link->ws, NULL);
+    wf_inflate_deinit(&link->pmd->in);
+    wf_deflate_deinit(&link->pmd->out);
+    wf_mem_free(link->pmd);
+    link->pmd = NULL;
+}
+
 /* Writes a frame to the queue. The budget is the caller's to look at. */
-static int queue_frame(wf_link *link, uint8_t opcode, bool fin, const void *data, size_t len) {
+static int queue_frame(wf_link *link, wf_frame frame, const void *data) {
     uint8_t head[WF_FRAME_HEAD_MAX];
-    size_t head_len = wf_frame_encode(head, &(wf_frame) {.fin = fin, .opcode = opcode, .len = len});
+    size_t head_len = wf_frame_encode(head, &frame), len = (size_t)frame.len;
     uint8_t *room = wf_outq_write(&link->q, head_len + len);
     if (!room)
         return WF_ENOMEM;
@@ -38,7 +64,7 @@ static void start_closing(wf_link *link, int code, const char *reason, size_t re
     wf_outq_close(&link->q);
     link->end.sent_code = (uint16_t)(len > 0 ? code : WF_CLOSE_NO_STATUS);
     wf_link_enter(link, WF_LINK_CLOSING, link->limits->close_timeout_ms);
-    if (queue_frame(link, WF_OP_CLOSE, true, payload, len) < 0)
+    if (queue_frame(link, (wf_frame) {.fin = true, .opcode = WF_OP_CLOSE, .len = len}, payload) < 0)
         wf_link_die(link, 0, "out of memory");
 }
 
@@ -125,15 +151,14 @@ static void on_close(wf_link *link, const wf_ws_event *event) {
 /* Between two reads: is a message begun, and has it gone on? */
 static void watch_progress(wf_link *link) {
     bool begun = wf_ws_in_message(&link->ws);
-    if (begun && (!link->deadlines.in_message || (uint32_t)link->ws.message.len != link->message_seen))
+    if (begun && (!link->deadlines.in_message || (uint32_t)link->ws.message_wire != link->message_seen))
         link->deadlines.message_ms = link->env->now_ms;
     bool arm = begun && !link->deadlines.in_message;
-    link->message_seen = (uint32_t)link->ws.message.len;
+    link->message_seen = (uint32_t)link->ws.message_wire;
     link->deadlines.in_message = begun;
     if (arm)
         wf_link_arm(link);
-    if (link->counted != link->held.cap + wf_ws_memory(&link->ws))
-        wf_link_count_memory(link);
+    wf_link_count_memory(link);
 }
 
 int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
@@ -188,19 +213,47 @@ static int may_send(wf_link *link) {
     return WF_OK;
 }
 
-int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+static int queue_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    return queue_frame(link, (wf_frame) {.fin = true, .opcode = opcode, .len = len}, data);
+}
+
+/* A whole message, compressed where that helps. */
+static int queue_message(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    const uint8_t *deflated;
+    size_t deflated_len;
+    if (!link->pmd || wf_deflate_message(&link->pmd->out, data, len, &deflated, &deflated_len) != WF_OK)
+        return queue_plain(link, opcode, data, len);
+    wf_frame frame = {.fin = true, .rsv = WF_RSV1, .opcode = opcode, .len = deflated_len};
+    int got = queue_frame(link, frame, deflated);
+    if (got < 0)
+        wf_window_deinit(&link->pmd->out.window); /* it holds what the peer will not see */
+    wf_link_count_memory(link);
+    return got;
+}
+
+static int send_with(int (*queue)(wf_link *, uint8_t, const void *, size_t), wf_link *link, uint8_t opcode,
+                     const void *data, size_t len) {
     int got = link->q.fragmenting ? WF_EINVAL : may_send(link);
     if (got == WF_OK)
-        got = queue_frame(link, opcode, true, data, len);
+        got = queue(link, opcode, data, len);
     if (got == WF_OK)
         wf_count_add(&link->env->messages_out, 1);
     return got;
 }
 
+int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    return send_with(queue_message, link, opcode, data, len);
+}
+
+int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    return send_with(queue_plain, link, opcode, data, len);
+}
+
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin) {
     int got = may_send(link);
+    uint8_t this_opcode = link->q.fragmenting ? WF_OP_CONTINUATION : opcode;
     if (got == WF_OK)
-        got = queue_frame(link, link->q.fragmenting ? WF_OP_CONTINUATION : opcode, fin, data, len);
+        got = queue_frame(link, (wf_frame) {.fin = fin, .opcode = this_opcode, .len = len}, data);
     if (got != WF_OK)
         return got;
     if (fin) {

@@ -48,9 +48,37 @@ static const weft_limits standard_limits = {
     .topics_max = 128,
 };
 
+static bool bits_ok(uint32_t bits) {
+    return bits >= WF_WINDOW_BITS_MIN && bits <= WF_WINDOW_BITS_MAX;
+}
+
+static int resolve_deflate(weft_deflate *deflate, const weft_deflate *standard) {
+    if (deflate->mode == WEFT_DEFLATE_DEFAULT && standard)
+        *deflate = *standard;
+    if (deflate->mode == WEFT_DEFLATE_DEFAULT)
+        deflate->mode = WEFT_DEFLATE_OFF;
+    fill(&deflate->window_bits, 12);
+    fill(&deflate->client_window_bits, 12);
+    fill(&deflate->message_bytes_min, deflate->mode == WEFT_DEFLATE_DEDICATED ? 32 : 128);
+    bool good = bits_ok(deflate->window_bits) && bits_ok(deflate->client_window_bits) &&
+                deflate->mode <= WEFT_DEFLATE_DEDICATED;
+    return good ? WF_OK : WF_EINVAL;
+}
+
+static wf_pmd_config pmd_config(const weft_deflate *deflate) {
+    return (wf_pmd_config) {
+        .on = deflate->mode != WEFT_DEFLATE_OFF,
+        .server_takeover = deflate->mode == WEFT_DEFLATE_DEDICATED,
+        .client_takeover = deflate->mode != WEFT_DEFLATE_NO_TAKEOVER,
+        .server_bits = deflate->mode == WEFT_DEFLATE_DEDICATED ? (uint8_t)deflate->window_bits : WF_WINDOW_BITS_MAX,
+        .client_bits = (uint8_t)deflate->client_window_bits,
+        .bytes_min = deflate->message_bytes_min,
+    };
+}
+
 int wf_server_resolve(weft_config *config, const weft_config *given) {
     *config = given ? *given : (weft_config) {WEFT_CONFIG_INIT};
-    if (config->struct_size != sizeof *config)
+    if (config->struct_size != sizeof *config || resolve_deflate(&config->deflate, NULL) < 0)
         return WF_EINVAL;
     fill(&config->workers, 1);
     if (config->workers == WEFT_NONE) {
@@ -93,13 +121,17 @@ void wf_server_http(const weft_config *config, wf_link_http *out_http) {
     };
 }
 
-void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_link_limits *out_limits,
-                     uint32_t *out_topics) {
-    weft_limits limits = *given;
-    fill_limits(&limits, server);
+int wf_route_limits(const weft_route *route, const weft_config *server, wf_link_limits *out_limits,
+                    uint32_t *out_topics) {
+    weft_limits limits = route->limits;
+    weft_deflate deflate = route->deflate;
+    fill_limits(&limits, &server->limits);
+    if (resolve_deflate(&deflate, &server->deflate) < 0)
+        return WF_EINVAL;
     *out_limits = (wf_link_limits) {
         .ws = {limits.message_bytes_max == WEFT_NONE ? INT64_MAX : limits.message_bytes_max,
                limits.empty_fragments_max},
+        .pmd = pmd_config(&deflate),
         .intervals = {limits.ping_interval_ms, limits.ping_timeout_ms, limits.message_timeout_ms,
                       limits.send_timeout_ms},
         .queue_bytes_max = limits.queue_bytes_max,
@@ -108,6 +140,7 @@ void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_lin
         .pings_per_second = limits.pings_per_second,
     };
     *out_topics = limits.topics_max;
+    return WF_OK;
 }
 
 size_t wf_list_count(const char *const *list) {

@@ -22,16 +22,29 @@ bool weft_utf8_valid(const void *data, size_t len) {
     return wf_utf8_feed(&utf8, data, len) == WF_OK && wf_utf8_complete(&utf8);
 }
 
-static bool kind_ok(weft_kind kind) {
-    return kind == WEFT_TEXT || kind == WEFT_BINARY;
+bool wf_kind_split(weft_kind kind, uint8_t *out_opcode, bool *out_plain) {
+    *out_plain = kind == WEFT_TEXT_PLAIN || kind == WEFT_BINARY_PLAIN;
+    *out_opcode = (uint8_t)(kind & 0x0f);
+    return kind == WEFT_TEXT || kind == WEFT_BINARY || *out_plain;
 }
 
 int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len) {
-    return kind_ok(kind) ? wf_link_send(&conn->link, (uint8_t)kind, data, len) : WEFT_EINVAL;
+    uint8_t opcode;
+    bool plain;
+    if (!wf_kind_split(kind, &opcode, &plain))
+        return WEFT_EINVAL;
+    return plain ? wf_link_send_plain(&conn->link, opcode, data, len) : wf_link_send(&conn->link, opcode, data, len);
 }
 
 int weft_conn_send_fragment(weft_conn *conn, weft_kind kind, const void *data, size_t len, bool fin) {
-    return kind_ok(kind) ? wf_link_send_fragment(&conn->link, (uint8_t)kind, data, len, fin) : WEFT_EINVAL;
+    uint8_t opcode;
+    bool plain;
+    return wf_kind_split(kind, &opcode, &plain) ? wf_link_send_fragment(&conn->link, opcode, data, len, fin)
+                                                : WEFT_EINVAL;
+}
+
+bool weft_conn_deflates(const weft_conn *conn) {
+    return conn->link.pmd != NULL;
 }
 
 size_t weft_conn_buffered(const weft_conn *conn) {
@@ -110,11 +123,13 @@ static int post(weft_server *server, weft_handle handle, wf_mail *m) {
 
 int weft_handle_send(weft_server *server, weft_handle handle, weft_kind kind, const void *data, size_t len) {
     wf_worker *w = wf_handle_worker(server, handle);
-    if (!kind_ok(kind))
+    uint8_t opcode;
+    bool plain;
+    if (!wf_kind_split(kind, &opcode, &plain))
         return WEFT_EINVAL;
     if (!w || !wf_handle_alive(w, handle))
         return WEFT_ESTALE;
-    wf_blob *blob = wf_publish_encode(server, kind, data, len);
+    wf_blob *blob = wf_publish_encode(server, opcode, data, len);
     return blob ? post(server, handle, wf_mail_new(MAIL_SEND, handle, blob, NULL, 0)) : WEFT_ENOMEM;
 }
 

@@ -29,6 +29,7 @@ static void conn_ended(weft_conn *conn) {
         if (info.code == 0)
             info.code = WEFT_CLOSE_ABNORMAL;
         wf_count_add(&w->websockets, (uint64_t)-1);
+        wf_count_add(&w->deflating, (uint64_t)-conn->deflates);
         int counted = weft_close_slot(info.code);
         if (counted >= 0)
             wf_count_add(&w->closes[counted], 1);
@@ -47,7 +48,9 @@ static void conn_open(weft_conn *conn) {
     conn->request = NULL;
     conn->open_due = false;
     conn->opened = true;
+    conn->deflates = conn->link.pmd != NULL;
     wf_count_add(&wf_conn_worker(conn)->websockets, 1);
+    wf_count_add(&wf_conn_worker(conn)->deflating, conn->deflates);
     if (conn->route->is.open)
         conn->route->is.open(conn, request, conn->route->is.user);
     weft_request_unref(request);

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-wf_blob *wf_publish_encode(weft_server *server, int kind, const void *data, size_t len) {
+wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, const void *data, size_t len) {
     uint8_t head[WF_FRAME_HEAD_MAX];
-    size_t head_len = wf_frame_encode(head, &(wf_frame) {.fin = true, .opcode = (uint8_t)kind, .len = len});
+    size_t head_len = wf_frame_encode(head, &(wf_frame) {.fin = true, .opcode = opcode, .len = len});
     if (len > SIZE_MAX / 2)
         return NULL;
     wf_blob *blob = wf_blob_new(head_len + len, &server->blob_bytes);
@@ -85,13 +85,16 @@ static bool may_deliver_now(wf_worker *w) {
            !atomic_load_explicit(&w->mail.last, memory_order_relaxed);
 }
 
-static int publish(weft_server *server, const char *name, int kind, const void *data, size_t len, weft_handle except) {
+static int publish(weft_server *server, const char *name, weft_kind kind, const void *data, size_t len,
+                   weft_handle except) {
     wf_str topic = wf_str_of(name);
-    if (topic.len == 0 || topic.len > WF_TOPIC_NAME_MAX || (kind != WEFT_TEXT && kind != WEFT_BINARY))
+    uint8_t opcode;
+    bool plain;
+    if (topic.len == 0 || topic.len > WF_TOPIC_NAME_MAX || !wf_kind_split(kind, &opcode, &plain))
         return WEFT_EINVAL;
     if (atomic_load_explicit(&server->stop, memory_order_relaxed))
         return WEFT_ECLOSED;
-    wf_blob *blob = wf_publish_encode(server, kind, data, len);
+    wf_blob *blob = wf_publish_encode(server, opcode, data, len);
     if (!blob)
         return WEFT_ENOMEM;
     wf_worker *home = home_of(server, topic), *here = wf_worker_current();
@@ -114,11 +117,11 @@ static int publish(weft_server *server, const char *name, int kind, const void *
 }
 
 int weft_publish(weft_server *server, const char *topic, weft_kind kind, const void *data, size_t len) {
-    return publish(server, topic, (int)kind, data, len, 0);
+    return publish(server, topic, kind, data, len, 0);
 }
 
 int weft_conn_publish(weft_conn *conn, const char *topic, weft_kind kind, const void *data, size_t len) {
-    return publish(wf_conn_worker(conn)->server, topic, (int)kind, data, len, wf_handle_of(conn));
+    return publish(wf_conn_worker(conn)->server, topic, kind, data, len, wf_handle_of(conn));
 }
 
 /* ---- looking at topics ---- */

@@ -14,7 +14,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { HEADERS_OUT_MAX = 32 };
+enum { HEADERS_OUT_MAX = 32, EXTENSION_LINES_MAX = 16 };
 
 struct weft_request {
     atomic_uint refs;
@@ -32,6 +32,8 @@ struct weft_request {
 struct wf_answer {
     weft_request *request; /* a reference */
     bool accept, close;
+    bool deflates; /* the accept agrees to permessage-deflate, with `pmd` */
+    wf_pmd_params pmd;
     wf_buf bytes;
 };
 
@@ -206,6 +208,8 @@ int wf_request_apply(wf_answer *a) {
         conn->route = request->route;
         conn->user = request->user;
         got = wf_link_accept(&conn->link, a->bytes.data, a->bytes.len, &request->route->limits);
+        if (got == WF_OK && a->deflates)
+            got = wf_link_deflate(&conn->link, &a->pmd);
         if (got == WF_OK) {
             conn->open_due = true; /* and conn->request stays until `open` has seen it */
             wf_count_add(&w->handshakes, 1);
@@ -234,8 +238,8 @@ void wf_request_apply_late(wf_answer *a) {
     weft_request_unref(request);
 }
 
-/* Takes `head` over. */
-static int give(weft_request *request, wf_buf *head, bool accept, bool close) {
+/* Takes answer.bytes over. */
+static int give(weft_request *request, wf_answer answer) {
     wf_answer *a = wf_mem_alloc(sizeof *a);
     bool here = wf_worker_current() == request->worker;
     wf_mail *m = a && !here ? wf_mail_new(MAIL_ANSWER, request->handle, NULL, NULL, 0) : NULL;
@@ -245,10 +249,11 @@ static int give(weft_request *request, wf_buf *head, bool accept, bool close) {
     if (got != WEFT_OK) {
         wf_mem_free(a);
         wf_mail_free(m);
-        wf_buf_deinit(head);
+        wf_buf_deinit(&answer.bytes);
         return got;
     }
-    *a = (wf_answer) {weft_request_ref(request), accept, close, *head};
+    *a = answer;
+    a->request = weft_request_ref(request);
     if (here)
         return wf_request_apply(a);
     m->answer = a;
@@ -282,6 +287,17 @@ static bool is_handshakes_own(const char *name) {
            (n.len >= prefix.len && wf_str_eq_nocase((wf_str) {n.data, prefix.len}, prefix));
 }
 
+/* permessage-deflate, when the client offers what the route agrees to (RFC 7692 5). */
+static bool agree_on_deflate(const weft_request *request, wf_pmd_params *out_params) {
+    const wf_http_request *http = wf_request_http(request);
+    wf_str lines[EXTENSION_LINES_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < http->header_count && count < EXTENSION_LINES_MAX; i++)
+        if (wf_str_eq_nocase(http->headers[i].name, wf_str_of("Sec-WebSocket-Extensions")))
+            lines[count++] = http->headers[i].value;
+    return wf_pmd_answer(lines, count, &request->route->limits.pmd, out_params);
+}
+
 int weft_request_accept(weft_request *request, const char *subprotocol, const weft_header *headers,
                         size_t header_count) {
     for (size_t i = 0; i < header_count; i++)
@@ -300,12 +316,18 @@ int weft_request_accept(weft_request *request, const char *subprotocol, const we
     add_header(out, &count, "Sec-WebSocket-Accept", wf_str_of(accept));
     if (subprotocol)
         add_header(out, &count, "Sec-WebSocket-Protocol", wf_str_of(subprotocol));
+    wf_answer answer = {.accept = true};
+    char extension[WF_PMD_TEXT_MAX];
+    answer.deflates = agree_on_deflate(request, &answer.pmd);
+    if (answer.deflates)
+        add_header(out, &count, "Sec-WebSocket-Extensions",
+                   (wf_str) {extension, wf_pmd_answer_write(&answer.pmd, extension)});
     add_server_name(request, out, &count);
     if (!gather_headers(out, &count, headers, header_count))
         return WEFT_EINVAL;
-    wf_buf head = WF_BUF_INIT;
-    int got = wf_http_response_write(&head, &(wf_http_response) {.status = 101, .headers = out, .header_count = count});
-    return got < 0 ? got : give(request, &head, true, false);
+    wf_http_response head = {.status = 101, .headers = out, .header_count = count};
+    int got = wf_http_response_write(&answer.bytes, &head);
+    return got < 0 ? got : give(request, answer);
 }
 
 int weft_request_reply_with(weft_request *request, int status, const weft_header *headers, size_t header_count,
@@ -322,21 +344,21 @@ int weft_request_reply_with(weft_request *request, int status, const weft_header
     add_server_name(request, out, &count);
     if (!gather_headers(out, &count, headers, header_count))
         return WEFT_EINVAL;
-    wf_buf bytes = WF_BUF_INIT;
-    int got = wf_http_response_write(&bytes, &(wf_http_response) {.status = status,
-                                                                  .headers = out,
-                                                                  .header_count = count,
-                                                                  .close = close,
-                                                                  .has_length = !bodiless,
-                                                                  .body_bytes = bodiless ? 0 : body.len,
-                                                                  .date_unix_s = time(NULL)});
+    wf_answer answer = {.close = close};
+    int got = wf_http_response_write(&answer.bytes, &(wf_http_response) {.status = status,
+                                                                         .headers = out,
+                                                                         .header_count = count,
+                                                                         .close = close,
+                                                                         .has_length = !bodiless,
+                                                                         .body_bytes = bodiless ? 0 : body.len,
+                                                                         .date_unix_s = time(NULL)});
     if (got == WF_OK && !bodiless && !wf_str_eq(http->method, wf_str_of("HEAD")))
-        got = wf_buf_append(&bytes, body.data, body.len);
+        got = wf_buf_append(&answer.bytes, body.data, body.len);
     if (got < 0) {
-        wf_buf_deinit(&bytes);
+        wf_buf_deinit(&answer.bytes);
         return got;
     }
-    return give(request, &bytes, false, close);
+    return give(request, answer);
 }
 
 int weft_request_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len) {

@@ -88,12 +88,14 @@ int weft_server_route(weft_server *server, const weft_route *given) {
     if (!routes)
         return WEFT_ENOMEM;
     server->routes = routes;
-    wf_route *r = &routes[server->route_count++];
+    wf_route *r = &routes[server->route_count];
     *r = (wf_route) {.is = *given, .path_len = strlen(given->path)};
+    if (wf_route_limits(given, &server->config, &r->limits, &r->topics_max) < 0)
+        return WEFT_EINVAL;
+    server->route_count++;
     r->prefix = given->path[r->path_len - 1] == '*';
     r->path_len -= r->prefix;
     r->websocket = given->upgrade || given->open || given->message || given->closed || !given->request;
-    wf_route_limits(&given->limits, &server->config.limits, &r->limits, &r->topics_max);
     if (r->limits.queue_bytes_max / 2 < server->relief_bytes)
         server->relief_bytes = r->limits.queue_bytes_max / 2;
     return WEFT_OK;

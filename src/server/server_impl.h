@@ -52,6 +52,7 @@ struct weft_conn {
     };
     uint32_t slot;
     bool half_open, opened, open_due;
+    bool deflates; /* counted in the worker's `deflating` */
 };
 
 /* slots.c: connections by number, and the handles made of them. */
@@ -91,8 +92,8 @@ struct wf_worker {
     wf_loop *loop;
     wf_mailbox mail;
     pthread_t thread;
-    wf_counter accepted, connections, websockets, handshakes, requests, published, delivered, shed, memory_bytes,
-        lag_ns;
+    wf_counter accepted, connections, websockets, deflating, handshakes, requests, published, delivered, shed,
+        memory_bytes, lag_ns;
     wf_counter closes[WEFT_CLOSE_SLOTS], refusals[REFUSED_COUNT];
 };
 
@@ -135,10 +136,13 @@ void wf_server_remove_socket_files(weft_server *server); /* once; nobody listens
 /* config.c */
 int wf_server_resolve(weft_config *config, const weft_config *given);
 void wf_server_http(const weft_config *config, wf_link_http *out_http);
-void wf_route_limits(const weft_limits *given, const weft_limits *server, wf_link_limits *out_limits,
-                     uint32_t *out_topics);
+int wf_route_limits(const weft_route *route, const weft_config *server, wf_link_limits *out_limits,
+                    uint32_t *out_topics);     /* WF_EINVAL: a value out of range */
 size_t wf_list_count(const char *const *list); /* of a NULL-terminated one; NULL: 0 */
 const wf_route *wf_route_find(const weft_server *server, wf_str path);
+
+/* conn.c: false: no kind at all. */
+bool wf_kind_split(weft_kind kind, uint8_t *out_opcode, bool *out_plain);
 
 /* slots.c */
 int wf_slots_init(wf_slots *s, uint32_t count);
@@ -193,6 +197,6 @@ void wf_answer_free(wf_answer *a);
 /* publish.c */
 void wf_publish_deliver(wf_worker *w, const wf_mail *m);
 void wf_publish_home(wf_worker *w, wf_mail *m);
-wf_blob *wf_publish_encode(weft_server *server, int kind, const void *data, size_t len);
+wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, const void *data, size_t len);
 
 #endif

@@ -74,6 +74,11 @@ void weft_server_stats(const weft_server *server, weft_stats *out_stats) {
         s.bytes_out += wf_count_read(&w->env.bytes_out);
         s.messages_in += wf_count_read(&w->env.messages_in);
         s.messages_out += wf_count_read(&w->env.messages_out);
+        s.deflating += wf_count_read(&w->deflating);
+        s.deflate_in_bytes += wf_count_read(&w->env.codec.deflate_in_bytes);
+        s.deflate_out_bytes += wf_count_read(&w->env.codec.deflate_out_bytes);
+        s.inflate_in_bytes += wf_count_read(&w->env.codec.inflate_in_bytes);
+        s.inflate_out_bytes += wf_count_read(&w->env.codec.inflate_out_bytes);
         s.published += wf_count_read(&w->published);
         s.delivered += wf_count_read(&w->delivered);
         s.queue_drops += wf_count_read(&w->env.pool.drops);

@@ -38,6 +38,7 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
     w->env.http = &server->http;
     w->env.now_ms = wf_clock_ms();
     wf_timers_init(&w->env.timers, w->env.now_ms);
+    wf_codec_init(&w->env.codec);
     wf_hub_config hub = {
         .history_bytes_max = history_bytes_max(server), .vacant_max = VACANT_MAX, .vacant_ms = VACANT_MS};
     if (getrandom(hub.hash_key, sizeof hub.hash_key, 0) != sizeof hub.hash_key ||
@@ -84,6 +85,7 @@ void wf_worker_deinit(wf_worker *w) {
         wf_sock_close(w->loop, &w->listeners[i]); /* open still when run could not start */
     wf_hub_deinit(&w->hub);
     wf_outq_pool_deinit(&w->env.pool);
+    wf_codec_deinit(&w->env.codec);
     wf_slots_deinit(&w->slots);
     wf_mem_free(w->outboxes);
     wf_mem_free(w->listeners);

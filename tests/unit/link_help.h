@@ -294,6 +294,7 @@ static inline void fixture_init(fixture *f) {
     f->env.now_ms = START_MS;
     CHECK(f->env.loop != NULL);
     wf_timers_init(&f->env.timers, START_MS);
+    wf_codec_init(&f->env.codec);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     CHECK_EQ(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     f->peer = fds[1];
@@ -307,6 +308,7 @@ static inline void fixture_deinit(fixture *f) {
     CHECK_EQ(f->env.input_bytes, 0);
     CHECK_EQ(f->env.timers.count, 0);
     wf_outq_pool_deinit(&f->env.pool);
+    wf_codec_deinit(&f->env.codec);
     wf_loop_free(f->env.loop);
     if (f->peer >= 0)
         close(f->peer);
