@@ -47,6 +47,12 @@ static void on_metrics(weft_request *request, void *user) {
     one(&p, "sent_bytes_total", "counter", "Bytes sent on the wire.", s.bytes_out);
     one(&p, "messages_received_total", "counter", "Messages received.", s.messages_in);
     one(&p, "messages_sent_total", "counter", "Messages queued to connections.", s.messages_out);
+    one(&p, "deflating", "gauge", "Open WebSockets with permessage-deflate.", s.deflating);
+    one(&p, "deflate_in_bytes_total", "counter", "Messages compressed: their bytes.", s.deflate_in_bytes);
+    one(&p, "deflate_out_bytes_total", "counter", "Messages compressed: the bytes made of them.", s.deflate_out_bytes);
+    one(&p, "inflate_in_bytes_total", "counter", "Compressed messages received: bytes on the wire.",
+        s.inflate_in_bytes);
+    one(&p, "inflate_out_bytes_total", "counter", "Compressed messages received: their bytes.", s.inflate_out_bytes);
     one(&p, "published_total", "counter", "Messages published to topics.", s.published);
     one(&p, "delivered_total", "counter", "Deliveries made of published messages.", s.delivered);
     one(&p, "queue_drops_total", "counter", "Published messages that slow subscribers did not get.", s.queue_drops);

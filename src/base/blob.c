@@ -8,7 +8,9 @@ wf_blob *wf_blob_new(size_t len, atomic_size_t *account) {
     if (!blob)
         return NULL;
     atomic_init(&blob->refs, 1);
+    blob->as_is = false;
     blob->account = account;
+    blob->alt = NULL;
     blob->len = len;
     if (account)
         atomic_fetch_add_explicit(account, len, memory_order_relaxed);
@@ -29,5 +31,6 @@ void wf_blob_unref(wf_blob *blob) {
         return;
     if (blob->account)
         atomic_fetch_sub_explicit(blob->account, blob->len, memory_order_relaxed);
+    wf_blob_unref(blob->alt);
     wf_mem_free(blob);
 }

@@ -6,18 +6,27 @@
 #define WF_BASE_BLOB_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct wf_blob {
     atomic_uint refs;
+    bool as_is;             /* it may not be turned into another encoding */
     atomic_size_t *account; /* bytes alive are counted here; NULL: nowhere */
+    struct wf_blob
+        *alt; /* the same in a shorter encoding, for those who can read it; owned. Set before it is shared. */
     size_t len;
     uint8_t data[];
 } wf_blob;
 
 /* One reference, `len` bytes to be written before it is shared. NULL when memory is out. */
 wf_blob *wf_blob_new(size_t len, atomic_size_t *account);
+
+/* Its bytes in all encodings. */
+static inline size_t wf_blob_bytes(const wf_blob *blob) {
+    return blob->len + (blob->alt ? blob->alt->len : 0);
+}
 
 wf_blob *wf_blob_ref(wf_blob *blob);
 void wf_blob_unref(wf_blob *blob); /* NULL is accepted; the last one frees */

@@ -98,8 +98,8 @@ static wf_blob *history_drop_first(wf_hub *hub, wf_topic *topic) {
     wf_blob *blob = topic->history[topic->history_first];
     topic->history_first = (topic->history_first + 1) % topic->history_cap;
     topic->history_count--;
-    topic->history_bytes -= blob->len;
-    hub->history_bytes -= blob->len;
+    topic->history_bytes -= wf_blob_bytes(blob);
+    hub->history_bytes -= wf_blob_bytes(blob);
     return blob;
 }
 
@@ -152,10 +152,11 @@ static int history_grow(wf_topic *topic) {
 
 static void history_add(wf_hub *hub, wf_topic *topic, wf_blob *blob) {
     const wf_history_rule *rule = topic->rule;
-    if (!rule || blob->len > rule->bytes_max)
+    size_t bytes = wf_blob_bytes(blob);
+    if (!rule || bytes > rule->bytes_max)
         return;
     while (topic->history_count > 0 &&
-           (topic->history_count >= rule->messages_max || topic->history_bytes + blob->len > rule->bytes_max))
+           (topic->history_count >= rule->messages_max || topic->history_bytes + bytes > rule->bytes_max))
         wf_blob_unref(history_drop_first(hub, topic));
     if (topic->history_count == topic->history_cap && history_grow(topic) < 0) {
         if (topic->history_count == 0)
@@ -163,8 +164,8 @@ static void history_add(wf_hub *hub, wf_topic *topic, wf_blob *blob) {
         wf_blob_unref(history_drop_first(hub, topic)); /* no memory for more: the oldest makes room, no gap */
     }
     topic->history[(topic->history_first + topic->history_count++) % topic->history_cap] = wf_blob_ref(blob);
-    topic->history_bytes += blob->len;
-    hub->history_bytes += blob->len;
+    topic->history_bytes += bytes;
+    hub->history_bytes += bytes;
 }
 
 /* Keeps the vacant topics within their limits, but for `newest`. */

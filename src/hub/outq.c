@@ -21,6 +21,7 @@ struct wf_seg {
     bool pinned;       /* given to the kernel */
     bool begun;        /* partly sent */
     bool published;
+    bool raw;         /* to be encoded before it is gathered */
     bool ahead;       /* control frames do not overtake it */
     bool replaceable; /* a control frame that a later one may take the place of */
     uint8_t data[];
@@ -115,6 +116,7 @@ static void list_splice(wf_outq_list *to, wf_seg *before, wf_outq_list *from) {
 /* Out of its queue and gone. */
 static void seg_release(wf_outq *q, wf_seg *seg) {
     q->seg_count--;
+    q->raw_count -= seg->raw;
     seg_free(q->pool, seg);
 }
 
@@ -229,9 +231,13 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob) {
     wf_seg *seg = seg_new(q->pool, 0);
     if (!seg)
         return overflow(q);
+    seg->raw = q->recodes && !blob->as_is;
+    if (!seg->raw && blob->alt && blob->len <= q->alt_bytes_max)
+        blob = blob->alt;
     seg->blob = wf_blob_ref(blob);
     seg->end = blob->len;
     seg->published = true;
+    q->raw_count += seg->raw;
     queued(q, q->fragmenting ? &q->held : &q->queue, seg);
     return WF_OK;
 }
@@ -303,6 +309,48 @@ static wf_seg *urgent_place(const wf_outq_list *queue) {
     return before;
 }
 
+bool wf_outq_next_raw(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob) {
+    if (q->raw_count == 0)
+        return false;
+    while (walk->seen < segs_max && (walk->before ? walk->before != q->queue.tail : q->queue.tail != NULL)) {
+        wf_seg *seg = walk->before ? walk->before->next : list_head(&q->queue);
+        if (seg->raw) {
+            walk->seg = seg;
+            *out_blob = seg->blob;
+            return true;
+        }
+        walk->before = seg;
+        walk->seen++;
+    }
+    return false;
+}
+
+uint8_t *wf_outq_recode(wf_outq *q, wf_outq_walk *walk, size_t len) {
+    wf_seg *raw = walk->seg, *to = walk->before;
+    /* Behind what was encoded last, where there is room: then one range goes out for many messages. */
+    if (!to || to->blob || to->ahead || to->begun || to->cap - to->end < len) {
+        if (!(to = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len)))
+            return NULL;
+        wf_outq_list fresh = {0};
+        list_push(&fresh, to);
+        list_splice(&q->queue, walk->before, &fresh);
+        q->seg_count++;
+        walk->before = to;
+        walk->seen++;
+    }
+    q->bytes -= raw->end - raw->start;
+    seg_release(q, list_remove_after(&q->queue, to));
+    uint8_t *room = to->data + to->end;
+    to->end += len;
+    q->bytes += len;
+    return room;
+}
+
+void wf_outq_keep_raw(wf_outq *q, wf_outq_walk *walk) {
+    walk->seg->raw = false;
+    q->raw_count--;
+}
+
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     wf_assert(!q->queue.tail || !list_head(&q->queue)->pinned);
     list_splice(&q->queue, urgent_place(&q->queue), &q->urgent);
@@ -310,6 +358,7 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     q->written = false;
     int count = 0;
     for (wf_seg *seg = list_head(&q->queue); seg && count < max; seg = seg == q->queue.tail ? NULL : seg->next) {
+        wf_assert(!seg->raw);
         seg->pinned = true;
         ranges[count++] = (struct iovec) {seg_bytes(seg) + seg->start, seg->end - seg->start};
     }
@@ -370,7 +419,7 @@ void wf_outq_ready_remove(wf_outq *q) {
 
 void wf_outq_check(const wf_outq *q) {
     const wf_outq_list *lists[] = {&q->queue, &q->urgent, &q->held};
-    size_t bytes = 0, held_bytes = 0, urgent = 0, segs = 0;
+    size_t bytes = 0, held_bytes = 0, urgent = 0, segs = 0, raws = 0;
     for (int i = 0; i < 3; i++) {
         bool pinned = true;
         for (wf_seg *seg = list_head(lists[i]); seg; seg = seg == lists[i]->tail ? NULL : seg->next) {
@@ -381,6 +430,8 @@ void wf_outq_check(const wf_outq *q) {
             wf_assert(pinned || !seg->pinned);
             pinned = seg->pinned;
             urgent += i == 1;
+            wf_assert(!seg->raw || (seg->blob && !seg->pinned && !seg->begun));
+            raws += seg->raw;
             segs++;
         }
     }
@@ -388,4 +439,5 @@ void wf_outq_check(const wf_outq *q) {
     wf_assert(held_bytes == q->held_bytes);
     wf_assert(urgent == q->urgent_count);
     wf_assert(segs == q->seg_count);
+    wf_assert(raws == q->raw_count);
 }

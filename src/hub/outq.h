@@ -15,9 +15,15 @@
  * and one message. What is held does not count against our own sending, for it leaves only when the open message is
  * finished: so while one is open, twice that may wait.
  *
+ * Encodings. A published message may come in two (wf_blob.alt); a queue takes the one its connection can read. Where each
+ * connection has an encoding of its own (`recodes`), the reference is raw: before it is gathered, and not sooner, who
+ * flushes replaces it by its own bytes. What is dropped before was never encoded, so an encoding that depends on all that was
+ * sent before loses nothing.
+ *
  * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an
  * empty list has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments
- * stand in front of unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists.
+ * stand in front of unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists, raw_count that of the
+ * raw ones. 7. nothing raw is pinned or begun.
  */
 #ifndef WF_HUB_OUTQ_H
 #define WF_HUB_OUTQ_H
@@ -58,7 +64,10 @@ typedef struct wf_outq {
     bool closed;      /* nothing is published any more */
     bool listed;      /* stands in the ready list */
     bool written;     /* something was written since it was last gathered, not only published */
-    uint32_t seg_count;
+    bool recodes;     /* published messages are raw: their encoding is this connection's own */
+    uint32_t
+        alt_bytes_max; /* of a published message no longer than this the blob's shorter encoding is taken; 0: never */
+    uint32_t seg_count, raw_count;
     struct wf_outq *ready_next;
     wf_outq_pool *pool;
 } wf_outq;
@@ -113,6 +122,21 @@ void wf_outq_close(wf_outq *q);
 /* Drops all that has not been begun and need not go (wf_outq_keep_ahead); what is pinned or partly sent
  * stays. Closes as well. */
 void wf_outq_clear_unsent(wf_outq *q);
+
+/* The raw messages among the first segments of the queue, in order: walk from {0}. False: none is left before segment
+ * `segs_max`. Each must be answered by one of the two below before the next. */
+typedef struct wf_outq_walk {
+    wf_seg *before, *seg; /* before: NULL at the front */
+    size_t seen;
+} wf_outq_walk;
+
+bool wf_outq_next_raw(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob);
+
+/* Replaces it by `len` > 0 bytes for the caller to write. NULL when memory is out: it is still to be answered. */
+uint8_t *wf_outq_recode(wf_outq *q, wf_outq_walk *walk, size_t len);
+
+/* It is sent as it is. */
+void wf_outq_keep_raw(wf_outq *q, wf_outq_walk *walk);
 
 /* Lays out up to `max` ranges from the front and pins them. Returns their number. */
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);

@@ -287,8 +287,11 @@ void wf_link_flush(wf_link *link) {
         wf_link_fail(link, 1008, "subscriber reads too slowly: queue_bytes_max");
     if (link->in_flight)
         return;
-    int count;
-    while ((count = wf_outq_gather(&link->q, ranges, RANGES_MAX)) > 0) {
+    for (;;) {
+        wf_link_encode(link, RANGES_MAX);
+        int count = wf_outq_gather(&link->q, ranges, RANGES_MAX);
+        if (count == 0)
+            break;
         int64_t sent = wf_sock_send(link->env->loop, &link->sock, ranges, count);
         if (sent < 0) {
             wf_link_die(link, errno, "the connection broke");

@@ -29,6 +29,9 @@ void wf_link_close_done(wf_link *link);
 /* What the session and its compression hold is counted in env->input_bytes. */
 void wf_link_count_memory(wf_link *link);
 
+/* Compresses what was published, as far as it stands among the first segments of the queue. */
+void wf_link_encode(wf_link *link, size_t segs_max);
+
 /* Ends permessage-deflate: nothing is read or sent any more. */
 void wf_link_pmd_free(wf_link *link);
 

@@ -23,6 +23,10 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
                     link->limits->pmd.bytes_min);
     wf_ws_use_inflate(&link->ws, &pmd->in);
     link->pmd = pmd;
+    /* A message encoded once for all refers to nothing outside of itself, so it may be as long as the window. */
+    unsigned bits = params->server_max_window_bits;
+    link->q.recodes = !params->server_no_context_takeover;
+    link->q.alt_bytes_max = bits == WF_WINDOW_BITS_MAX ? UINT32_MAX : 1u << bits;
     return WF_OK;
 }
 
@@ -217,18 +221,63 @@ static int queue_plain(wf_link *link, uint8_t opcode, const void *data, size_t l
     return queue_frame(link, (wf_frame) {.fin = true, .opcode = opcode, .len = len}, data);
 }
 
-/* A whole message, compressed where that helps. */
-static int queue_message(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    const uint8_t *deflated;
+/* The frame of a message compressed, when that was agreed on and it pays. */
+static bool deflate_frame(wf_link *link, uint8_t opcode, const uint8_t *data, size_t len, wf_frame *out_frame,
+                          const uint8_t **out_data) {
     size_t deflated_len;
-    if (!link->pmd || wf_deflate_message(&link->pmd->out, data, len, &deflated, &deflated_len) != WF_OK)
+    if (!link->pmd || wf_deflate_message(&link->pmd->out, data, len, out_data, &deflated_len) != WF_OK)
+        return false;
+    *out_frame = (wf_frame) {.fin = true, .rsv = WF_RSV1, .opcode = opcode, .len = deflated_len};
+    return true;
+}
+
+/* A message was compressed that will not be sent: what comes may not refer to it. */
+static void forget_context(wf_link *link) {
+    wf_window_deinit(&link->pmd->out.window);
+}
+
+static int queue_message(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    wf_frame frame;
+    const uint8_t *deflated;
+    wf_link_encode(link, SIZE_MAX); /* what was published before it comes before it in the context too */
+    if (!deflate_frame(link, opcode, data, len, &frame, &deflated))
         return queue_plain(link, opcode, data, len);
-    wf_frame frame = {.fin = true, .rsv = WF_RSV1, .opcode = opcode, .len = deflated_len};
     int got = queue_frame(link, frame, deflated);
     if (got < 0)
-        wf_window_deinit(&link->pmd->out.window); /* it holds what the peer will not see */
+        forget_context(link);
     wf_link_count_memory(link);
     return got;
+}
+
+static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
+    wf_frame frame;
+    wf_frame_decode(plain->data, &frame);
+    size_t head_len = plain->len - (size_t)frame.len;
+    const uint8_t *deflated;
+    if (!deflate_frame(link, frame.opcode, plain->data + head_len, (size_t)frame.len, &frame, &deflated)) {
+        wf_outq_keep_raw(&link->q, walk);
+        return;
+    }
+    uint8_t head[WF_FRAME_HEAD_MAX];
+    head_len = wf_frame_encode(head, &frame);
+    uint8_t *room = wf_outq_recode(&link->q, walk, head_len + (size_t)frame.len);
+    if (!room) {
+        forget_context(link);
+        wf_outq_keep_raw(&link->q, walk);
+        return;
+    }
+    memcpy(room, head, head_len);
+    memcpy(room + head_len, deflated, (size_t)frame.len);
+}
+
+void wf_link_encode(wf_link *link, size_t segs_max) {
+    wf_outq_walk walk = {0};
+    const wf_blob *plain;
+    if (link->q.raw_count == 0)
+        return;
+    while (wf_outq_next_raw(&link->q, &walk, segs_max, &plain))
+        encode(link, &walk, plain);
+    wf_link_count_memory(link);
 }
 
 static int send_with(int (*queue)(wf_link *, uint8_t, const void *, size_t), wf_link *link, uint8_t opcode,

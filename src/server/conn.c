@@ -129,7 +129,7 @@ int weft_handle_send(weft_server *server, weft_handle handle, weft_kind kind, co
         return WEFT_EINVAL;
     if (!w || !wf_handle_alive(w, handle))
         return WEFT_ESTALE;
-    wf_blob *blob = wf_publish_encode(server, opcode, data, len);
+    wf_blob *blob = wf_publish_encode(server, opcode, plain, data, len);
     return blob ? post(server, handle, wf_mail_new(MAIL_SEND, handle, blob, NULL, 0)) : WEFT_ENOMEM;
 }
 

@@ -30,6 +30,7 @@ static void conn_ended(weft_conn *conn) {
             info.code = WEFT_CLOSE_ABNORMAL;
         wf_count_add(&w->websockets, (uint64_t)-1);
         wf_count_add(&w->deflating, (uint64_t)-conn->deflates);
+        atomic_fetch_sub_explicit(&w->server->sharing, conn->shares, memory_order_relaxed);
         int counted = weft_close_slot(info.code);
         if (counted >= 0)
             wf_count_add(&w->closes[counted], 1);
@@ -49,8 +50,10 @@ static void conn_open(weft_conn *conn) {
     conn->open_due = false;
     conn->opened = true;
     conn->deflates = conn->link.pmd != NULL;
+    conn->shares = conn->deflates && !conn->link.q.recodes;
     wf_count_add(&wf_conn_worker(conn)->websockets, 1);
     wf_count_add(&wf_conn_worker(conn)->deflating, conn->deflates);
+    atomic_fetch_add_explicit(&wf_conn_worker(conn)->server->sharing, conn->shares, memory_order_relaxed);
     if (conn->route->is.open)
         conn->route->is.open(conn, request, conn->route->is.user);
     weft_request_unref(request);

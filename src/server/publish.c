@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, const void *data, size_t len) {
+static wf_blob *encode(weft_server *server, const wf_frame *frame, const void *data) {
     uint8_t head[WF_FRAME_HEAD_MAX];
-    size_t head_len = wf_frame_encode(head, &(wf_frame) {.fin = true, .opcode = opcode, .len = len});
+    size_t head_len = wf_frame_encode(head, frame), len = (size_t)frame->len;
     if (len > SIZE_MAX / 2)
         return NULL;
     wf_blob *blob = wf_blob_new(head_len + len, &server->blob_bytes);
@@ -29,6 +29,29 @@ wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, const void *data
     if (len > 0)
         memcpy(blob->data + head_len, data, len);
     return blob;
+}
+
+wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, bool plain, const void *data, size_t len) {
+    wf_blob *blob = encode(server, &(wf_frame) {.fin = true, .opcode = opcode, .len = len}, data);
+    if (blob)
+        blob->as_is = plain;
+    return blob;
+}
+
+/* Compresses a published message by itself, once, where anyone could read it so; on a worker, before it is shared. */
+void wf_publish_deflate(wf_worker *w, wf_blob *blob) {
+    weft_server *server = w->server;
+    if (blob->as_is || atomic_load_explicit(&server->sharing, memory_order_relaxed) == 0)
+        return;
+    wf_frame frame;
+    const uint8_t *deflated;
+    size_t deflated_len;
+    wf_frame_decode(blob->data, &frame);
+    const uint8_t *payload = blob->data + (blob->len - (size_t)frame.len);
+    if (wf_deflate_message(&w->shared, payload, (size_t)frame.len, &deflated, &deflated_len) != WF_OK)
+        return;
+    frame = (wf_frame) {.fin = true, .rsv = WF_RSV1, .opcode = frame.opcode, .len = deflated_len};
+    blob->alt = encode(server, &frame, deflated);
 }
 
 /* FNV-1a: only spreads topics over workers; the table's own hash is keyed. */
@@ -54,6 +77,7 @@ void wf_publish_deliver(wf_worker *w, const wf_mail *m) {
 /* At the home: the message gets its place. All mail is made first, so that it reaches every worker or none. */
 void wf_publish_home(wf_worker *w, wf_mail *m) {
     wf_outbox copies = {0};
+    wf_publish_deflate(w, m->blob);
     for (unsigned i = 2; i < w->server->worker_count; i++) {
         wf_mail *copy = wf_mail_new(MAIL_DELIVER, m->handle, wf_blob_ref(m->blob), m->text, m->text_len);
         if (!copy) {
@@ -94,13 +118,14 @@ static int publish(weft_server *server, const char *name, weft_kind kind, const 
         return WEFT_EINVAL;
     if (atomic_load_explicit(&server->stop, memory_order_relaxed))
         return WEFT_ECLOSED;
-    wf_blob *blob = wf_publish_encode(server, opcode, data, len);
+    wf_blob *blob = wf_publish_encode(server, opcode, plain, data, len);
     if (!blob)
         return WEFT_ENOMEM;
     wf_worker *home = home_of(server, topic), *here = wf_worker_current();
     if (here && here->server != server)
         here = NULL;
     if (here && server->worker_count == 1 && may_deliver_now(here)) {
+        wf_publish_deflate(home, blob);
         deliver(home, topic, blob, except);
         wf_count_add(&home->published, 1);
         wf_blob_unref(blob);

@@ -28,6 +28,7 @@ weft_server *weft_server_new(const weft_config *config) {
     wf_server_http(&resolved, &server->http);
     server->worker_count = resolved.workers;
     server->relief_bytes = RELIEF_BYTES_MAX;
+    server->deflate_bytes_min = UINT32_MAX;
     server->workers = wf_mem_zalloc(server->worker_count * sizeof *server->workers);
     for (unsigned i = 0; server->workers && i < server->worker_count; i++) {
         if (wf_worker_init(&server->workers[i], server, i) < 0) {
@@ -96,6 +97,9 @@ int weft_server_route(weft_server *server, const weft_route *given) {
     r->prefix = given->path[r->path_len - 1] == '*';
     r->path_len -= r->prefix;
     r->websocket = given->upgrade || given->open || given->message || given->closed || !given->request;
+    const wf_pmd_config *pmd = &r->limits.pmd;
+    if (pmd->on && pmd->bytes_min < server->deflate_bytes_min)
+        server->deflate_bytes_min = pmd->bytes_min;
     if (r->limits.queue_bytes_max / 2 < server->relief_bytes)
         server->relief_bytes = r->limits.queue_bytes_max / 2;
     return WEFT_OK;

@@ -52,7 +52,7 @@ struct weft_conn {
     };
     uint32_t slot;
     bool half_open, opened, open_due;
-    bool deflates; /* counted in the worker's `deflating` */
+    bool deflates, shares; /* counted in the worker's `deflating`, the server's `sharing` */
 };
 
 /* slots.c: connections by number, and the handles made of them. */
@@ -73,6 +73,7 @@ struct wf_worker {
     weft_server *server;
     unsigned index;
     wf_link_env env;
+    wf_deflate shared; /* compresses what all may read */
     wf_hub hub;
     wf_slots slots;
     wf_sock *listeners;
@@ -118,8 +119,10 @@ struct weft_server {
     bool running;
     char error[256];
     atomic_uint connection_count;
-    atomic_uint deaf_workers; /* that have stopped listening for a drain */
-    size_t relief_bytes;      /* published in a turn before the queues are offered to the kernel */
+    atomic_uint sharing;        /* connections that read what was compressed once for all */
+    uint32_t deflate_bytes_min; /* the least of the routes' */
+    atomic_uint deaf_workers;   /* that have stopped listening for a drain */
+    size_t relief_bytes;        /* published in a turn before the queues are offered to the kernel */
     atomic_size_t blob_bytes;
     atomic_uint drain; /* 0: no; else code << 1 | 1, spread in drain_spread_ms */
     atomic_uint drain_spread_ms;
@@ -197,6 +200,7 @@ void wf_answer_free(wf_answer *a);
 /* publish.c */
 void wf_publish_deliver(wf_worker *w, const wf_mail *m);
 void wf_publish_home(wf_worker *w, wf_mail *m);
-wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, const void *data, size_t len);
+wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, bool plain, const void *data, size_t len);
+void wf_publish_deflate(wf_worker *w, wf_blob *blob); /* the blob is not shared yet */
 
 #endif

@@ -159,6 +159,7 @@ static void read_mail(wf_worker *w) {
             break;
         case MAIL_SEND:
             w->published_bytes += m->blob->len + WF_OUTQ_SEG_COST;
+            wf_publish_deflate(w, m->blob);
             if ((conn = wf_handle_conn(w, m->handle)) && conn->opened && conn->link.stage == WF_LINK_OPEN &&
                 wf_outq_publish(&conn->link.q, m->blob) == WF_OK)
                 wf_count_add(&w->env.messages_out, 1);
@@ -279,6 +280,7 @@ static void close_all(wf_worker *w) {
 void *wf_worker_run(void *arg) {
     wf_worker *w = arg;
     current = w;
+    wf_deflate_init(&w->shared, &w->env.codec, WF_WINDOW_BITS_MAX, false, w->server->deflate_bytes_min);
     w->turn_ended_ns = wf_clock_ns();
     w->env.now_ms = w->window_started_ms = w->turn_ended_ns / 1000000;
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);

@@ -7,62 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket as Undici } from 'undici';
-import Ws from 'ws';
+import { Inbox, scene, TEST_MS, WsClient } from './clients.mjs';
 import { eventually, soon, Weft } from './weft.mjs';
-
-const TEST_MS = 30000;
-
-/** What a client hears, in order: messages, pings and pongs, each to be awaited. */
-class Inbox {
-    items = [];
-    waiting = [];
-
-    put(item) {
-        if (this.waiting.length) this.waiting.shift()(item);
-        else this.items.push(item);
-    }
-
-    take() {
-        return this.items.length ? Promise.resolve(this.items.shift())
-            : soon(new Promise((resolve) => this.waiting.push(resolve)), 'a message');
-    }
-
-    async takeAll(count) {
-        const all = [];
-        while (all.length < count) all.push(await this.take());
-        return all;
-    }
-}
-
-/** The package `ws`. Text is heard as a string, binary as a Buffer. */
-class WsClient extends Inbox {
-    pings = new Inbox();
-    pongs = new Inbox();
-
-    constructor(url, { protocols, ...options } = {}) {
-        super();
-        this.socket = new Ws(url, protocols, { perMessageDeflate: false, maxPayload: 1 << 28, ...options });
-        this.socket.on('message', (data, binary) => this.put(binary ? data : data.toString()));
-        this.socket.on('ping', (data) => this.pings.put(data));
-        this.socket.on('pong', (data) => this.pongs.put(data.toString()));
-        this.closed = new Promise((resolve) => {
-            this.socket.on('close', (code, reason) => resolve([code, reason.toString()]));
-        });
-        this.opened = new Promise((resolve, reject) => {
-            this.socket.on('open', () => resolve(this));
-            this.socket.on('error', reject); // once it is open, `closed` says all
-            this.socket.on('unexpected-response', (request, response) => {
-                this.refusal = response.headers;
-                request.destroy();
-                reject(new Error(`refused: ${response.statusCode}`));
-            });
-        });
-        this.opened.catch(() => {});
-    }
-
-    send(data) { this.socket.send(data); }
-    close(...why) { this.socket.close(...why); return soon(this.closed, 'the close'); }
-}
 
 /** The WebSocket of browsers, as undici has it. */
 class UndiciClient extends Inbox {
@@ -86,25 +32,6 @@ class UndiciClient extends Inbox {
 }
 
 const libraries = { ws: WsClient, undici: UndiciClient };
-
-/** A test with a server of its own. `play` gets it and a way to open clients, which are gone when the test is over. */
-function scene(name, flags, play, Client = WsClient) {
-    test(name, { timeout: TEST_MS }, async () => {
-        const weft = await Weft.start(...flags);
-        const clients = [];
-        const connect = (path = '/echo', options = {}) => {
-            clients.push(new Client(weft.ws + path, options));
-            return clients.at(-1);
-        };
-        const open = (path, options) => soon(connect(path, options).opened, 'the handshake');
-        try {
-            await play({ weft, connect, open });
-        } finally {
-            for (const { socket } of clients) if (socket.terminate) socket.terminate(); else socket.close();
-            await weft.stop();
-        }
-    });
-}
 
 /** One scene for each library. */
 function scenes(name, flags, play) {
@@ -205,13 +132,6 @@ scenes('none of the subprotocols offered is picked', [], async ({ weft, connect 
         assert.match(error.message, /no subprotocol|refused: 4xx/);
     });
     assert.match(await (await weft.fetch('/metrics')).text(), /^weft_handshakes_total 1$/m);
-});
-
-scene('ws: permessage-deflate is declined', [], async ({ open }) => {
-    const client = await open('/echo', { perMessageDeflate: { threshold: 0 } });
-    assert.equal(client.socket.extensions, '');
-    client.send('a'.repeat(10000));
-    assert.equal(await client.take(), 'a'.repeat(10000));
 });
 
 scene('ws: fragments', [], async ({ open }) => {

@@ -19,7 +19,8 @@ sys.dont_write_bytecode = True
 
 import websockets  # noqa: E402
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol  # noqa: E402
-from autobahn.websocket.compress import PerMessageDeflateOffer  # noqa: E402
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponse  # noqa: E402
+from autobahn.websocket.compress import PerMessageDeflateResponseAccept  # noqa: E402
 from weft import PATIENCE_S, Weft, eventually, main  # noqa: E402
 
 
@@ -72,6 +73,10 @@ class Websockets:
         return self.it.subprotocol, [one.name for one in self.it.extensions]
 
 
+def accept_deflate(response):
+    return PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None
+
+
 class AutobahnProtocol(WebSocketClientProtocol):
     def __init__(self):
         super().__init__()
@@ -107,7 +112,8 @@ class Autobahn:
         factory.protocol = AutobahnProtocol
         factory.setProtocolOptions(openHandshakeTimeout=PATIENCE_S, closeHandshakeTimeout=PATIENCE_S,
                                    autoPingInterval=0,
-                                   perMessageCompressionOffers=[PerMessageDeflateOffer()] if deflate else [])
+                                   perMessageCompressionOffers=[PerMessageDeflateOffer()] if deflate else [],
+                                   perMessageCompressionAccept=accept_deflate)
         self = cls()
         _, self.it = await soon(asyncio.get_running_loop().create_connection(factory, factory.host, factory.port))
         await soon(self.it.open_or_not)
@@ -283,12 +289,20 @@ class Essentials:
             with self.assertRaisesRegex(Refused, '403'):
                 await self.open(origin=bad)
 
-    @with_server()
+    @with_server('--deflate', 'off')
     async def test_what_is_offered_and_not_known_is_not_picked(self):
         client = await self.open(protocols=['chat', 'superchat'], deflate=True)
         self.assertEqual(client.agreed(), (None, []))
         await client.send('a' * 1000)
         self.assertEqual(await client.receive(), 'a' * 1000)
+
+    @with_server('--deflate', 'dedicated')
+    async def test_compression(self):
+        client = await self.open(deflate=True)
+        self.assertEqual(len(client.agreed()[1]), 1)
+        for message in ['', 'a', 'words ' * 1000, bytes(50000), os.urandom(3000), *(f'message {i} ' * i for i in range(50))]:
+            await client.send(message)
+            self.assertEqual(await client.receive(), message)
 
     async def test_restart(self):
         with Weft('--drain', '0') as first:

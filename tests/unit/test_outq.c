@@ -459,3 +459,114 @@ TEST(a_published_message_without_memory_is_an_overflow) {
         fixture_deinit(&f);
     }
 }
+
+/* ---- encodings ---- */
+
+static wf_blob *two_encodings(const char *plain, const char *shorter) {
+    wf_blob *blob = wf_blob_new(strlen(plain), NULL);
+    CHECK(blob != NULL && (blob->alt = wf_blob_new(strlen(shorter), NULL)) != NULL);
+    memcpy(blob->data, plain, blob->len);
+    memcpy(blob->alt->data, shorter, blob->alt->len);
+    CHECK_EQ(wf_blob_bytes(blob), blob->len + blob->alt->len);
+    return blob;
+}
+
+/* All that is queued, as text; it stays queued. */
+static const char *queued_text(wf_outq *q) {
+    static char text[400];
+    struct iovec ranges[16];
+    size_t len = 0;
+    int count = wf_outq_gather(q, ranges, 16);
+    for (int i = 0; i < count; i++) {
+        CHECK(len + ranges[i].iov_len < sizeof text);
+        memcpy(text + len, ranges[i].iov_base, ranges[i].iov_len);
+        len += ranges[i].iov_len;
+    }
+    wf_outq_taken(q, 0);
+    text[len] = '\0';
+    return text;
+}
+
+TEST(who_can_read_the_shorter_encoding_gets_it) {
+    static const struct {
+        uint32_t alt_bytes_max;
+        const char *gets;
+    } rows[] = {{0, "long words"}, {9, "long words"}, {10, "short"}, {UINT32_MAX, "short"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        test_context("up to %u", rows[i].alt_bytes_max);
+        fixture f;
+        fixture_init(&f, 1000, WF_SLOW_CLOSE);
+        f.q.alt_bytes_max = rows[i].alt_bytes_max;
+        wf_blob *blob = two_encodings("long words", "short");
+        CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+        wf_blob_unref(blob); /* the queue alone keeps what it took */
+        CHECK_STR(queued_text(&f.q), rows[i].gets);
+        fixture_deinit(&f);
+    }
+}
+
+TEST(what_is_raw_is_encoded_in_its_place) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    f.q.recodes = true;
+    f.q.alt_bytes_max = UINT32_MAX;
+    wf_blob *blob = two_encodings("raw", "alt"), *as_is = two_encodings("|as it is|", "never");
+    as_is->as_is = true;
+    wf_blob_unref(as_is->alt);
+    as_is->alt = NULL;
+    memcpy(wf_outq_write(&f.q, 6), "direct", 6);
+    CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    CHECK_EQ(wf_outq_publish(&f.q, as_is), WF_OK);
+    CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    CHECK_EQ(f.q.raw_count, 3);
+    wf_outq_walk walk = {0};
+    const wf_blob *raw;
+    for (int i = 0; wf_outq_next_raw(&f.q, &walk, SIZE_MAX, &raw); i++) {
+        CHECK_BYTES(raw->data, raw->len, "raw", 3);
+        if (i == 1)
+            wf_outq_keep_raw(&f.q, &walk);
+        else
+            memcpy(wf_outq_recode(&f.q, &walk, 2), i == 0 ? "<0" : "<2", 2);
+        wf_outq_check(&f.q);
+    }
+    CHECK_EQ(f.q.raw_count, 0);
+    CHECK_STR(queued_text(&f.q), "direct<0|as it is|raw<2");
+    wf_blob_unref(blob);
+    wf_blob_unref(as_is);
+    fixture_deinit(&f);
+}
+
+TEST(only_the_first_segments_are_encoded) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    f.q.recodes = true;
+    wf_blob *blob = two_encodings("raw", "alt");
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    wf_outq_walk walk = {0};
+    const wf_blob *raw;
+    for (int i = 0; wf_outq_next_raw(&f.q, &walk, 2, &raw); i++)
+        wf_outq_keep_raw(&f.q, &walk);
+    CHECK_EQ(f.q.raw_count, 3);
+    wf_blob_unref(blob);
+    fixture_deinit(&f);
+}
+
+TEST(without_memory_what_is_raw_can_still_go_as_it_is) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    f.q.recodes = true;
+    wf_blob *blob = two_encodings("raw", "alt");
+    CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    wf_outq_walk walk = {0};
+    const wf_blob *raw;
+    CHECK(wf_outq_next_raw(&f.q, &walk, SIZE_MAX, &raw));
+    test_mem_fail_at(1);
+    CHECK(wf_outq_recode(&f.q, &walk, 2) == NULL);
+    test_mem_fail_at(0);
+    wf_outq_keep_raw(&f.q, &walk);
+    CHECK_STR(queued_text(&f.q), "raw");
+    wf_blob_unref(blob);
+    fixture_deinit(&f);
+}

@@ -15,7 +15,7 @@ enum { PIECES_MAX = 512, PIECE_BYTES = 9000, BUDGET = 12000, RANGES = 6, URGENT_
 typedef struct piece {
     uint8_t fill;
     size_t len;
-    bool published;
+    bool published, raw;
 } piece;
 
 typedef struct pieces {
@@ -115,8 +115,35 @@ static void step_publish(run *s, size_t len) {
     CHECK_EQ(got, refused ? WF_FULL : WF_OK);
     CHECK_EQ(drops(&s->f) - drops_before, dropped + refused);
     CHECK_EQ(q->overflowed, q->policy == WF_SLOW_CLOSE && (overflowed || refused));
+    piece it = {.fill = s->last_fill, .len = len, .published = true, .raw = q->recodes};
     if (got == WF_OK)
-        add(q->fragmenting ? &s->held : &s->queue, (piece) {.fill = s->last_fill, .len = len, .published = true});
+        add(q->fragmenting ? &s->held : &s->queue, it);
+}
+
+/* What is raw among the first segments becomes half as long, or stays as it is. */
+static void step_encode(run *s, uint64_t r, size_t segs_max) {
+    wf_outq *q = &s->f.q;
+    wf_outq_walk walk = {0};
+    const wf_blob *blob;
+    for (size_t at = 0; wf_outq_next_raw(q, &walk, segs_max, &blob); r = r >> 1 | r << 63) {
+        while (at < s->queue.count && !s->queue.at[at].raw)
+            at++;
+        CHECK(at < s->queue.count);
+        piece *it = &s->queue.at[at];
+        CHECK_BYTES(blob->data, 1, &it->fill, 1);
+        CHECK_EQ(blob->len, it->len);
+        it->raw = false;
+        if (r & 1) {
+            wf_outq_keep_raw(q, &walk);
+        } else {
+            it->len = (it->len + 1) / 2;
+            it->published = false;
+            uint8_t *room = wf_outq_recode(q, &walk, it->len);
+            CHECK(room != NULL);
+            memset(room, it->fill, it->len);
+        }
+        wf_outq_check(q);
+    }
 }
 
 static void step_urgent(run *s, uint64_t r) {
@@ -135,7 +162,9 @@ static void step_urgent(run *s, uint64_t r) {
 }
 
 static void step_gather(run *s, uint64_t r) {
-    s->range_count = wf_outq_gather(&s->f.q, s->ranges, 1 + (int)(r % RANGES));
+    int most = 1 + (int)(r % RANGES);
+    step_encode(s, r >> 8, (size_t)most);
+    s->range_count = wf_outq_gather(&s->f.q, s->ranges, most);
     s->pinned_bytes = 0;
     for (int i = 0; i < s->range_count; i++)
         if (*(const uint8_t *)s->ranges[i].iov_base < URGENT_FILL)
@@ -173,6 +202,9 @@ static void step(run *s, uint64_t r) {
     bool crowded = s->queue.count + s->held.count > PIECES_MAX - 10 || s->urgent.count > PIECES_MAX - 10;
     switch (crowded ? 9 : r % 12) {
     case 0:
+        if (s->range_count == 0)
+            step_encode(s, r >> 16, SIZE_MAX);
+        /* fall through */
     case 1:
         step_write(s, len);
         break;
@@ -222,10 +254,11 @@ static void clear_and_drain(run *s) {
 
 TEST(queue_is_what_a_list_of_pieces_is) {
     uint64_t seed = 31;
-    for (int round = 0; round < 90; round++) {
+    for (int round = 0; round < 180; round++) {
         run *s = calloc(1, sizeof *s);
         CHECK(s != NULL);
         fixture_init(&s->f, BUDGET, (wf_slow_policy)(WF_SLOW_CLOSE + round % 3));
+        s->f.q.recodes = round >= 90;
         for (int i = 0; i < 1000; i++) {
             test_context("round %d, step %d", round, i);
             step(s, test_random(&seed));
