@@ -25,7 +25,7 @@ static bool is_dense(wf_codec *codec, const uint8_t *data, size_t len) {
 int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, const uint8_t **out_data,
                        size_t *out_len) {
     wf_codec *codec = deflate->codec;
-    wf_zip_job job = {.history = deflate->window.data,
+    wf_zip_job job = {.history = wf_window_bytes(&deflate->window),
                       .history_len = deflate->window.len,
                       .window_bits = deflate->window_bits,
                       .data = data,

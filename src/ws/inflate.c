@@ -72,7 +72,7 @@ int wf_inflate_piece(wf_inflate *inflate, const uint8_t *data, size_t len, bool 
         return WF_OK; /* nothing yet; or, at the end, a message of nothing at all */
     if (!inflate->lent.state)
         got = wf_codec_borrow(inflate->codec, len >= (last ? LARGE_WHOLE_BYTES : LARGE_PIECE_BYTES),
-                              inflate->window.data, inflate->window.len, &inflate->lent);
+                              wf_window_bytes(&inflate->window), inflate->window.len, &inflate->lent);
     if (got == WF_OK && len > 0)
         got = run(inflate, data, len, out, bytes_max);
     if (got == WF_OK && last)

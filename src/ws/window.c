@@ -18,11 +18,11 @@ void wf_window_deinit(wf_window *w) {
 }
 
 static int grow(wf_window *w, size_t need) {
-    size_t cap = w->cap ? w->cap : FIRST_BYTES;
+    size_t cap = w->cap ? w->cap : FIRST_BYTES, most = w->bytes_max + w->bytes_max / 16;
     while (cap < need)
         cap *= 2;
-    if (cap > w->bytes_max)
-        cap = w->bytes_max;
+    if (cap >= w->bytes_max)
+        cap = most;
     uint8_t *data = wf_mem_resize(w->data, cap);
     if (!data)
         return WF_ENOMEM;
@@ -38,17 +38,21 @@ int wf_window_append(wf_window *w, const uint8_t *data, size_t len) {
     }
     if (len == 0)
         return WF_OK;
-    size_t keep = w->len < w->bytes_max - len ? w->len : w->bytes_max - len;
+    uint32_t keep = w->len < w->bytes_max - (uint32_t)len ? w->len : w->bytes_max - (uint32_t)len;
     if (keep + len > w->cap && grow(w, keep + len) < 0)
         return WF_ENOMEM;
-    if (keep < w->len && keep > 0)
-        memmove(w->data, w->data + w->len - keep, keep);
-    memcpy(w->data + keep, data, len);
-    w->len = (uint32_t)(keep + len);
+    w->start += w->len - keep;
+    if (w->start + keep + len > w->cap) {
+        memmove(w->data, w->data + w->start, keep);
+        w->start = 0;
+    }
+    memcpy(w->data + w->start + keep, data, len);
+    w->len = keep + (uint32_t)len;
     return WF_OK;
 }
 
 void wf_window_check(const wf_window *w) {
-    wf_assert(w->len <= w->cap && w->cap <= w->bytes_max);
+    wf_assert(w->len <= w->bytes_max);
+    wf_assert(w->start + w->len <= w->cap && w->cap <= w->bytes_max + w->bytes_max / 16);
     wf_assert((w->data == NULL) == (w->cap == 0));
 }

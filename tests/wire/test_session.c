@@ -56,7 +56,7 @@ static void replay_deinit(replay *r) {
  * beside it there may be a window and a decompressor. */
 static size_t memory_allowed(const replay *r) {
     size_t got = r->fed + r->fed / 8 + 4096;
-    return r->deflates ? got + (size_t)r->limits.message_bytes_max * 9 / 8 + 32768 + 96 * 1024 : got;
+    return r->deflates ? got + (size_t)r->limits.message_bytes_max * 9 / 8 + 34816 + 96 * 1024 : got;
 }
 
 static void feed(replay *r, const uint8_t *data, size_t len) {
