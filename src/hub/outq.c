@@ -351,6 +351,17 @@ void wf_outq_keep_raw(wf_outq *q, wf_outq_walk *walk) {
     q->raw_count--;
 }
 
+void wf_outq_take_alt(wf_outq *q, wf_outq_walk *walk) {
+    wf_seg *seg = walk->seg;
+    wf_blob *plain = seg->blob;
+    wf_outq_keep_raw(q, walk);
+    seg->published = false;
+    seg->blob = wf_blob_ref(plain->alt);
+    q->bytes = q->bytes - plain->len + seg->blob->len;
+    seg->end = seg->blob->len;
+    wf_blob_unref(plain);
+}
+
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     wf_assert(!q->queue.tail || !list_head(&q->queue)->pinned);
     list_splice(&q->queue, urgent_place(&q->queue), &q->urgent);

@@ -135,8 +135,9 @@ bool wf_outq_next_raw(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_
 /* Replaces it by `len` > 0 bytes for the caller to write. NULL when memory is out: it is still to be answered. */
 uint8_t *wf_outq_recode(wf_outq *q, wf_outq_walk *walk, size_t len);
 
-/* It is sent as it is. */
+/* It is sent as it is; or in its blob's other encoding, which is then as fixed in its place as what was recoded. */
 void wf_outq_keep_raw(wf_outq *q, wf_outq_walk *walk);
+void wf_outq_take_alt(wf_outq *q, wf_outq_walk *walk);
 
 /* Lays out up to `max` ranges from the front and pins them. Returns their number. */
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);

@@ -96,6 +96,10 @@ typedef struct wf_link_end {
     char *reason;                      /* the peer's, NUL-terminated, owned; NULL: none */
 } wf_link_end;
 
+/* A published frame from this length on is compressed once for all, for connections with a context of their own too: what
+ * context would save of it is little, and compressing it for each would be much work for whoever makes us do it. */
+enum { WF_LINK_SHARED_BYTES = 4096 };
+
 /* permessage-deflate on one connection, both directions. */
 typedef struct wf_link_pmd {
     wf_inflate in;

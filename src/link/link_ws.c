@@ -23,8 +23,8 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
                     link->limits->pmd.bytes_min);
     wf_ws_use_inflate(&link->ws, &pmd->in);
     link->pmd = pmd;
-    /* A message encoded once for all refers to nothing outside of itself, so it may be as long as the window. */
-    unsigned bits = params->server_max_window_bits;
+    /* A message encoded once for all refers to nothing outside of itself, so it may be as long as the peer's window. */
+    unsigned bits = params->server_bits_named ? params->server_max_window_bits : WF_WINDOW_BITS_MAX;
     link->q.recodes = !params->server_no_context_takeover;
     link->q.alt_bytes_max = bits == WF_WINDOW_BITS_MAX ? UINT32_MAX : 1u << bits;
     return WF_OK;
@@ -253,8 +253,13 @@ static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
     wf_frame frame;
     wf_frame_decode(plain->data, &frame);
     size_t head_len = plain->len - (size_t)frame.len;
-    const uint8_t *deflated;
-    if (!deflate_frame(link, frame.opcode, plain->data + head_len, (size_t)frame.len, &frame, &deflated)) {
+    const uint8_t *deflated, *payload = plain->data + head_len;
+    if (plain->alt && plain->len >= WF_LINK_SHARED_BYTES && plain->len <= link->q.alt_bytes_max) {
+        wf_deflate_note(&link->pmd->out, payload, (size_t)frame.len);
+        wf_outq_take_alt(&link->q, walk);
+        return;
+    }
+    if (!deflate_frame(link, frame.opcode, payload, (size_t)frame.len, &frame, &deflated)) {
         wf_outq_keep_raw(&link->q, walk);
         return;
     }

@@ -5,6 +5,14 @@
  */
 #include "server/server_impl.h"
 
+static void count_deflating(weft_conn *conn, int by) {
+    weft_server *server = wf_conn_worker(conn)->server;
+    if (conn->deflates)
+        atomic_fetch_add_explicit(&server->deflating, (unsigned)by, memory_order_relaxed);
+    if (conn->shares)
+        atomic_fetch_add_explicit(&server->sharing, (unsigned)by, memory_order_relaxed);
+}
+
 static void conn_ended(weft_conn *conn) {
     wf_worker *w = wf_conn_worker(conn);
     wf_worker_half_done(conn);
@@ -29,8 +37,7 @@ static void conn_ended(weft_conn *conn) {
         if (info.code == 0)
             info.code = WEFT_CLOSE_ABNORMAL;
         wf_count_add(&w->websockets, (uint64_t)-1);
-        wf_count_add(&w->deflating, (uint64_t)-conn->deflates);
-        atomic_fetch_sub_explicit(&w->server->sharing, conn->shares, memory_order_relaxed);
+        count_deflating(conn, -1);
         int counted = weft_close_slot(info.code);
         if (counted >= 0)
             wf_count_add(&w->closes[counted], 1);
@@ -52,8 +59,7 @@ static void conn_open(weft_conn *conn) {
     conn->deflates = conn->link.pmd != NULL;
     conn->shares = conn->deflates && !conn->link.q.recodes;
     wf_count_add(&wf_conn_worker(conn)->websockets, 1);
-    wf_count_add(&wf_conn_worker(conn)->deflating, conn->deflates);
-    atomic_fetch_add_explicit(&wf_conn_worker(conn)->server->sharing, conn->shares, memory_order_relaxed);
+    count_deflating(conn, 1);
     if (conn->route->is.open)
         conn->route->is.open(conn, request, conn->route->is.user);
     weft_request_unref(request);

@@ -41,7 +41,8 @@ wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, bool plain, cons
 /* Compresses a published message by itself, once, where anyone could read it so; on a worker, before it is shared. */
 void wf_publish_deflate(wf_worker *w, wf_blob *blob) {
     weft_server *server = w->server;
-    if (blob->as_is || atomic_load_explicit(&server->sharing, memory_order_relaxed) == 0)
+    const atomic_uint *readers = blob->len < WF_LINK_SHARED_BYTES ? &server->sharing : &server->deflating;
+    if (blob->as_is || atomic_load_explicit(readers, memory_order_relaxed) == 0)
         return;
     wf_frame frame;
     const uint8_t *deflated;

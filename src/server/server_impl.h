@@ -52,7 +52,7 @@ struct weft_conn {
     };
     uint32_t slot;
     bool half_open, opened, open_due;
-    bool deflates, shares; /* counted in the worker's `deflating`, the server's `sharing` */
+    bool deflates, shares; /* counted in the server's `deflating`, `sharing` */
 };
 
 /* slots.c: connections by number, and the handles made of them. */
@@ -93,8 +93,8 @@ struct wf_worker {
     wf_loop *loop;
     wf_mailbox mail;
     pthread_t thread;
-    wf_counter accepted, connections, websockets, deflating, handshakes, requests, published, delivered, shed,
-        memory_bytes, lag_ns;
+    wf_counter accepted, connections, websockets, handshakes, requests, published, delivered, shed, memory_bytes,
+        lag_ns;
     wf_counter closes[WEFT_CLOSE_SLOTS], refusals[REFUSED_COUNT];
 };
 
@@ -119,7 +119,8 @@ struct weft_server {
     bool running;
     char error[256];
     atomic_uint connection_count;
-    atomic_uint sharing;        /* connections that read what was compressed once for all */
+    atomic_uint deflating;      /* connections with permessage-deflate */
+    atomic_uint sharing;        /* of them, those that have no context of ours */
     uint32_t deflate_bytes_min; /* the least of the routes' */
     atomic_uint deaf_workers;   /* that have stopped listening for a drain */
     size_t relief_bytes;        /* published in a turn before the queues are offered to the kernel */

@@ -62,7 +62,8 @@ const char *weft_server_refusals(const weft_server *server, size_t index, uint64
 }
 
 void weft_server_stats(const weft_server *server, weft_stats *out_stats) {
-    weft_stats s = {.memory_bytes = atomic_load_explicit(&server->blob_bytes, memory_order_relaxed)};
+    weft_stats s = {.memory_bytes = atomic_load_explicit(&server->blob_bytes, memory_order_relaxed),
+                    .deflating = atomic_load_explicit(&server->deflating, memory_order_relaxed)};
     for (unsigned i = 0; i < server->worker_count; i++) {
         const wf_worker *w = &server->workers[i];
         s.accepted += wf_count_read(&w->accepted);
@@ -74,7 +75,6 @@ void weft_server_stats(const weft_server *server, weft_stats *out_stats) {
         s.bytes_out += wf_count_read(&w->env.bytes_out);
         s.messages_in += wf_count_read(&w->env.messages_in);
         s.messages_out += wf_count_read(&w->env.messages_out);
-        s.deflating += wf_count_read(&w->deflating);
         s.deflate_in_bytes += wf_count_read(&w->env.codec.deflate_in_bytes);
         s.deflate_out_bytes += wf_count_read(&w->env.codec.deflate_out_bytes);
         s.inflate_in_bytes += wf_count_read(&w->env.codec.inflate_in_bytes);

@@ -22,6 +22,11 @@ static bool is_dense(wf_codec *codec, const uint8_t *data, size_t len) {
     return len >= SAMPLED_BYTES_MIN && wf_codec_deflate(codec, &job) == 0;
 }
 
+void wf_deflate_note(wf_deflate *deflate, const uint8_t *data, size_t len) {
+    if (wf_window_append(&deflate->window, data, len) < 0)
+        wf_window_deinit(&deflate->window); /* we may forget; only the peer may not */
+}
+
 int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, const uint8_t **out_data,
                        size_t *out_len) {
     wf_codec *codec = deflate->codec;
@@ -47,8 +52,7 @@ int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, con
     size_t used = wf_codec_deflate(codec, &job);
     if (used == 0)
         return WF_FULL;
-    if (wf_window_append(&deflate->window, data, len) < 0)
-        wf_window_deinit(&deflate->window); /* we may forget; only the peer may not */
+    wf_deflate_note(deflate, data, len);
     wf_count_add(&codec->deflate_in_bytes, len);
     wf_count_add(&codec->deflate_out_bytes, used);
     *out_data = codec->deflated.data;

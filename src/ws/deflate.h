@@ -26,4 +26,7 @@ void wf_deflate_deinit(wf_deflate *deflate);
  * is out. Cost: the compressor's, and with takeover one move of the window. */
 int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, const uint8_t **out_data, size_t *out_len);
 
+/* The peer is sent this message, compressed elsewhere and by itself, in this order: its window has it, so ours must. */
+void wf_deflate_note(wf_deflate *deflate, const uint8_t *data, size_t len);
+
 #endif

@@ -570,3 +570,25 @@ TEST(without_memory_what_is_raw_can_still_go_as_it_is) {
     wf_blob_unref(blob);
     fixture_deinit(&f);
 }
+
+TEST(the_other_encoding_is_as_fixed_as_what_was_recoded) {
+    fixture f;
+    fixture_init(&f, 200, WF_SLOW_DROP_OLDEST);
+    f.q.recodes = true;
+    wf_blob *blob = two_encodings("long words", "short");
+    CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    wf_outq_walk walk = {0};
+    const wf_blob *raw;
+    CHECK(wf_outq_next_raw(&f.q, &walk, 1, &raw));
+    wf_outq_take_alt(&f.q, &walk);
+    wf_outq_check(&f.q);
+    for (int i = 0; i < 4; i++) /* the other is dropped, not this one */
+        CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    CHECK(drops(&f) > 0);
+    wf_blob_unref(blob);
+    while (wf_outq_next_raw(&f.q, &walk, SIZE_MAX, &raw))
+        wf_outq_keep_raw(&f.q, &walk);
+    CHECK_EQ(strncmp(queued_text(&f.q), "shortlong words", 15), 0);
+    fixture_deinit(&f);
+}
