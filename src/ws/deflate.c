@@ -1,6 +1,12 @@
+/*
+ * Handing over the history costs a compressor as much per byte as compressing. So no more of it is given than a few times the
+ * message: the nearest part is where the references are, and the work stays in proportion to what is sent.
+ */
 #include "ws/deflate.h"
 
 #include "base/status.h"
+
+enum { HISTORY_FACTOR = 4, HISTORY_BYTES_MIN = 1024 };
 
 /* A message of SAMPLED_BYTES_MIN is first judged by SAMPLE_BYTES from its middle: pictures and archives are not worth the time.
  * It is not tried when less than 1 part in SAMPLE_GAIN could be saved. */
@@ -13,6 +19,16 @@ void wf_deflate_init(wf_deflate *deflate, wf_codec *codec, unsigned window_bits,
 
 void wf_deflate_deinit(wf_deflate *deflate) {
     wf_window_deinit(&deflate->window);
+}
+
+static void give_history(const wf_window *window, wf_zip_job *job) {
+    size_t most = job->len < WF_WINDOW_BYTES_MAX / HISTORY_FACTOR ? job->len * HISTORY_FACTOR : WF_WINDOW_BYTES_MAX;
+    if (most < HISTORY_BYTES_MIN)
+        most = HISTORY_BYTES_MIN;
+    if (window->len == 0)
+        return;
+    job->history_len = window->len < most ? window->len : most;
+    job->history = wf_window_bytes(window) + (window->len - job->history_len);
 }
 
 static bool is_dense(wf_codec *codec, const uint8_t *data, size_t len) {
@@ -30,11 +46,7 @@ void wf_deflate_note(wf_deflate *deflate, const uint8_t *data, size_t len) {
 int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, const uint8_t **out_data,
                        size_t *out_len) {
     wf_codec *codec = deflate->codec;
-    wf_zip_job job = {.history = wf_window_bytes(&deflate->window),
-                      .history_len = deflate->window.len,
-                      .window_bits = deflate->window_bits,
-                      .data = data,
-                      .len = len};
+    wf_zip_job job = {.window_bits = deflate->window_bits, .data = data, .len = len};
     if (len == 0 || len < deflate->bytes_min)
         return WF_FULL;
     if (job.window_bits < codec->compressor->window_bits_min) {
@@ -42,7 +54,8 @@ int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, con
         if (len > (size_t)1 << job.window_bits)
             return WF_FULL;
         job.window_bits = codec->compressor->window_bits_min;
-        job.history_len = 0;
+    } else {
+        give_history(&deflate->window, &job);
     }
     wf_codec_shrink(&codec->deflated);
     if (is_dense(codec, data, len) || wf_buf_reserve(&codec->deflated, len) < 0)

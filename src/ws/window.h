@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { WF_WINDOW_BYTES_MAX = 32768 };
+
 typedef struct wf_window {
     uint8_t *data;
     uint32_t start, len, cap, bytes_max;
@@ -26,9 +28,9 @@ typedef struct wf_window {
 void wf_window_init(wf_window *w, unsigned bits);
 void wf_window_deinit(wf_window *w); /* empty, and usable again */
 
-/* The oldest of its `len` bytes. */
+/* The oldest of its `len` bytes; NULL when it has none. */
 static inline const uint8_t *wf_window_bytes(const wf_window *w) {
-    return w->data + w->start;
+    return w->data ? w->data + w->start : NULL;
 }
 
 /* What was said goes on by these bytes. 0; WF_ENOMEM: the window is unchanged and no longer true. Cost: a copy of the bytes,

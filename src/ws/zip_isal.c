@@ -2,8 +2,7 @@
  * ISA-L. Compressing has two ways:
  *
  *   with a history, a short message is mostly references: level 0 and the fixed Huffman tables of RFC 1951 3.2.6, which cost
- *   no head. Handing over the history costs as much per byte as compressing, so no more of it is given than a few times the
- *   message: the nearest part is where the references are.
+ *   no head;
  *
  *   without, or when there is much to say, literals count: level 1, with tables made for the message.
  *
@@ -16,7 +15,7 @@
 
 #include <isa-l.h>
 
-enum { LARGE_BYTES = 4096, HISTORY_FACTOR = 4, HISTORY_BYTES_MIN = 1024, LEVEL_1_BYTES = ISAL_DEF_LVL1_MEDIUM };
+enum { LARGE_BYTES = 4096, LEVEL_1_BYTES = ISAL_DEF_LVL1_MEDIUM };
 
 typedef struct deflater {
     struct isal_zstream z;
@@ -27,29 +26,21 @@ static void *deflater_new(void) {
     return wf_mem_alloc(sizeof(deflater));
 }
 
-static size_t useful_history(const wf_zip_job *job) {
-    size_t most = job->len > SIZE_MAX / HISTORY_FACTOR ? SIZE_MAX : job->len * HISTORY_FACTOR;
-    if (most < HISTORY_BYTES_MIN)
-        most = HISTORY_BYTES_MIN;
-    return job->history_len < most ? job->history_len : most;
-}
-
 static size_t deflater_run(void *state, const wf_zip_job *job) {
     deflater *d = state;
     struct isal_zstream *z = &d->z;
-    size_t history_len = useful_history(job);
     isal_deflate_init(z);
     z->flush = SYNC_FLUSH;
     z->hist_bits = (uint16_t)job->window_bits;
-    if (history_len == 0 || job->len >= LARGE_BYTES) {
+    if (job->history_len == 0 || job->len >= LARGE_BYTES) {
         z->level = 1;
         z->level_buf = d->level_1;
         z->level_buf_size = sizeof d->level_1;
     } else if (isal_deflate_set_hufftables(z, NULL, IGZIP_HUFFTABLE_STATIC) != COMP_OK) {
         return 0;
     }
-    const uint8_t *history = job->history + (job->history_len - history_len);
-    if (history_len > 0 && isal_deflate_set_dict(z, (uint8_t *)history, (uint32_t)history_len) != COMP_OK)
+    if (job->history_len > 0 &&
+        isal_deflate_set_dict(z, (uint8_t *)job->history, (uint32_t)job->history_len) != COMP_OK)
         return 0;
     if (job->len > UINT32_MAX) /* its counters have 32 bits */
         return 0;

@@ -119,7 +119,7 @@ scene('off: an offer is declined', ['--deflate', 'off'], async ({ open }) => {
     assert.equal(await client.take(), 'hello hello hello');
 });
 
-scene('shared, by default: what is short goes plain', [], async ({ weft, open }) => {
+scene('shared: what is short goes plain', ['--deflate', 'shared'], async ({ weft, open }) => {
     const client = await open('/echo', deflate({}));
     assert.equal(client.socket.extensions, 'permessage-deflate');
     client.send('a'.repeat(127));
@@ -128,6 +128,17 @@ scene('shared, by default: what is short goes plain', [], async ({ weft, open })
     client.send('a'.repeat(128));
     assert.equal((await client.take()).length, 128);
     assert.equal(await metric(weft, 'deflate_in_bytes_total'), 128);
+});
+
+scene('by default our messages refer back', [], async ({ weft, open }) => {
+    const client = await open('/echo', deflate({}));
+    const { socket } = client;
+    for (let i = 0; i < 100; i++) {
+        client.send(`{"type":"message","user":{"id":7,"name":"somebody"},"text":"message ${i} of many"}`);
+        await client.take();
+    }
+    assert.equal(socket.extensions, 'permessage-deflate');
+    assert.ok(await metric(weft, 'deflate_in_bytes_total') > 2 * await metric(weft, 'deflate_out_bytes_total'));
 });
 
 scene('a bomb is refused', ['--message-max', '64k'], async ({ open }) => {
