@@ -20,7 +20,7 @@ typedef struct session_case {
     const char *name;
     wf_ws_role role; /* ours: a server reads masked frames */
     const char *in, *out;
-    const char *rule;             /* the fault's rule begins so; NULL: no fault */
+    const char *rule;             /* the fault's rule, word for word; NULL: no fault */
     uint64_t message_bytes_max;   /* 0: 1 MiB */
     uint32_t empty_fragments_max; /* 0: 1,024 */
     bool takes_no_memory;         /* when it comes in one piece */

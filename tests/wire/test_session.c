@@ -100,7 +100,7 @@ static void check_outcome(const replay *r, const session_case *row, const case_b
         test_fail(__FILE__, __LINE__, "got %s(rule: %s)", case_log_words(&r->log),
                   r->ws.fault.rule ? r->ws.fault.rule : "none");
     CHECK(r->over == (row->rule != NULL));
-    if (row->rule && strncmp(r->ws.fault.rule, row->rule, strlen(row->rule)) != 0)
+    if (row->rule && strcmp(r->ws.fault.rule, row->rule) != 0)
         test_fail(__FILE__, __LINE__, "the rule is \"%s\", not \"%s\"", r->ws.fault.rule, row->rule);
 }
 
