@@ -36,6 +36,12 @@ static const row rows[] = {
      101},
     {"draft_headers_are_ignored",
      GET HOST UPGRADE CONN "Sec-WebSocket-Location: ws://x/\r\nSec-WebSocket-Draft: 7\r\n" REST, WF_REFUSAL_NONE, 101},
+    {"unknown_extensions_are_no_reason_to_refuse",
+     GET HOST UPGRADE CONN "Sec-WebSocket-Extensions: x-a; b=1, x-c\r\nSec-WebSocket-Extensions: x-d\r\n" REST,
+     WF_REFUSAL_NONE, 101},
+    {"broken_extensions_are_no_reason_to_refuse",
+     GET HOST UPGRADE CONN "Sec-WebSocket-Extensions: ;;=, x y; \"\r\nSec-WebSocket-Extensions:\r\n" REST,
+     WF_REFUSAL_NONE, 101},
     {"length_zero_is_no_body", GET HOST UPGRADE CONN "Content-Length: 0\r\n" REST, WF_REFUSAL_NONE, 101},
 
     {"post", "POST /chat HTTP/1.1\r\n" HOST UPGRADE CONN REST, WF_REFUSAL_METHOD, 405},

@@ -195,6 +195,34 @@ TEST(what_is_published_waits_for_the_last_fragment) {
     fixture_deinit(&f);
 }
 
+/* Every kind of frame, by every way that leads to the wire. */
+TEST(what_a_server_sends_is_never_masked) {
+    static const uint8_t firsts[] = {0x89, 0x8a, 0x81, 0x82, 0x01, 0x00, 0x80, 0x82, 0x88};
+    fixture_open(&f);
+    CHECK_EQ(wf_link_ping(&f.link), WF_OK);
+    peer_sends(&f, 0x89, "p", 1);
+    settle(&f);
+    CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, "text", 4), WF_OK);
+    CHECK_EQ(wf_link_send(&f.link, WF_OP_BINARY, "\0\xff", 2), WF_OK);
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "fr", 2, false), WF_OK);
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "ag", 2, false), WF_OK);
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "ment", 4, true), WF_OK);
+    CHECK_EQ(publish(&f, "\x82\x01x", 3), WF_OK);
+    CHECK_EQ(wf_link_close(&f.link, 1000, "bye"), WF_OK);
+    settle(&f);
+    peer_reads(&f);
+    size_t at = 0, count = 0;
+    for (; at < f.read_len; count++) {
+        CHECK(count < sizeof firsts);
+        CHECK_EQ(f.read[at], firsts[count]); /* FIN, no reserved bit, the opcode */
+        CHECK_EQ(f.read[at + 1] & 0x80, 0);
+        at += 2u + f.read[at + 1];
+    }
+    CHECK_EQ(at, f.read_len);
+    CHECK_EQ(count, sizeof firsts);
+    fixture_deinit(&f);
+}
+
 TEST(closing_inside_a_fragmented_message_drops_what_is_held) {
     fixture_open(&f);
     CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "one", 3, false), WF_OK);

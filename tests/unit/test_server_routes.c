@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <strings.h>
 
 static client c;
 
@@ -298,6 +299,68 @@ TEST(the_route_picks_the_first_subprotocol_of_the_client_that_it_knows) {
         CHECK_STR(client_header(&c, "Sec-WebSocket-Protocol"), rows[i].picked);
         client_close(&c);
     }
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
+/* How many lines of the last answer's head begin with this name. */
+static size_t lines_of(const char *name) {
+    size_t count = 0, len = strlen(name);
+    for (const char *at = c.head; (at = strstr(at, "\r\n")); at += 2)
+        count += strncasecmp(at + 2, name, len) == 0 && at[2 + len] == ':';
+    return count;
+}
+
+TEST(the_handshake_says_everything_once_and_names_no_extension_unasked) {
+    static const char *const known[] = {"v1", "v2", NULL};
+    static const char *const once[] = {"Upgrade", "Connection", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol"};
+    static const char *const offers[] = {
+        "",
+        "Sec-WebSocket-Extensions: x-unknown\r\n",
+        "Sec-WebSocket-Extensions: x-one; a=1; b=\"2\", x-two\r\nSec-WebSocket-Extensions: x-three\r\n",
+        "Sec-WebSocket-Extensions:\r\n",
+        "Sec-WebSocket-Extensions: ;;=, x y; \"\r\n",
+    };
+    fixture_new(NULL);
+    fixture_route("/ws", &(weft_route) {.message = fixture_on_message, .subprotocols = known});
+    fixture_run(NULL);
+    for (size_t i = 0; i < sizeof offers / sizeof offers[0]; i++) {
+        char headers[256];
+        test_context("offer %zu", i);
+        snprintf(headers, sizeof headers, "Sec-WebSocket-Protocol: v1, v2\r\nSec-WebSocket-Protocol: v2\r\n%s",
+                 offers[i]);
+        CHECK_EQ(client_open(&c, fixture.address, "/ws", headers), 101);
+        CHECK_EQ(strncmp(c.head, "HTTP/1.1 101 Switching Protocols\r\n", 34), 0);
+        for (size_t k = 0; k < sizeof once / sizeof once[0]; k++)
+            CHECK_EQ(lines_of(once[k]), 1);
+        CHECK_EQ(lines_of("Sec-WebSocket-Extensions"), 0);
+        CHECK_EQ(lines_of("Sec-WebSocket-Version"), 0);
+        CHECK_STR(client_header(&c, "Upgrade"), "websocket");
+        CHECK_STR(client_header(&c, "Connection"), "Upgrade");
+        CHECK(client_text(&c, "works"));
+        CHECK_STR(client_next(&c), "text works");
+        client_close(&c);
+    }
+    test_context("%s", "");
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
+TEST(another_version_is_told_which_one_is_spoken) {
+    static const char *const versions[] = {"25", "8", "13, 8", ""};
+    fixture_new(NULL);
+    fixture_route("/ws", &(weft_route) {.message = fixture_on_message});
+    fixture_run(NULL);
+    CHECK(client_connect(&c, fixture.address, 0));
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        test_context("version \"%s\"", versions[i]);
+        CHECK(client_print(&c,
+                           "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: %s\r\n\r\n",
+                           versions[i]));
+        CHECK_EQ(client_answer(&c), 426);
+        CHECK_STR(client_header(&c, "Sec-WebSocket-Version"), "13");
+        CHECK_STR(c.body, "RFC6455/4.4: Sec-WebSocket-Version is not 13\n");
+    }
+    client_close(&c);
     CHECK_EQ(fixture_end(), WEFT_OK);
 }
 
