@@ -3,9 +3,9 @@
  *
  *     permessage-deflate; server_no_context_takeover; client_max_window_bits=10
  *
- * It is read into the same struct whoever wrote it; what the server and the client then ask of it differs. A parameter is
- * read only once and only in the form RFC 7692 7.1 gives it, so a bad value is found here and nowhere else: a window is a
- * decimal number from 8 to 15 without leading zeros, not quoted.
+ * It is read into the same struct whoever wrote it; what the server and the client then ask of it differs. A parameter
+ * is read only once and only in the form RFC 7692 7.1 gives it, so a bad value is found here and nowhere else: a window
+ * is a decimal number from 8 to 15 without leading zeros. As every value it may also be quoted (RFC 6455 9.1).
  */
 #include "ws/extension.h"
 
@@ -28,8 +28,8 @@ typedef struct element {
 
 typedef enum reading { READ_GOOD, READ_BAD, READ_OTHER /* another extension */ } reading;
 
-/* Takes what stands before the next ';', trimmed; true when one stood there, so that another part must follow. Quoted
- * strings are not minded: none of our parameters may have one, and another extension's are not looked at. */
+/* Takes what stands before the next ';', trimmed; true when one stood there, so that another part must follow. Quotes
+ * are not minded: none of our values may hold a ';', and another extension's are not looked at. */
 static bool next_part(wf_str *rest, wf_str *out_part) {
     const char *end = rest->len > 0 ? memchr(rest->data, ';', rest->len) : NULL;
     size_t len = end ? (size_t)(end - rest->data) : rest->len, used = end ? len + 1 : len;
@@ -48,6 +48,26 @@ static uint8_t window_bits(wf_str text) {
     return 0;
 }
 
+enum { VALUE_BYTES_MAX = 2 };
+
+/* Takes the quotes off a value, into `room`, or leaves one without as it is. False: it does not end where its quotes
+ * do, or is longer than any of ours. */
+static bool unquote(wf_str *value, char room[VALUE_BYTES_MAX]) {
+    size_t at = 1, len = 0;
+    if (value->len == 0 || value->data[0] != '"')
+        return true;
+    for (; at < value->len && value->data[at] != '"'; at++) {
+        if (value->data[at] == '\\')
+            at++;
+        if (at == value->len || len == VALUE_BYTES_MAX)
+            return false;
+        room[len++] = value->data[at];
+    }
+    bool whole = at + 1 == value->len;
+    *value = (wf_str) {room, len};
+    return whole;
+}
+
 static bool read_param(wf_str text, element *e) {
     const char *equals = text.len > 0 ? memchr(text.data, '=', text.len) : NULL;
     wf_str name = equals ? wf_str_trim((wf_str) {text.data, (size_t)(equals - text.data)}) : text;
@@ -61,7 +81,8 @@ static bool read_param(wf_str text, element *e) {
         e->has[i] = true;
         if (i == SERVER_TAKEOVER || i == CLIENT_TAKEOVER)
             return !equals;
-        e->value[i] = window_bits(value);
+        char room[VALUE_BYTES_MAX];
+        e->value[i] = unquote(&value, room) ? window_bits(value) : 0;
         return equals ? e->value[i] != 0 : i == CLIENT_BITS; /* without a value: only a client's offer may, see below */
     }
     return false;
