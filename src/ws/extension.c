@@ -224,7 +224,7 @@ int wf_pmd_check_answer(const wf_str *lines, size_t line_count, const wf_pmd_off
         if (got == READ_OTHER || !offer || agreed)
             return wf_fault_set(fault, WF_ERROR, 1010,
                                 "RFC6455/9.1: the server chose an extension that was not offered");
-        const char *rule = got == READ_BAD ? "RFC7692/7.1: the server's answer has a parameter or value it may not have"
+        const char *rule = got == READ_BAD ? "RFC7692/7: the server's answer has a parameter or value it may not have"
                                            : judge_answer(&e, offer);
         if (rule)
             return wf_fault_set(fault, WF_ERROR, 1010, rule);

@@ -74,7 +74,7 @@ static int fail_nomem(wf_ws *ws) {
     return fail_with(ws, WF_ENOMEM, 1011, "out of memory");
 }
 
-/* RSV1 marks the first frame of a compressed message, and nothing else is marked (RFC 7692 6). */
+/* RSV1 marks the first frame of a compressed message, and nothing else is marked (RFC 7692 6.1). */
 static const char *judge_reserved_bits(const wf_ws *ws, uint8_t rsv, uint8_t opcode) {
     if (rsv == 0)
         return NULL;

@@ -17,9 +17,14 @@
 #define A_1000   "4a4c1c05a360140c770000"
 #define A_1001   "4a4c1c05a360140c7b0000"
 
-static const char mark[] = "RFC7692/6.1", bits[] = "RFC6455/5.2: reserved bit set that no", corrupt[] = "RFC7692/7.2.2",
-                  utf8[] = "RFC6455/8.1", too_big[] = "message over message_bytes_max", fragments[] = "RFC6455/5.4",
-                  empties[] = "empty fragments over";
+/* Three bytes from 32,768 bytes back. */
+#define BACK_32768 "<02deff0f00>"
+
+static const char mark[] = "RFC7692/6.1: compressed mark on a control frame or a later fragment",
+                  bits[] = "RFC6455/5.2: reserved bit set that no extension uses",
+                  corrupt[] = "RFC7692/7.2.2: compressed data is corrupt", utf8[] = "RFC6455/8.1: text is not UTF-8",
+                  inside_another[] = "RFC6455/5.4: new message inside a fragmented one",
+                  too_big[] = "message over message_bytes_max", empties[] = "empty fragments over empty_fragments_max";
 
 const session_case deflate_cases[] = {
     /* ---- what is compressed, RFC 7692 6, 7.2.3 ---- */
@@ -30,6 +35,14 @@ const session_case deflate_cases[] = {
     {"plain_between_compressed_leaves_the_context", S, "c1:<f248cdc9c90700> 81:'Hi' c1:<f200110000>",
      .out = "T:'Hello' T:'Hi' T:'Hello'"},
     {"a_message_refers_to_the_one_before", S, "c1:<f248cdc9c90700> c1:<f200110000>", .out = "T:'Hello' T:'Hello'"},
+    {"a_message_of_a_server_refers_to_the_one_before", C, "c1:<f248cdc9c90700> c1:<f200110000>",
+     .out = "T:'Hello' T:'Hello'"},
+    {"a_reference_over_the_whole_window", S, "c2:<000080ff7f>'abc''x'*32765<00> c2:" BACK_32768,
+     .out = "B:'abc''x'*32765 B:'abc'"},
+    {"a_reference_over_the_whole_window_of_a_server", C, "c2:<000080ff7f>'abc''x'*32765<00> c2:" BACK_32768,
+     .out = "B:'abc''x'*32765 B:'abc'"},
+    {"a_reference_over_what_was_said_and_one_byte_more", S, "c2:<00ff7f0080>'abc''x'*32764<00> c2:" BACK_32768,
+     .out = "B:'abc''x'*32764 !1007", .rule = corrupt},
     {"without_takeover_it_may_not", S, "c1:<f248cdc9c90700> c1:<f200110000>", .out = "T:'Hello' !1007", .rule = corrupt,
      .no_takeover = true},
     {"without_takeover_each_by_itself", S, "c1:<f248cdc9c90700> c1:<f248cdc9c90700>", .out = "T:'Hello' T:'Hello'",
@@ -69,7 +82,7 @@ const session_case deflate_cases[] = {
     {"rsv3", S, "91:'a'", .out = "!1002", .rule = bits},
     {"rsv1_with_rsv2", S, "e1:<00>", .out = "!1002", .rule = bits},
     {"rsv1_with_rsv3", C, "d1:<00>", .out = "!1002", .rule = bits},
-    {"a_new_message_inside", S, "41:<f248> c1:<f248cdc9c90700>", .out = "!1002", .rule = fragments},
+    {"a_new_message_inside", S, "41:<f248> c1:<f248cdc9c90700>", .out = "!1002", .rule = inside_another},
 
     /* ---- corrupt data, 7.2.2 ---- */
     {"no_such_block", S, "c1:<07>", .out = "!1007", .rule = corrupt},
