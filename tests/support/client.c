@@ -167,8 +167,9 @@ int client_open(client *c, const char *address, const char *path, const char *he
     return client_answer(c);
 }
 
-static const char *describe(client *c, uint8_t first) {
+static const char *describe(client *c) {
     static const char *const names[16] = {[0] = "continuation", "text", "binary", [8] = "close", "ping", "pong"};
+    uint8_t first = c->first;
     const char *name = names[first & 15] ? names[first & 15] : "unknown";
     const uint8_t *text = c->data;
     size_t len = c->data_len;
@@ -188,7 +189,7 @@ static const char *describe(client *c, uint8_t first) {
 }
 
 /* True when a whole frame lies there; takes it out. */
-static bool take_frame(client *c, uint8_t *out_first) {
+static bool take_frame(client *c) {
     const uint8_t *at = c->in + c->used;
     size_t have = c->len - c->used, head = 2;
     if (have < 2)
@@ -204,8 +205,7 @@ static bool take_frame(client *c, uint8_t *out_first) {
     head += extra;
     if (have - head < len)
         return false;
-    *out_first = at[0];
-    c->opcode = at[0] & 15;
+    c->first = at[0];
     c->data = at + head;
     c->data_len = (size_t)len;
     c->used += head + (size_t)len;
@@ -214,10 +214,9 @@ static bool take_frame(client *c, uint8_t *out_first) {
 
 const char *client_next_within(client *c, int timeout_ms) {
     uint64_t until = client_now_ms() + (uint64_t)timeout_ms;
-    uint8_t first;
     for (;;) {
-        if (c->len > c->used && take_frame(c, &first))
-            return describe(c, first);
+        if (c->len > c->used && take_frame(c))
+            return describe(c);
         uint64_t now = client_now_ms();
         switch (more(c, now < until ? (int)(until - now) : 0)) {
         case CAME_BYTES:

@@ -26,7 +26,7 @@ typedef struct client {
     size_t used, len, cap;
     const uint8_t *data; /* payload of the last frame, until the next call */
     size_t data_len;
-    uint8_t opcode;
+    uint8_t first;              /* of that frame: FIN, RSV and opcode */
     char head[CLIENT_HEAD_MAX]; /* of the last HTTP answer */
     char body[CLIENT_HEAD_MAX];
     char words[CLIENT_WORDS_MAX + 64];

@@ -232,6 +232,112 @@ TEST(closing_inside_a_fragmented_message_drops_what_is_held) {
     fixture_deinit(&f);
 }
 
+/* ---- permessage-deflate, RFC 7692 6 ---- */
+
+static const wf_pmd_params all_takeover = {.server_max_window_bits = 15, .client_max_window_bits = 15};
+
+static void fixture_open_deflating(const wf_pmd_params *params) {
+    fixture_open(&f);
+    CHECK_EQ(wf_link_deflate(&f.link, params), WF_OK);
+}
+
+/* What was read, frame by frame, as "c1(text)": the first byte and the payload, inflated where the frame is marked. */
+static const char *peer_inflates(wf_inflate *in) {
+    static char words[WORDS];
+    size_t at = 0, used = 0;
+    settle(&f);
+    peer_reads(&f);
+    words[0] = '\0';
+    while (at < f.read_len) {
+        wf_frame frame;
+        size_t head_len = wf_frame_head_bytes(f.read + at);
+        wf_frame_decode(f.read + at, &frame);
+        wf_buf message = WF_BUF_INIT;
+        const uint8_t *data = f.read + at + head_len;
+        at += head_len + (size_t)frame.len;
+        CHECK(at <= f.read_len && !frame.masked);
+        if (frame.rsv)
+            CHECK_EQ(wf_inflate_piece(in, data, (size_t)frame.len, true, &message, 1 << 20), WF_OK);
+        else
+            CHECK_EQ(wf_buf_append(&message, data, (size_t)frame.len), WF_OK);
+        used += (size_t)snprintf(words + used, 200, "%02x(%.*s) ", f.read[at - head_len - frame.len],
+                                 frame.opcode == WF_OP_PING ? 0 : (int)message.len, (const char *)message.data);
+        CHECK(used + 400 < sizeof words);
+        wf_buf_deinit(&message);
+    }
+    f.read_len = 0;
+    return words;
+}
+
+#define SAID "one and one and one"
+
+/* Every kind of frame, by every way that leads to the wire: the mark is on the first frame of what is compressed. */
+TEST(the_mark_is_on_compressed_messages_and_on_nothing_else) {
+    for (int takeover = 0; takeover <= 1; takeover++) {
+        wf_pmd_params params = all_takeover;
+        params.server_no_context_takeover = !takeover;
+        test_context("takeover %d", takeover);
+        fixture_open_deflating(&params);
+        wf_inflate in;
+        wf_inflate_init(&in, &f.env.codec, takeover ? 15 : 0);
+        CHECK_EQ(wf_link_ping(&f.link), WF_OK);
+        peer_sends(&f, 0x89, SAID, strlen(SAID));
+        CHECK_STR(peer_inflates(&in), "89() 8a(" SAID ") ");
+        CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, SAID, strlen(SAID)), WF_OK);
+        CHECK_EQ(wf_link_send_plain(&f.link, WF_OP_TEXT, SAID, strlen(SAID)), WF_OK);
+        CHECK_EQ(wf_link_send(&f.link, WF_OP_BINARY, SAID, strlen(SAID)), WF_OK);
+        CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, "x", 1), WF_OK);
+        CHECK_EQ(wf_link_send_plain(&f.link, WF_OP_BINARY, SAID, strlen(SAID)), WF_OK);
+        CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, SAID, strlen(SAID)), WF_OK);
+        CHECK_STR(peer_inflates(&in), "c1(" SAID ") 81(" SAID ") c2(" SAID ") 81(x) 82(" SAID ") c1(" SAID ") ");
+        CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, SAID, strlen(SAID), false), WF_OK);
+        CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, SAID, strlen(SAID), false), WF_OK);
+        CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, SAID, strlen(SAID), true), WF_OK);
+        CHECK_STR(peer_inflates(&in), "01(" SAID ") 00(" SAID ") 80(" SAID ") ");
+        CHECK_EQ(publish(&f, "\x82\x13" SAID, 2 + strlen(SAID)), WF_OK);
+        CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, SAID, strlen(SAID)), WF_OK);
+        /* what is published is compressed here where each reader has a context, and otherwise where it is published */
+        CHECK_STR(peer_inflates(&in), takeover ? "c2(" SAID ") c1(" SAID ") " : "82(" SAID ") c1(" SAID ") ");
+        CHECK_EQ(wf_link_close(&f.link, 1000, SAID SAID SAID), WF_OK);
+        CHECK_STR(peer_inflates(&in), "88(\x03\xe8" SAID SAID SAID ") ");
+        wf_inflate_deinit(&in);
+        fixture_deinit(&f);
+    }
+}
+
+TEST(what_comes_compressed_is_handed_over_as_it_was) {
+    fixture_open_deflating(&all_takeover);
+    peer_sends(&f, 0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00", 7);
+    peer_sends(&f, 0x81, "plain", 5);
+    peer_sends(&f, 0x41, "\xf2\x00", 2);
+    peer_sends(&f, 0x89, "p", 1);
+    peer_sends(&f, 0x80, "\x11\x00\x00", 3);
+    CHECK_STR(yielded(&f), "message(Hello) message(plain) message(Hello) ");
+    CHECK_STR(peer_frames(&f), "O(p) ");
+    fixture_deinit(&f);
+}
+
+TEST(a_mark_where_none_may_be_ends_in_1002) {
+    static const uint8_t firsts[] = {0xc9, 0xca, 0xc8, 0xc0};
+    for (size_t i = 0; i < sizeof firsts; i++) {
+        test_context("first byte %02x", firsts[i]);
+        fixture_open_deflating(&all_takeover);
+        if (firsts[i] == 0xc0)
+            peer_sends(&f, 0x41, "\xf2\x48", 2);
+        peer_sends(&f, firsts[i], "", 0);
+        CHECK_STR(peer_frames(&f), "C1002(RFC7692/6.1: compressed mark on a control frame or a later fragment) FIN");
+        CHECK_STR(f.link.fault.rule, "RFC7692/6.1: compressed mark on a control frame or a later fragment");
+        fixture_deinit(&f);
+    }
+}
+
+TEST(what_is_corrupt_ends_in_1007) {
+    fixture_open_deflating(&all_takeover);
+    peer_sends(&f, 0xc1, "\x07", 1);
+    CHECK_STR(peer_frames(&f), "C1007(RFC7692/7.2.2: compressed data is corrupt) FIN");
+    fixture_deinit(&f);
+}
+
 /* ---- no memory ---- */
 
 /* A whole conversation. Whatever fails, it ends in order. */
