@@ -88,12 +88,15 @@ TEST(each_route_answers_an_offer_by_its_mode) {
         {"/dedicated", PMD "; server_no_context_takeover", PMD "; server_no_context_takeover"},
         {"/dedicated", PMD "; server_max_window_bits=15; client_max_window_bits",
          PMD "; server_max_window_bits=10; client_max_window_bits=13"},
+        {"/usual", PMD "; server_max_window_bits=15; client_max_window_bits=15",
+         PMD "; server_max_window_bits=12; client_max_window_bits=12"},
         {"/dedicated", PMD "; server_max_window_bits=8", PMD "; server_max_window_bits=8"},
     };
     fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .deflate = {WEFT_DEFLATE_SHARED, .client_window_bits = 11}});
     fixture_route("/server", &(weft_route) {.open = tell_deflates});
     fixture_route("/off", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_OFF}});
     fixture_route("/none", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_NO_TAKEOVER}});
+    fixture_route("/usual", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_DEDICATED}});
     fixture_route("/dedicated", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_DEDICATED, 10, 13, 0}});
     fixture_run(NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
