@@ -94,9 +94,9 @@ TEST(each_route_answers_an_offer_by_its_mode) {
     };
     fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .deflate = {WEFT_DEFLATE_SHARED, .client_window_bits = 11}});
     fixture_route("/server", &(weft_route) {.open = tell_deflates});
-    fixture_route("/off", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_OFF}});
-    fixture_route("/none", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_NO_TAKEOVER}});
-    fixture_route("/usual", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_DEDICATED}});
+    fixture_route("/off", &(weft_route) {.open = tell_deflates, .deflate = {.mode = WEFT_DEFLATE_OFF}});
+    fixture_route("/none", &(weft_route) {.open = tell_deflates, .deflate = {.mode = WEFT_DEFLATE_NO_TAKEOVER}});
+    fixture_route("/usual", &(weft_route) {.open = tell_deflates, .deflate = {.mode = WEFT_DEFLATE_DEDICATED}});
     fixture_route("/dedicated", &(weft_route) {.open = tell_deflates, .deflate = {WEFT_DEFLATE_DEDICATED, 10, 13, 0}});
     fixture_run(NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -272,7 +272,7 @@ TEST(a_rule_broken_by_what_is_compressed_is_told) {
         {"not_utf8", "\xfa\x9f\x48\x32\x00\x00", 6, 0xc1, "close 1007 RFC6455/8.1: text is not UTF-8"},
         {"too_long", "\x4a\x4c\x1c\x05\xa3\x60\x14\x0c\x77\x00\x00", 11, 0xc2,
          "close 1009 message over message_bytes_max"}};
-    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .deflate = {WEFT_DEFLATE_SHARED}});
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .deflate = {.mode = WEFT_DEFLATE_SHARED}});
     fixture_route("/ws", &(weft_route) {.message = fixture_on_message, .limits = {.message_bytes_max = 999}});
     fixture_run(NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
