@@ -43,8 +43,8 @@ static void catch_signals(void) {
 }
 
 /* Root is for binding low ports; serving is done as somebody else. */
-/* A unix socket is for a proxy beside us, which is seldom the same user: anyone on this machine may connect, as they may to a
- * loopback port. It becomes ours to be, so that it can be removed where the folder allows it. */
+/* A unix socket is for a proxy beside us, which is seldom the same user: anyone on this machine may connect, as they
+ * may to a loopback port. It becomes ours to be, so that it can be removed where the folder allows it. */
 static void open_socket_files(const app_config *config, const struct passwd *owner) {
     for (size_t i = 0; config->listen[i]; i++) {
         const char *path = config->listen[i] + strlen("unix:");

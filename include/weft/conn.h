@@ -45,14 +45,13 @@ typedef struct weft_close_info {
     int sys_errno;      /* the socket error that ended it, or 0 */
 } weft_close_info;
 
-/* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again. With permessage-deflate it is
- * compressed where that makes it shorter.
- * WEFT_OK, WEFT_FULL, WEFT_ECLOSED, WEFT_ENOMEM; WEFT_EINVAL while a fragmented message is open. Cost: one
- * copy, or the compressor's. */
+/* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again. With permessage-deflate
+ * it is compressed where that makes it shorter. WEFT_OK, WEFT_FULL, WEFT_ECLOSED, WEFT_ENOMEM; WEFT_EINVAL while a
+ * fragmented message is open. Cost: one copy, or the compressor's. */
 WEFT_API int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len);
 
-/* Sends a message in fragments (RFC 6455 5.4), never compressed: the first call gives the kind, the last has `fin` set, `len`
- * may be 0. What is published to this connection meanwhile waits until the message is finished. Answers as
+/* Sends a message in fragments (RFC 6455 5.4), never compressed: the first call gives the kind, the last has `fin`
+ * set, `len` may be 0. What is published to this connection meanwhile waits until the message is finished. Answers as
  * weft_conn_send; after WEFT_FULL the same fragment may be tried again. */
 WEFT_API int weft_conn_send_fragment(weft_conn *conn, weft_kind kind, const void *data, size_t len, bool fin);
 

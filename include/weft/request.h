@@ -73,11 +73,11 @@ WEFT_API bool weft_request_gone(const weft_request *request);
 WEFT_API void *weft_request_user(const weft_request *request);
 WEFT_API void weft_request_set_user(weft_request *request, void *user);
 
-/* Completes the handshake: 101, and `open` follows. Only after an accept outside of the callback may the
- * client, or the server, be gone before: then neither `open` nor `closed` comes, but the route's `lost`.
- * subprotocol: NULL for none, else one that the client offered. WEFT_EINVAL when it is not an upgrade, the
- * subprotocol was not offered or a header cannot be sent (one of the handshake's own, a name that is no token, CR, LF or NUL in a value;
- * nothing is sent then). WEFT_ECLOSED: answered already, or the client has gone. */
+/* Completes the handshake: 101, and `open` follows. Only after an accept outside of the callback may the client, or
+ * the server, be gone before: then neither `open` nor `closed` comes, but the route's `lost`. subprotocol: NULL for
+ * none, else one that the client offered. WEFT_EINVAL when it is not an upgrade, the subprotocol was not offered,
+ * there are more than 32 headers or one cannot be sent (one of the handshake's own, a name that is no token, CR, LF
+ * or NUL in a value; nothing is sent then). WEFT_ECLOSED: answered already, or the client has gone. */
 WEFT_API int weft_request_accept(weft_request *request, const char *subprotocol, const weft_header *headers,
                                  size_t header_count);
 

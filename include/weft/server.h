@@ -49,15 +49,15 @@ typedef struct weft_limits {
 } weft_limits;
 
 /*
- * permessage-deflate (RFC 7692), for clients that offer it. The mode says what is kept of a connection between two messages,
- * for the next to refer to:
+ * permessage-deflate (RFC 7692), for clients that offer it. The mode says what is kept of a connection between two
+ * messages, for the next to refer to:
  *
  *   OFF          messages are not compressed
  *   NO_TAKEOVER  nothing, in either direction
- *   SHARED       nothing of what we send, and a published message is compressed once for all; of what the client sends up to
- *                2^client_window_bits bytes
+ *   SHARED       nothing of what we send, and a published message is compressed once for all; of what the client
+ *                sends up to 2^client_window_bits bytes
  *   DEDICATED    2^window_bits bytes of what we send too: small messages become much smaller, each subscriber's are
- *                compressed by themselves
+ *                compressed by themselves (from 4 KiB on once for all: there context saves little)
  *
  * Do not compress a secret together with what a peer may choose, or send it with weft_kind ..._PLAIN: the length tells.
  */

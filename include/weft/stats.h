@@ -24,13 +24,13 @@ typedef struct weft_stats {
     uint64_t messages_in, messages_out;
     uint64_t deflating; /* of the WebSockets, those with permessage-deflate */
     uint64_t deflate_in_bytes,
-        deflate_out_bytes; /* messages sent compressed: their length, and what was sent instead */
+        deflate_out_bytes; /* messages compressed, once for all or for one: their length, and what it became */
     uint64_t inflate_in_bytes, inflate_out_bytes; /* messages received compressed: what came, and their length */
     uint64_t published;                           /* messages */
     uint64_t delivered;                           /* queue entries made of them */
     uint64_t queue_drops;                         /* published messages a slow subscriber did not get */
     uint64_t shed_connections;                    /* refused for connections_max, half_open_max or memory_bytes_max */
-    uint64_t memory_bytes;                        /* buffered input and output, now */
+    uint64_t memory_bytes;                        /* buffered input and output, and the states of compression, now */
     uint64_t loop_lag_ns_max;                     /* the longest turn of a loop in the last full second */
     uint64_t closes[WEFT_CLOSE_SLOTS];            /* WebSockets ended, by weft_close_slot */
 } weft_stats;

@@ -23,11 +23,6 @@ typedef struct wf_blob {
 /* One reference, `len` bytes to be written before it is shared. NULL when memory is out. */
 wf_blob *wf_blob_new(size_t len, atomic_size_t *account);
 
-/* Its bytes in all encodings. */
-static inline size_t wf_blob_bytes(const wf_blob *blob) {
-    return blob->len + (blob->alt ? blob->alt->len : 0);
-}
-
 wf_blob *wf_blob_ref(wf_blob *blob);
 void wf_blob_unref(wf_blob *blob); /* NULL is accepted; the last one frees */
 

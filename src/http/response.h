@@ -24,8 +24,8 @@ typedef struct wf_http_response {
     int64_t date_unix_s; /* adds Date (RFC 9110 6.6.1): seconds since 1970 UTC, up to the year 9999; 0: none */
 } wf_http_response;
 
-/* Appends the head, empty line included. Nothing is appended on failure:
- * WF_EINVAL  the status is out of range; a name is no token (RFC 9110 5.6.2); a value holds a control byte other than HTAB
+/* Appends the head, empty line included. Nothing is appended on failure: WF_EINVAL  the status is out of range; a
+ * name is no token (RFC 9110 5.6.2); a value holds a control byte other than HTAB
  *            (CR, LF and NUL above all); headers name Content-Length, or Date beside date_unix_s, or Transfer-Encoding
  *            beside has_length (a second say on the framing); a body with 1xx, 204 or 304; a date out of range
  * WF_ENOMEM

@@ -98,8 +98,8 @@ static wf_blob *history_drop_first(wf_hub *hub, wf_topic *topic) {
     wf_blob *blob = topic->history[topic->history_first];
     topic->history_first = (topic->history_first + 1) % topic->history_cap;
     topic->history_count--;
-    topic->history_bytes -= wf_blob_bytes(blob);
-    hub->history_bytes -= wf_blob_bytes(blob);
+    topic->history_bytes -= blob->len;
+    hub->history_bytes -= blob->len;
     return blob;
 }
 
@@ -152,11 +152,10 @@ static int history_grow(wf_topic *topic) {
 
 static void history_add(wf_hub *hub, wf_topic *topic, wf_blob *blob) {
     const wf_history_rule *rule = topic->rule;
-    size_t bytes = wf_blob_bytes(blob);
-    if (!rule || bytes > rule->bytes_max)
+    if (!rule || blob->len > rule->bytes_max)
         return;
     while (topic->history_count > 0 &&
-           (topic->history_count >= rule->messages_max || topic->history_bytes + bytes > rule->bytes_max))
+           (topic->history_count >= rule->messages_max || topic->history_bytes + blob->len > rule->bytes_max))
         wf_blob_unref(history_drop_first(hub, topic));
     if (topic->history_count == topic->history_cap && history_grow(topic) < 0) {
         if (topic->history_count == 0)
@@ -164,8 +163,8 @@ static void history_add(wf_hub *hub, wf_topic *topic, wf_blob *blob) {
         wf_blob_unref(history_drop_first(hub, topic)); /* no memory for more: the oldest makes room, no gap */
     }
     topic->history[(topic->history_first + topic->history_count++) % topic->history_cap] = wf_blob_ref(blob);
-    topic->history_bytes += bytes;
-    hub->history_bytes += bytes;
+    topic->history_bytes += blob->len;
+    hub->history_bytes += blob->len;
 }
 
 /* Keeps the vacant topics within their limits, but for `newest`. */
@@ -301,6 +300,14 @@ size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_subscrib
     history_trim(hub, topic);
     drop_if_idle(hub, topic);
     return delivered;
+}
+
+bool wf_hub_has_subscribers(wf_hub *hub, wf_str name) {
+    pthread_mutex_lock(&hub->lock);
+    const wf_topic *topic = topic_find(hub, name);
+    bool has = topic && sub_count(topic) > 0;
+    pthread_mutex_unlock(&hub->lock);
+    return has;
 }
 
 void wf_hub_sweep(wf_hub *hub) {

@@ -9,9 +9,9 @@
  * other threads under the hub's lock, which the loop itself takes only to add or remove a topic: publishing
  * takes no lock.
  *
- * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without history does not
- * exist. 3. a topic stands in the vacant list exactly when it has no subscribers, in the order of time. 4. history_bytes
- * is the sum over all topics.
+ * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without history does
+ * not exist. 3. a topic stands in the vacant list exactly when it has no subscribers, in the order of time. 4.
+ * history_bytes is the sum over all topics.
  */
 #ifndef WF_HUB_HUB_H
 #define WF_HUB_HUB_H
@@ -87,6 +87,9 @@ size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_subscrib
 
 /* Forgets topics vacant for longer than vacant_ms. Call now and then. */
 void wf_hub_sweep(wf_hub *hub);
+
+/* Any thread; may be over a moment later. */
+bool wf_hub_has_subscribers(wf_hub *hub, wf_str name);
 
 /* Any thread: calls `see` for each topic, the table locked. */
 typedef void wf_hub_see(void *context, wf_str name, uint32_t subscribers, uint64_t messages);

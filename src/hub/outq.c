@@ -218,10 +218,17 @@ static int overflow(wf_outq *q) {
     return WF_FULL;
 }
 
+bool wf_outq_takes_alt(const wf_outq *q, const wf_blob *blob) {
+    return blob->alt && blob->len >= q->alt_bytes_min && blob->len <= q->alt_bytes_max;
+}
+
 int wf_outq_publish(wf_outq *q, wf_blob *blob) {
     if (q->closed)
         return WF_ECLOSED;
     wf_assert(blob->len > 0);
+    bool raw = q->recodes && !blob->as_is;
+    if (!raw && wf_outq_takes_alt(q, blob))
+        blob = blob->alt;
     if (over_budget(q, 1) && q->policy == WF_SLOW_DROP_OLDEST) {
         drop_oldest(q, &q->queue, blob->len);
         drop_oldest(q, &q->held, blob->len);
@@ -231,13 +238,11 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob) {
     wf_seg *seg = seg_new(q->pool, 0);
     if (!seg)
         return overflow(q);
-    seg->raw = q->recodes && !blob->as_is;
-    if (!seg->raw && blob->alt && blob->len <= q->alt_bytes_max)
-        blob = blob->alt;
     seg->blob = wf_blob_ref(blob);
     seg->end = blob->len;
     seg->published = true;
-    q->raw_count += seg->raw;
+    seg->raw = raw;
+    q->raw_count += raw;
     queued(q, q->fragmenting ? &q->held : &q->queue, seg);
     return WF_OK;
 }
@@ -309,7 +314,7 @@ static wf_seg *urgent_place(const wf_outq_list *queue) {
     return before;
 }
 
-bool wf_outq_next_raw(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob) {
+bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob) {
     if (q->raw_count == 0)
         return false;
     while (walk->seen < segs_max && (walk->before ? walk->before != q->queue.tail : q->queue.tail != NULL)) {
@@ -325,7 +330,7 @@ bool wf_outq_next_raw(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_
     return false;
 }
 
-uint8_t *wf_outq_recode(wf_outq *q, wf_outq_walk *walk, size_t len) {
+uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len) {
     wf_seg *raw = walk->seg, *to = walk->before;
     /* Behind what was encoded last, where there is room: then one range goes out for many messages. */
     if (!to || to->blob || to->ahead || to->begun || to->cap - to->end < len) {
@@ -346,15 +351,15 @@ uint8_t *wf_outq_recode(wf_outq *q, wf_outq_walk *walk, size_t len) {
     return room;
 }
 
-void wf_outq_keep_raw(wf_outq *q, wf_outq_walk *walk) {
+void wf_outq_raw_keep(wf_outq *q, wf_outq_walk *walk) {
     walk->seg->raw = false;
     q->raw_count--;
 }
 
-void wf_outq_take_alt(wf_outq *q, wf_outq_walk *walk) {
+void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk) {
     wf_seg *seg = walk->seg;
     wf_blob *plain = seg->blob;
-    wf_outq_keep_raw(q, walk);
+    wf_outq_raw_keep(q, walk);
     seg->published = false;
     seg->blob = wf_blob_ref(plain->alt);
     q->bytes = q->bytes - plain->len + seg->blob->len;

@@ -10,20 +10,20 @@
  * (but never inside a segment already begun); wf_outq_taken drops what the kernel took. Between the two
  * nothing gathered is moved or freed.
  *
- * The budget: something is refused only while what waits has already reached it (our own sending goes by bytes, published
- * messages by wf_outq_weight), so that one message always goes into an empty queue, and the queue never exceeds the budget
- * and one message. What is held does not count against our own sending, for it leaves only when the open message is
- * finished: so while one is open, twice that may wait.
+ * The budget: something is refused only while what waits has already reached it (our own sending goes by bytes,
+ * published messages by wf_outq_weight), so that one message always goes into an empty queue, and the queue never
+ * exceeds the budget and one message. What is held does not count against our own sending, for it leaves only when
+ * the open message is finished: so while one is open, twice that may wait.
  *
- * Encodings. A published message may come in two (wf_blob.alt); a queue takes the one its connection can read. Where each
- * connection has an encoding of its own (`recodes`), the reference is raw: before it is gathered, and not sooner, who
- * flushes replaces it by its own bytes. What is dropped before was never encoded, so an encoding that depends on all that was
- * sent before loses nothing.
+ * Encodings. A published message may come in two (wf_blob.alt); a queue takes the one its connection can read. Where
+ * each connection has an encoding of its own (`recodes`), the reference is raw: before it is gathered, and not
+ * sooner, who flushes replaces it by its own bytes. What is dropped before was never encoded, so an encoding that
+ * depends on all that was sent before loses nothing.
  *
- * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an
- * empty list has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments
- * stand in front of unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists, raw_count that of the
- * raw ones. 7. nothing raw is pinned or begun.
+ * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an empty list
+ * has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of
+ * unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists, raw_count that of the raw ones.
+ * 7. nothing raw is pinned or begun.
  */
 #ifndef WF_HUB_OUTQ_H
 #define WF_HUB_OUTQ_H
@@ -65,8 +65,8 @@ typedef struct wf_outq {
     bool listed;      /* stands in the ready list */
     bool written;     /* something was written since it was last gathered, not only published */
     bool recodes;     /* published messages are raw: their encoding is this connection's own */
-    uint32_t
-        alt_bytes_max; /* of a published message no longer than this the blob's shorter encoding is taken; 0: never */
+    /* of published messages of so many bytes the blob's shorter encoding is taken; max 0: of none */
+    uint32_t alt_bytes_min, alt_bytes_max;
     uint32_t seg_count, raw_count;
     struct wf_outq *ready_next;
     wf_outq_pool *pool;
@@ -105,6 +105,9 @@ uint8_t *wf_outq_write(wf_outq *q, size_t len);
  * memory; WF_ECLOSED. */
 int wf_outq_publish(wf_outq *q, wf_blob *blob);
 
+/* The connection can read the blob's other encoding, and wants it for a message of this length. */
+bool wf_outq_takes_alt(const wf_outq *q, const wf_blob *blob);
+
 /* Queues a control frame of up to 128 bytes ahead of data. When WF_OUTQ_URGENT_MAX of them wait and the last
  * one came with `replace` as well, it is overwritten instead. */
 enum { WF_OUTQ_URGENT_MAX = 16 };
@@ -130,14 +133,14 @@ typedef struct wf_outq_walk {
     size_t seen;
 } wf_outq_walk;
 
-bool wf_outq_next_raw(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob);
+bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob);
 
 /* Replaces it by `len` > 0 bytes for the caller to write. NULL when memory is out: it is still to be answered. */
-uint8_t *wf_outq_recode(wf_outq *q, wf_outq_walk *walk, size_t len);
+uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len);
 
 /* It is sent as it is; or in its blob's other encoding, which is then as fixed in its place as what was recoded. */
-void wf_outq_keep_raw(wf_outq *q, wf_outq_walk *walk);
-void wf_outq_take_alt(wf_outq *q, wf_outq_walk *walk);
+void wf_outq_raw_keep(wf_outq *q, wf_outq_walk *walk);
+void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk);
 
 /* Lays out up to `max` ranges from the front and pins them. Returns their number. */
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);

@@ -139,9 +139,9 @@ static bool gated(const wf_link *link) {
     case WF_LINK_WAITING:
         return true;
     case WF_LINK_OPEN:
-        return wf_outq_full(&link->q) || link->deadlines.gate_ms != 0;
+        return wf_outq_full(&link->q) || link->deadlines.gate_ms != 0 || wf_link_has_done_enough(link);
     default:
-        return false;
+        return wf_link_has_done_enough(link);
     }
 }
 
@@ -234,6 +234,8 @@ int wf_link_next(wf_link *link, wf_link_event *out_event) {
             return WF_OK;
         if (gated(link)) {
             rest(link);
+            if (wf_link_has_done_enough(link))
+                wf_outq_mark_ready(&link->q); /* it goes on in the next turn */
             if (link->input_over && link->in_len == 0)
                 input_ended(link);
             if (!link->due_ended)

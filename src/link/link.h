@@ -18,9 +18,9 @@
  * LINGER   all is said and FIN is sent; what the peer still sends is passed over, so that no reset eats our last words.
  * DEAD     the socket is closed.
  *
- * Reading rests while a request waits for its answer, while the queue is at its budget, and while the peer
- * has sent too many pings. What had been read by then is kept in `held`. So an application that answers each
- * message with at most one of its own never finds the queue full.
+ * Reading rests while a request waits for its answer, while the queue is at its budget, while the peer has sent too
+ * many pings, and until the next turn when much was inflated in this one. What had been read by then is kept in
+ * `held`. So an application that answers each message with at most one of its own never finds the queue full.
  */
 #ifndef WF_LINK_LINK_H
 #define WF_LINK_LINK_H
@@ -57,6 +57,7 @@ typedef struct wf_link_env {
     wf_loop *loop;
     wf_timers timers;
     uint64_t now_ms; /* of this turn */
+    uint32_t turn;   /* its number: only changes count */
     wf_outq_pool pool;
     wf_codec codec;
     const wf_link_http *http;
@@ -96,14 +97,18 @@ typedef struct wf_link_end {
     char *reason;                      /* the peer's, NUL-terminated, owned; NULL: none */
 } wf_link_end;
 
-/* A published frame from this length on is compressed once for all, for connections with a context of their own too: what
- * context would save of it is little, and compressing it for each would be much work for whoever makes us do it. */
+/* What a connection may have inflated in one turn before the others come: as much as it could send plain. */
+enum { WF_LINK_WORK_PER_TURN = 256 * 1024 };
+
+/* A published frame from this length on is compressed once for all, for connections with a context of their own too:
+ * what context would save of it is little, and compressing it for each would be much work for whoever makes us do it. */
 enum { WF_LINK_SHARED_BYTES = 4096 };
 
 /* permessage-deflate on one connection, both directions. */
 typedef struct wf_link_pmd {
     wf_inflate in;
     wf_deflate out;
+    uint32_t turn, work_seen; /* when it was last pulled, and in.work at the beginning of that turn */
 } wf_link_pmd;
 
 typedef struct wf_link {
@@ -167,8 +172,8 @@ int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_l
 /* Right after an accept whose 101 agreed to permessage-deflate with these parameters. WF_OK, or WF_ENOMEM: it ends. */
 int wf_link_deflate(wf_link *link, const wf_pmd_params *params);
 
-/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order). A message is compressed when that was
- * agreed on and it pays; one that is sent plain or in fragments never is. */
+/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order). A message is compressed when that
+ * was agreed on and it pays; one that is sent plain or in fragments never is. */
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin);

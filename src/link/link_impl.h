@@ -32,6 +32,12 @@ void wf_link_count_memory(wf_link *link);
 /* Compresses what was published, as far as it stands among the first segments of the queue. */
 void wf_link_encode(wf_link *link, size_t segs_max);
 
+/* So much was inflated in this turn that the others come first. */
+static inline bool wf_link_has_done_enough(const wf_link *link) {
+    const wf_link_pmd *pmd = link->pmd;
+    return pmd && pmd->turn == link->env->turn && pmd->in.work - pmd->work_seen >= WF_LINK_WORK_PER_TURN;
+}
+
 /* Ends permessage-deflate: nothing is read or sent any more. */
 void wf_link_pmd_free(wf_link *link);
 

@@ -18,6 +18,7 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
         wf_link_die(link, ENOMEM, "out of memory");
         return WF_ENOMEM;
     }
+    *pmd = (wf_link_pmd) {.turn = link->env->turn};
     wf_inflate_init(&pmd->in, codec, params->client_no_context_takeover ? 0 : params->client_max_window_bits);
     wf_deflate_init(&pmd->out, codec, params->server_max_window_bits, !params->server_no_context_takeover,
                     link->limits->pmd.bytes_min);
@@ -26,6 +27,7 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
     /* A message encoded once for all refers to nothing outside of itself, so it may be as long as the peer's window. */
     unsigned bits = params->server_bits_named ? params->server_max_window_bits : WF_WINDOW_BITS_MAX;
     link->q.recodes = !params->server_no_context_takeover;
+    link->q.alt_bytes_min = link->limits->pmd.bytes_min;
     link->q.alt_bytes_max = bits == WF_WINDOW_BITS_MAX ? UINT32_MAX : 1u << bits;
     return WF_OK;
 }
@@ -171,6 +173,10 @@ int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
         wf_ws_feed(&link->ws, link->in, link->in_len);
         link->in_len = 0;
     }
+    if (link->pmd && link->pmd->turn != link->env->turn) {
+        link->pmd->turn = link->env->turn;
+        link->pmd->work_seen = link->pmd->in.work;
+    }
     int got;
     while ((got = wf_ws_next(&link->ws, event)) == WF_OK) {
         switch (event->kind) {
@@ -197,7 +203,7 @@ int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
             on_close(link, event);
             break;
         }
-        if (link->stage == WF_LINK_DEAD)
+        if (link->stage == WF_LINK_DEAD || wf_link_has_done_enough(link))
             return WF_WANT_INPUT;
     }
     if (got < 0)
@@ -254,21 +260,21 @@ static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
     wf_frame_decode(plain->data, &frame);
     size_t head_len = plain->len - (size_t)frame.len;
     const uint8_t *deflated, *payload = plain->data + head_len;
-    if (plain->alt && plain->len >= WF_LINK_SHARED_BYTES && plain->len <= link->q.alt_bytes_max) {
+    if (plain->len >= WF_LINK_SHARED_BYTES && wf_outq_takes_alt(&link->q, plain)) {
         wf_deflate_note(&link->pmd->out, payload, (size_t)frame.len);
-        wf_outq_take_alt(&link->q, walk);
+        wf_outq_raw_take_alt(&link->q, walk);
         return;
     }
     if (!deflate_frame(link, frame.opcode, payload, (size_t)frame.len, &frame, &deflated)) {
-        wf_outq_keep_raw(&link->q, walk);
+        wf_outq_raw_keep(&link->q, walk);
         return;
     }
     uint8_t head[WF_FRAME_HEAD_MAX];
     head_len = wf_frame_encode(head, &frame);
-    uint8_t *room = wf_outq_recode(&link->q, walk, head_len + (size_t)frame.len);
+    uint8_t *room = wf_outq_raw_encode(&link->q, walk, head_len + (size_t)frame.len);
     if (!room) {
         forget_context(link);
-        wf_outq_keep_raw(&link->q, walk);
+        wf_outq_raw_keep(&link->q, walk);
         return;
     }
     memcpy(room, head, head_len);
@@ -280,7 +286,7 @@ void wf_link_encode(wf_link *link, size_t segs_max) {
     const wf_blob *plain;
     if (link->q.raw_count == 0)
         return;
-    while (wf_outq_next_raw(&link->q, &walk, segs_max, &plain))
+    while (wf_outq_raw_next(&link->q, &walk, segs_max, &plain))
         encode(link, &walk, plain);
     wf_link_count_memory(link);
 }

@@ -44,7 +44,7 @@ int weft_conn_send_fragment(weft_conn *conn, weft_kind kind, const void *data, s
 }
 
 bool weft_conn_deflates(const weft_conn *conn) {
-    return conn->link.pmd != NULL;
+    return conn->deflates;
 }
 
 size_t weft_conn_buffered(const weft_conn *conn) {

@@ -38,7 +38,7 @@ wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, bool plain, cons
     return blob;
 }
 
-/* Compresses a published message by itself, once, where anyone could read it so; on a worker, before it is shared. */
+/* Compresses a message by itself, once for all who may read it so; before it is shared. */
 void wf_publish_deflate(wf_worker *w, wf_blob *blob) {
     weft_server *server = w->server;
     const atomic_uint *readers = blob->len < WF_LINK_SHARED_BYTES ? &server->sharing : &server->deflating;
@@ -53,6 +53,15 @@ void wf_publish_deflate(wf_worker *w, wf_blob *blob) {
         return;
     frame = (wf_frame) {.fin = true, .rsv = WF_RSV1, .opcode = frame.opcode, .len = deflated_len};
     blob->alt = encode(server, &frame, deflated);
+}
+
+/* The same for a topic, when anyone is there. */
+static void deflate_for(wf_worker *w, wf_str topic, wf_blob *blob) {
+    bool anyone = false;
+    for (unsigned i = 0; i < w->server->worker_count && !anyone; i++)
+        anyone = wf_hub_has_subscribers(&w->server->workers[i].hub, topic);
+    if (anyone)
+        wf_publish_deflate(w, blob);
 }
 
 /* FNV-1a: only spreads topics over workers; the table's own hash is keyed. */
@@ -78,7 +87,7 @@ void wf_publish_deliver(wf_worker *w, const wf_mail *m) {
 /* At the home: the message gets its place. All mail is made first, so that it reaches every worker or none. */
 void wf_publish_home(wf_worker *w, wf_mail *m) {
     wf_outbox copies = {0};
-    wf_publish_deflate(w, m->blob);
+    deflate_for(w, (wf_str) {m->text, m->text_len}, m->blob);
     for (unsigned i = 2; i < w->server->worker_count; i++) {
         wf_mail *copy = wf_mail_new(MAIL_DELIVER, m->handle, wf_blob_ref(m->blob), m->text, m->text_len);
         if (!copy) {
@@ -104,7 +113,8 @@ void wf_publish_home(wf_worker *w, wf_mail *m) {
         wf_mail_free(m);
 }
 
-/* A burst within one callback goes on by mail, which is read between two offers to the kernel; then nothing may overtake it. */
+/* A burst within one callback goes on by mail, which is read between two offers to the kernel; then nothing may
+ * overtake it. */
 static bool may_deliver_now(wf_worker *w) {
     return w->published_bytes < w->server->relief_bytes && !w->outboxes[0].first &&
            !atomic_load_explicit(&w->mail.last, memory_order_relaxed);
@@ -126,7 +136,7 @@ static int publish(weft_server *server, const char *name, weft_kind kind, const 
     if (here && here->server != server)
         here = NULL;
     if (here && server->worker_count == 1 && may_deliver_now(here)) {
-        wf_publish_deflate(home, blob);
+        deflate_for(home, topic, blob);
         deliver(home, topic, blob, except);
         wf_count_add(&home->published, 1);
         wf_blob_unref(blob);

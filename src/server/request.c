@@ -14,7 +14,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { HEADERS_OUT_MAX = 32, EXTENSION_LINES_MAX = 16 };
+/* What an application may add to an answer, and what we do. */
+enum { HEADERS_GIVEN_MAX = 32, HEADERS_OUT_MAX = HEADERS_GIVEN_MAX + 8, EXTENSION_LINES_MAX = 16 };
 
 struct weft_request {
     atomic_uint refs;
@@ -263,7 +264,7 @@ static int give(weft_request *request, wf_answer answer) {
 
 /* Our own headers first, then the application's. False when there are too many. */
 static bool gather_headers(wf_http_header_out *out, size_t *count, const weft_header *headers, size_t header_count) {
-    if (header_count > HEADERS_OUT_MAX - *count)
+    if (header_count > HEADERS_GIVEN_MAX)
         return false;
     for (size_t i = 0; i < header_count; i++)
         out[(*count)++] = (wf_http_header_out) {wf_str_of(headers[i].name), wf_str_of(headers[i].value)};

@@ -3,8 +3,9 @@
  *
  *      wait -> socket events -> mail -> timers -> post mail to other workers -> flush queues -> free what ended
  *
- * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before it. An answer to
- * what a socket brought is flushed right after it; what was published waits for the end of the turn, or until much was.
+ * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before it. An
+ * answer to what a socket brought is flushed right after it; what was published waits for the end of the turn, or
+ * until much was.
  *
  * Whatever happens to a connection ends in wf_conn_pump (dispatch.c).
  */
@@ -159,9 +160,12 @@ static void read_mail(wf_worker *w) {
             break;
         case MAIL_SEND:
             w->published_bytes += m->blob->len + WF_OUTQ_SEG_COST;
-            wf_publish_deflate(w, m->blob);
-            if ((conn = wf_handle_conn(w, m->handle)) && conn->opened && conn->link.stage == WF_LINK_OPEN &&
-                wf_outq_publish(&conn->link.q, m->blob) == WF_OK)
+            conn = wf_handle_conn(w, m->handle);
+            if (!conn || !conn->opened || conn->link.stage != WF_LINK_OPEN)
+                break;
+            if (conn->deflates)
+                wf_publish_deflate(w, m->blob);
+            if (wf_outq_publish(&conn->link.q, m->blob) == WF_OK)
                 wf_count_add(&w->env.messages_out, 1);
             break;
         case MAIL_CLOSE:
@@ -215,8 +219,9 @@ static void flush(wf_worker *w) {
     }
 }
 
-/* A subscriber is slow when the kernel does not take what it has, not when much was published before the kernel was asked.
- * Nothing is pulled here, so that it may stand between two events of a connection: who has something to tell stays listed. */
+/* A subscriber is slow when the kernel does not take what it has, not when much was published before the kernel was
+ * asked. Nothing is pulled here, so that it may stand between two events of a connection: who has something to tell
+ * stays listed. */
 void wf_worker_relieve(wf_worker *w) {
     if (w->published_bytes < w->server->relief_bytes)
         return;
@@ -235,6 +240,7 @@ static void end_turn(wf_worker *w) {
     post_mail(w, false);
     flush(w);
     post_mail(w, false);
+    wf_codec_rest(&w->env.codec);
     wf_worker_check_memory(w);
     free_ended(w);
     w->turn_ended_ns = wf_clock_ns();
@@ -254,6 +260,7 @@ static void turn(wf_worker *w) {
     wf_loop_wait(w->loop, wait_ms(w));
     w->turn_started_ns = wf_clock_ns();
     w->env.now_ms = w->turn_started_ns / 1000000;
+    w->env.turn++;
     w->hub.now_ms = w->env.now_ms;
     wf_loop_event event;
     while (wf_loop_next(w->loop, &event) == WF_OK)

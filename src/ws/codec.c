@@ -4,41 +4,37 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-enum { ROOM_KEPT = 256 * 1024 };
+enum { ROOM_KEPT = 256 * 1024, WHOLE_BYTES_MIN = 256 };
 
 void wf_codec_init(wf_codec *codec) {
-    *codec = (wf_codec) {.compressor = wf_zip_compressors(0)};
-    codec->small.library = codec->large.library = wf_zip_decompressors(0);
-    for (size_t i = 1; wf_zip_decompressors(i); i++)
-        codec->large.library = wf_zip_decompressors(i);
-}
-
-static void free_state(wf_inflating *inflating) {
-    inflating->library->free(inflating->state);
-    inflating->state = NULL;
+    *codec = (wf_codec) {.compressor = wf_zip_compressors(0), .whole_bytes_min = WHOLE_BYTES_MIN};
+    const wf_decompressor *d;
+    for (size_t i = 0; (d = wf_zip_decompressors(i)); i++)
+        *(d->whole_only ? &codec->whole : &codec->decompressor) = d;
 }
 
 void wf_codec_deinit(wf_codec *codec) {
-    if (codec->compressor_state)
-        codec->compressor->free(codec->compressor_state);
-    codec->compressor_state = NULL;
-    free_state(&codec->small);
-    free_state(&codec->large);
+    codec->compressor->free(codec->compressor_state);
+    codec->decompressor->free(codec->decompressor_state);
+    if (codec->whole)
+        codec->whole->free(codec->whole_state);
+    codec->compressor_state = codec->decompressor_state = codec->whole_state = NULL;
     wf_buf_deinit(&codec->deflated);
     wf_buf_deinit(&codec->inflated);
 }
 
 int wf_codec_use(wf_codec *codec, const char *name) {
-    wf_assert(!codec->compressor_state && !codec->small.state && !codec->large.state);
-    const wf_compressor *compressor;
-    const wf_decompressor *decompressor;
-    for (size_t i = 0; (compressor = wf_zip_compressors(i)); i++)
-        if (wf_str_eq(wf_str_of(compressor->name), wf_str_of(name)))
-            codec->compressor = compressor;
-    for (size_t i = 0; (decompressor = wf_zip_decompressors(i)); i++)
-        if (wf_str_eq(wf_str_of(decompressor->name), wf_str_of(name)))
-            codec->small.library = codec->large.library = decompressor;
-    return wf_str_eq(wf_str_of(codec->compressor->name), wf_str_of(name)) ? WF_OK : WF_EINVAL;
+    wf_assert(!codec->compressor_state && !codec->decompressor_state && !codec->whole_state);
+    const wf_compressor *c;
+    for (size_t i = 0; (c = wf_zip_compressors(i)) && !wf_str_eq(wf_str_of(c->name), wf_str_of(name));)
+        i++;
+    if (!c)
+        return WF_EINVAL;
+    codec->compressor = c;
+    codec->whole_bytes_min = 0;
+    if (codec->whole && !wf_str_eq(wf_str_of(codec->whole->name), wf_str_of(name)))
+        codec->whole = NULL;
+    return WF_OK;
 }
 
 size_t wf_codec_deflate(wf_codec *codec, const wf_zip_job *job) {
@@ -47,36 +43,29 @@ size_t wf_codec_deflate(wf_codec *codec, const wf_zip_job *job) {
     return codec->compressor_state ? codec->compressor->run(codec->compressor_state, job) : 0;
 }
 
-int wf_codec_borrow(wf_codec *codec, bool large, const uint8_t *history, size_t history_len, wf_inflating *out_lent) {
-    wf_inflating *from = large ? &codec->large : &codec->small, lent = *from;
-    if (!lent.state && !(lent.state = lent.library->new ()))
-        return WF_ENOMEM;
-    from->state = NULL;
-    if (lent.library->begin(lent.state, history, history_len) < 0) {
-        wf_codec_give_back(codec, &lent);
-        return WF_ENOMEM;
-    }
-    *out_lent = lent;
-    return WF_OK;
+void *wf_codec_borrow(wf_codec *codec) {
+    void *state = codec->decompressor_state;
+    codec->decompressor_state = NULL;
+    return state ? state : codec->decompressor->new ();
 }
 
-void wf_codec_give_back(wf_codec *codec, wf_inflating *lent) {
-    wf_inflating *to = lent->library == codec->small.library ? &codec->small : &codec->large;
-    if (to->state)
-        lent->library->free(lent->state);
+void wf_codec_give_back(wf_codec *codec, void *state) {
+    if (codec->decompressor_state)
+        codec->decompressor->free(state);
     else
-        to->state = lent->state;
-    lent->state = NULL;
+        codec->decompressor_state = state;
 }
 
-void wf_codec_shrink(wf_buf *room) {
-    if (room->cap > ROOM_KEPT)
-        wf_buf_deinit(room);
-    room->len = 0;
+void wf_codec_rest(wf_codec *codec) {
+    if (codec->deflated.cap > ROOM_KEPT)
+        wf_buf_deinit(&codec->deflated);
+    if (codec->inflated.cap > ROOM_KEPT)
+        wf_buf_deinit(&codec->inflated);
 }
 
 size_t wf_codec_memory(const wf_codec *codec) {
-    return codec->deflated.cap + codec->inflated.cap + (codec->compressor_state ? codec->compressor->memory : 0) +
-           (codec->small.state ? codec->small.library->memory : 0) +
-           (codec->large.state ? codec->large.library->memory : 0);
+    return codec->deflated.cap + codec->inflated.cap +
+           (codec->compressor_state ? codec->compressor->memory(codec->compressor_state) : 0) +
+           (codec->decompressor_state ? codec->decompressor->memory : 0) +
+           (codec->whole_state ? codec->whole->memory : 0);
 }

@@ -1,6 +1,6 @@
 /*
- * Handing over the history costs a compressor as much per byte as compressing. So no more of it is given than a few times the
- * message: the nearest part is where the references are, and the work stays in proportion to what is sent.
+ * Handing over the history costs a compressor as much per byte as compressing. So no more of it is given than a few
+ * times the message: the nearest part is where the references are, and the work stays in proportion to what is sent.
  */
 #include "ws/deflate.h"
 
@@ -8,8 +8,8 @@
 
 enum { HISTORY_FACTOR = 4, HISTORY_BYTES_MIN = 1024 };
 
-/* A message of SAMPLED_BYTES_MIN is first judged by SAMPLE_BYTES from its middle: pictures and archives are not worth the time.
- * It is not tried when less than 1 part in SAMPLE_GAIN could be saved. */
+/* A message of SAMPLED_BYTES_MIN is first judged by SAMPLE_BYTES from its middle: pictures and archives are not worth
+ * the time. It is not tried when less than 1 part in SAMPLE_GAIN could be saved. */
 enum { SAMPLED_BYTES_MIN = 16 * 1024, SAMPLE_BYTES = 4096, SAMPLE_GAIN = 32 };
 
 void wf_deflate_init(wf_deflate *deflate, wf_codec *codec, unsigned window_bits, bool takeover, uint32_t bytes_min) {
@@ -57,7 +57,7 @@ int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, con
     } else {
         give_history(&deflate->window, &job);
     }
-    wf_codec_shrink(&codec->deflated);
+    codec->deflated.len = 0;
     if (is_dense(codec, data, len) || wf_buf_reserve(&codec->deflated, len) < 0)
         return WF_FULL;
     job.out = codec->deflated.data;

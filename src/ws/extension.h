@@ -37,9 +37,9 @@ typedef struct wf_pmd_offer {
     uint8_t client_max_window_bits; /* its value, 8..15; 0: none */
 } wf_pmd_offer;
 
-/* The server's choice: the first offer in the header lines that can be met. False: none, the connection goes on without.
- * An offer is passed over when it is malformed, names a parameter that is unknown, repeated or has a value it may not
- * have (RFC 7692 7). Cost: linear in the lines. */
+/* The server's choice: the first offer in the header lines that can be met. False: none, the connection goes on
+ * without. An offer is passed over when it is malformed, names a parameter that is unknown, repeated or has a value
+ * it may not have (RFC 7692 7). Cost: linear in the lines. */
 bool wf_pmd_answer(const wf_str *lines, size_t line_count, const wf_pmd_config *config, wf_pmd_params *out_params);
 
 /* The header values as text; return the length. Not NUL-terminated. */
@@ -47,8 +47,8 @@ size_t wf_pmd_answer_write(const wf_pmd_params *params, char out[WF_PMD_TEXT_MAX
 size_t wf_pmd_offer_write(const wf_pmd_offer *offer, char out[WF_PMD_TEXT_MAX]);
 
 /* The client's judgement of the answer, `offer` NULL when nothing was offered. WF_OK with *out_agreed whether the
- * extension is in use and then *out_params; or WF_ERROR with the rule broken and 1010 in *fault: the client must fail the
- * connection (RFC 6455 4.1, 9.1; RFC 7692 7). */
+ * extension is in use and then *out_params; or WF_ERROR with the rule broken and 1010 in *fault: the client must fail
+ * the connection (RFC 6455 4.1, 9.1; RFC 7692 7). */
 int wf_pmd_check_answer(const wf_str *lines, size_t line_count, const wf_pmd_offer *offer, bool *out_agreed,
                         wf_pmd_params *out_params, wf_fault *fault);
 

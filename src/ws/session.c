@@ -7,8 +7,8 @@
  *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->message
  *
  * Payload is unmasked, and text validated, in the one pass that reads it, whether in place or on its way into
- * ws->message. A message in fragments is gathered in ws->message. A compressed one is unmasked in place, inflated, and its
- * text validated as it comes out.
+ * ws->message. A message in fragments is gathered in ws->message. A compressed one is unmasked in place, inflated,
+ * and its text validated as it comes out.
  */
 #include "ws/session.h"
 
@@ -119,11 +119,11 @@ static int fail_too_long(wf_ws *ws) {
     return fail(ws, 1009, "message over message_bytes_max");
 }
 
-/* Payload bytes that a message may take on the wire. Compressing can make a little more of what cannot be compressed; how long
- * the message is, is judged as it is inflated. */
+/* Payload bytes that a message may take on the wire. How long a compressed one is, is judged as it is inflated; a
+ * sender that flushes after every byte sends eight, and more than that is a message that never ends. */
 static uint64_t message_wire_max(const wf_ws *ws) {
     uint64_t max = ws->limits->message_bytes_max;
-    return ws->compressed && max < INT64_MAX ? max + max / 8 + 1024 : max;
+    return ws->compressed && max < INT64_MAX / 16 ? max * 16 + 1024 : max;
 }
 
 /* The head is whole: its length, then what the frame means for the message. */
@@ -318,13 +318,13 @@ static int read_compressed(wf_ws *ws, wf_ws_event *out_event) {
     wf_buf *out = &ws->message;
     if (all) {
         out = &codec->inflated;
-        wf_codec_shrink(out);
+        out->len = 0;
     }
     size_t before = out->len;
     if (ws->role == WF_WS_SERVER)
         wf_mask(ws->in, ws->in, take, ws->key, (size_t)(ws->frame_got & 3));
     int got = wf_inflate_piece(ws->inflate, ws->in, take, last, out, ws->limits->message_bytes_max);
-    got = judge_inflated(ws, got, out->data + before, out->len - before);
+    got = judge_inflated(ws, got, out->data ? out->data + before : NULL, out->len - before);
     if (got != WF_OK)
         return got;
     if (!move_on(ws, take))

@@ -10,8 +10,8 @@
  * Frames are unmasked in place, in the caller's buffer; a message that lies whole in it is handed out as a
  * pointer into it. Only what is cut by the buffer's end is copied. An idle session owns no memory.
  *
- * With permessage-deflate (RFC 7692) a compressed message is inflated as it comes: one that is whole in the buffer into the
- * room of its loop's codec, one that is cut into memory of its own.
+ * With permessage-deflate (RFC 7692) a compressed message is inflated as it comes: one that is whole in the buffer
+ * into the room of its loop's codec, one that is cut into memory of its own.
  */
 #ifndef WF_WS_SESSION_H
 #define WF_WS_SESSION_H

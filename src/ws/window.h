@@ -1,15 +1,15 @@
 /*
- * window.h - the last bytes that were said, for a compressor or decompressor to refer back to (RFC 7692 7.2.3.2): all that a
- * connection keeps of its compression between two messages.
+ * window.h - the last bytes that were said, for a compressor or decompressor to refer back to (RFC 7692 7.2.3.2): all
+ * that a connection keeps of its compression between two messages.
  *
  *      data        data+start              data+start+len    data+cap
  *        |..forgotten..|####################|...............|
  *
- * Bytes are added behind, and moved to the front when the end is reached: there is a sixteenth more room than the window is
- * long, so that small messages do not move it all each time.
+ * Bytes are added behind, and moved to the front when the end is reached: there is a sixteenth more room than the
+ * window is long, so that small messages do not move it all each time.
  *
- * Invariants (wf_window_check): 1. len <= bytes_max. 2. start + len <= cap <= bytes_max + bytes_max / 16. 3. data is NULL
- * exactly when cap is 0.
+ * Invariants (wf_window_check): 1. len <= bytes_max. 2. start + len <= cap <= bytes_max + bytes_max / 16. 3. data is
+ * NULL exactly when cap is 0.
  */
 #ifndef WF_WS_WINDOW_H
 #define WF_WS_WINDOW_H
@@ -33,8 +33,8 @@ static inline const uint8_t *wf_window_bytes(const wf_window *w) {
     return w->data ? w->data + w->start : NULL;
 }
 
-/* What was said goes on by these bytes. 0; WF_ENOMEM: the window is unchanged and no longer true. Cost: a copy of the bytes,
- * and now and then of the window. Memory grows as it is filled. */
+/* What was said goes on by these bytes. 0; WF_ENOMEM: the window is unchanged and no longer true. Cost: a copy of the
+ * bytes, and now and then of the window. Memory grows as it is filled. */
 int wf_window_append(wf_window *w, const uint8_t *data, size_t len);
 
 void wf_window_check(const wf_window *w);

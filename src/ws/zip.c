@@ -1,6 +1,6 @@
 #include "ws/zip_impl.h"
 
-/* WF_HAVE_ISAL is set by the build where ISA-L was found. */
+/* WF_HAVE_ISAL is 1 where the build has found ISA-L, else 0. */
 static const wf_compressor *const compressors[] = {
 #if WF_HAVE_ISAL
     &wf_zip_isal_compressor,

@@ -1,11 +1,12 @@
 /*
  * zip.h - the compression libraries, behind one small interface: raw deflate (RFC 1951), one message at a time.
  *
- * A compressor's state is only needed while it works: what it knew of the past is given to it anew with each message, as the
- * bytes themselves. So one state serves all connections of a loop, and nothing is left in it that could be wrong.
+ * A compressor's state is only needed while it works: what it knew of the past is given to it anew with each message,
+ * as the bytes themselves. So one state serves all connections of a loop, and nothing is left in it that could be
+ * wrong.
  *
- * The libraries: ISA-L where it is there (x86-64, arm64), zlib always. wf_zip_compressors and wf_zip_decompressors list what
- * was built in, best first, NULL at the end; all pass the same tests, and each reads what another wrote.
+ * The libraries: ISA-L where it is there (x86-64, arm64), zlib always. wf_zip_compressors and wf_zip_decompressors
+ * list what was built in, best first, NULL at the end; all pass the same tests, and each reads what another wrote.
  */
 #ifndef WF_WS_ZIP_H
 #define WF_WS_ZIP_H
@@ -29,9 +30,9 @@ typedef struct wf_compressor {
     unsigned window_bits_min; /* 8 or 9: shorter windows it cannot promise */
     void *(*new)(void);       /* NULL: out of memory */
     void (*free)(void *state);
-    size_t memory; /* bytes of a state */
-    /* Compresses the message into whole bytes that end in an empty stored block, and leaves off that block's 00 00 ff ff (RFC
-     * 7692 7.2.1). The bytes written, or 0: they do not fit. */
+    size_t (*memory)(const void *state); /* bytes held by a state */
+    /* Compresses the message into whole bytes that end in an empty stored block, and leaves off that block's 00 00 ff
+     * ff (RFC 7692 7.2.1). The bytes written, or 0: they do not fit. */
     size_t (*run)(void *state, const wf_zip_job *job);
 } wf_compressor;
 
@@ -42,16 +43,19 @@ typedef struct wf_zip_io {
     size_t out_len; /* room */
 } wf_zip_io;
 
+enum { WF_ZIP_DECLINED = 3 };
+
 typedef struct wf_decompressor {
     const char *name;
+    bool whole_only;    /* for messages that are whole from the first call on; and it may decline */
     void *(*new)(void); /* NULL: out of memory */
     void (*free)(void *state);
-    size_t memory;
+    size_t memory; /* bytes held by a state, at the most */
     /* At the start of a message: forgets everything but this history. WF_OK, WF_ENOMEM. */
     int (*begin)(void *state, const uint8_t *history, size_t history_len);
-    /* Moves in and out on. WF_OK: `in` is used up, or `out` is full and there is more; WF_ERROR: corrupt; WF_ENOMEM. A block
-     * marked as the last of its stream (BFINAL) ends nothing: another stream with the same history may follow (RFC 7692
-     * 7.2.3.4). */
+    /* Moves in and out on. WF_OK: `in` is used up, or `out` is full and there may be more; WF_ERROR: corrupt;
+     * WF_ENOMEM; WF_ZIP_DECLINED: ask another, from the beginning. A block marked as the last of its stream (BFINAL)
+     * ends nothing: another stream with the same history may follow (RFC 7692 7.2.3.4). */
     int (*run)(void *state, wf_zip_io *io);
     /* All that came is used, and it ended with a block: nothing is missing. */
     bool (*between_blocks)(const void *state);

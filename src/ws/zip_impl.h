@@ -9,6 +9,11 @@
 /* 00 00 ff ff, the end of an empty stored block. */
 enum { WF_ZIP_TAIL_BYTES = 4 };
 
+/* The libraries count in 32 bits: more is given to them in parts. */
+static inline uint32_t wf_zip_part(size_t len) {
+    return len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
+}
+
 extern const wf_compressor wf_zip_zlib_compressor, wf_zip_isal_compressor;
 extern const wf_decompressor wf_zip_zlib_decompressor, wf_zip_isal_decompressor;
 

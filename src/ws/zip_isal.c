@@ -1,8 +1,8 @@
 /*
  * ISA-L. Compressing has two ways:
  *
- *   with a history, a short message is mostly references: level 0 and the fixed Huffman tables of RFC 1951 3.2.6, which cost
- *   no head;
+ *   with a history, a short message is mostly references: level 0 and the fixed Huffman tables of RFC 1951 3.2.6,
+ *   which cost no head;
  *
  *   without, or when there is much to say, literals count: level 1, with tables made for the message.
  *
@@ -54,69 +54,94 @@ static size_t deflater_run(void *state, const wf_zip_job *job) {
     return out_cap - z->avail_out - WF_ZIP_TAIL_BYTES;
 }
 
+static size_t deflater_memory(const void *state) {
+    (void)state;
+    return sizeof(deflater);
+}
+
 const wf_compressor wf_zip_isal_compressor = {
     .name = "isa-l",
     .window_bits_min = 8,
     .new = deflater_new,
     .free = wf_mem_free,
-    .memory = sizeof(deflater),
+    .memory = deflater_memory,
     .run = deflater_run,
 };
 
 /* ---- decompressing ---- */
 
+/* The input is given in slices. One that gives less than a GAIN-th of itself is made of blocks without content, each
+ * of which sets up its tables here: zlib does that in a tenth of the time. */
+enum { SLICE_BYTES = 4096, SLICE_GAIN = 4 };
+
+typedef struct inflater {
+    struct inflate_state s;
+    size_t slice_in, slice_out; /* of the slice at hand */
+} inflater;
+
 static void *inflater_new(void) {
-    return wf_mem_alloc(sizeof(struct inflate_state));
+    return wf_mem_alloc(sizeof(inflater));
 }
 
 static int inflater_begin(void *state, const uint8_t *history, size_t history_len) {
-    struct inflate_state *s = state;
-    isal_inflate_init(s);
-    if (history_len > 0 && isal_inflate_set_dict(s, (uint8_t *)history, (uint32_t)history_len) != COMP_OK)
+    inflater *i = state;
+    isal_inflate_init(&i->s);
+    i->slice_in = i->slice_out = 0;
+    if (history_len > 0 && isal_inflate_set_dict(&i->s, (uint8_t *)history, (uint32_t)history_len) != COMP_OK)
         return WF_ENOMEM;
     return WF_OK;
 }
 
-static uint32_t part(size_t len) {
-    return len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
+static bool slice_is_empty(inflater *i, size_t used, size_t made) {
+    i->slice_in += used;
+    i->slice_out += made;
+    if (i->slice_in < SLICE_BYTES && i->s.avail_out > 0)
+        return false;
+    if (i->s.avail_out == 0) /* full: there may be more of it */
+        i->slice_out = i->slice_in;
+    bool empty = i->slice_out < i->slice_in / SLICE_GAIN;
+    i->slice_in = i->slice_out = 0;
+    return empty;
 }
 
 static int inflater_run(void *state, wf_zip_io *io) {
-    struct inflate_state *s = state;
+    inflater *i = state;
     while (io->out_len > 0) {
-        uint32_t in_given = s->avail_in = part(io->in_len), out_given = s->avail_out = part(io->out_len);
-        s->next_in = (uint8_t *)io->in;
-        s->next_out = io->out;
-        int got = isal_inflate(s);
-        io->in += in_given - s->avail_in;
-        io->in_len -= in_given - s->avail_in;
-        io->out += out_given - s->avail_out;
-        io->out_len -= out_given - s->avail_out;
-        if (got < 0)
-            return WF_ERROR;
-        if (s->block_state == ISAL_BLOCK_FINISH) {
-            s->block_state = ISAL_BLOCK_NEW_HDR;
-            s->bfinal = 0;
-            s->read_in >>= s->read_in_length & 7; /* the next stream begins with a byte */
-            s->read_in_length -= s->read_in_length & 7;
-        } else if (io->in_len == 0 || s->avail_in == in_given) {
-            return WF_OK;
-        }
+        size_t slice = SLICE_BYTES - i->slice_in;
+        uint32_t in_given = i->s.avail_in = (uint32_t)(io->in_len < slice ? io->in_len : slice);
+        uint32_t out_given = i->s.avail_out = wf_zip_part(io->out_len);
+        i->s.next_in = (uint8_t *)io->in;
+        i->s.next_out = io->out;
+        int got = isal_inflate(&i->s);
+        /* What is corrupt is left to zlib to judge, so that the verdict is one; and it does not keep its history over
+         * the end of a stream. */
+        if (got < 0 || i->s.block_state == ISAL_BLOCK_FINISH)
+            return WF_ZIP_DECLINED;
+        size_t used = in_given - i->s.avail_in, made = out_given - i->s.avail_out;
+        io->in += used;
+        io->in_len -= used;
+        io->out += made;
+        io->out_len -= made;
+        if (slice_is_empty(i, used, made))
+            return WF_ZIP_DECLINED;
+        if (used + made == 0)
+            break;
     }
     return WF_OK;
 }
 
 static bool inflater_between_blocks(const void *state) {
-    const struct inflate_state *s = state;
+    const struct inflate_state *s = &((const inflater *)state)->s;
     bool at_head = s->block_state == ISAL_BLOCK_NEW_HDR || s->block_state == ISAL_BLOCK_HDR;
     return at_head && s->read_in_length == 0 && s->tmp_in_size == 0; /* nothing of the head is there */
 }
 
 const wf_decompressor wf_zip_isal_decompressor = {
     .name = "isa-l",
+    .whole_only = true,
     .new = inflater_new,
     .free = wf_mem_free,
-    .memory = sizeof(struct inflate_state),
+    .memory = sizeof(inflater),
     .begin = inflater_begin,
     .run = inflater_run,
     .between_blocks = inflater_between_blocks,

@@ -1,13 +1,12 @@
 /*
- * zlib: everywhere, and for decompressing what is small or comes in pieces the better one: its state is 7 KiB, and 32 KiB of
- * window only when a message is longer than what came at once.
+ * zlib: everywhere, and for decompressing what is small or comes in pieces the better one: its state is 7 KiB, and 32
+ * KiB of window only when a message is longer than what came at once.
  */
 #include "ws/zip_impl.h"
 
 #include "base/mem.h"
 #include "base/status.h"
 
-#include <limits.h>
 #include <zlib.h>
 
 /* memLevel 6: the hash table is wiped for each message, and should not be larger than messages are. */
@@ -24,11 +23,6 @@ static void give_back(voidpf opaque, voidpf address) {
 }
 
 static const z_stream fresh = {.zalloc = take, .zfree = give_back};
-
-/* Lengths of more than 32 bits are given to zlib in parts. */
-static uInt part(size_t len) {
-    return len < UINT_MAX ? (uInt)len : UINT_MAX;
-}
 
 /* ---- compressing ---- */
 
@@ -74,7 +68,7 @@ static size_t deflater_run(void *state, const wf_zip_job *job) {
     z->next_in = (Bytef *)job->data;
     z->next_out = job->out;
     do {
-        uInt in_given = z->avail_in = part(in_left), out_given = z->avail_out = part(out_left);
+        uInt in_given = z->avail_in = wf_zip_part(in_left), out_given = z->avail_out = wf_zip_part(out_left);
         int got = deflate(z, in_left == in_given ? Z_SYNC_FLUSH : Z_NO_FLUSH);
         in_left -= in_given - z->avail_in;
         out_left -= out_given - z->avail_out;
@@ -84,12 +78,20 @@ static size_t deflater_run(void *state, const wf_zip_job *job) {
     return job->out_cap - out_left - WF_ZIP_TAIL_BYTES;
 }
 
+static size_t deflater_memory(const void *state) {
+    const deflater *d = state;
+    size_t bytes = sizeof *d;
+    for (size_t i = 0; i < sizeof d->by_bits / sizeof *d->by_bits; i++)
+        bytes += d->by_bits[i] ? DEFLATE_BYTES : 0;
+    return bytes;
+}
+
 const wf_compressor wf_zip_zlib_compressor = {
     .name = "zlib",
     .window_bits_min = 9,
     .new = deflater_new,
     .free = deflater_free,
-    .memory = DEFLATE_BYTES,
+    .memory = deflater_memory,
     .run = deflater_run,
 };
 
@@ -131,7 +133,7 @@ static int inflater_begin(void *state, const uint8_t *history, size_t history_le
 
 /* One call of zlib; its answer. */
 static int step(z_stream *z, wf_zip_io *io) {
-    uInt in_given = z->avail_in = part(io->in_len), out_given = z->avail_out = part(io->out_len);
+    uInt in_given = z->avail_in = wf_zip_part(io->in_len), out_given = z->avail_out = wf_zip_part(io->out_len);
     z->next_in = (Bytef *)io->in;
     z->next_out = io->out;
     int got = inflate(z, Z_SYNC_FLUSH);

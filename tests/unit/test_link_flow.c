@@ -338,6 +338,49 @@ TEST(what_is_corrupt_ends_in_1007) {
     fixture_deinit(&f);
 }
 
+static size_t heard, heard_bytes;
+
+static void count_message(fixture *it, const wf_ws_event *message) {
+    (void)it;
+    heard++;
+    heard_bytes += message->len;
+}
+
+/* 100 times 64 KiB in 8 KiB: each turn a few, so that others come in between; all of them in the end. */
+TEST(little_input_that_makes_much_is_spread_over_turns) {
+    enum { MESSAGES = 100, LONG = 65536 };
+    static uint8_t zeros[LONG];
+    for (int closing = 0; closing <= 1; closing++) {
+        wf_deflate out;
+        const uint8_t *bomb;
+        size_t len;
+        fixture_open_deflating(&all_takeover);
+        f.on_message = count_message;
+        wf_deflate_init(&out, &f.env.codec, 15, false, 1);
+        CHECK_EQ(wf_deflate_message(&out, zeros, LONG, &bomb, &len), WF_OK);
+        CHECK(len < 220);
+        uint8_t frames[MESSAGES * 230], *at = frames;
+        for (int i = 0; i < MESSAGES; i++) {
+            at += wf_frame_encode(at, &(wf_frame) {.fin = true, .rsv = 4, .opcode = 2, .masked = true, .len = len});
+            memcpy(at, bomb, len);
+            at += len;
+        }
+        heard = heard_bytes = 0;
+        if (closing) /* what is not wanted any more is inflated all the same, to find the close frame behind it */
+            CHECK_EQ(wf_link_close(&f.link, 1000, "bye"), WF_OK);
+        CHECK_EQ(send(f.peer, frames, (size_t)(at - frames), 0), at - frames);
+        size_t turns = 0;
+        for (uint32_t before = f.link.pmd->in.work; turn(&f); before = f.link.pmd->in.work, turns++)
+            CHECK(f.link.pmd->in.work - before <= 2 * WF_LINK_WORK_PER_TURN);
+        CHECK(turns >= MESSAGES * LONG / WF_LINK_WORK_PER_TURN / 2);
+        CHECK_EQ(heard, closing ? 0 : MESSAGES);
+        CHECK_EQ(heard_bytes, closing ? 0 : (size_t)MESSAGES * LONG);
+        CHECK_EQ(f.link.held.len, 0);
+        wf_deflate_deinit(&out);
+        fixture_deinit(&f);
+    }
+}
+
 /* ---- no memory ---- */
 
 /* A whole conversation. Whatever fails, it ends in order. */

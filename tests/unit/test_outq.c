@@ -467,7 +467,6 @@ static wf_blob *two_encodings(const char *plain, const char *shorter) {
     CHECK(blob != NULL && (blob->alt = wf_blob_new(strlen(shorter), NULL)) != NULL);
     memcpy(blob->data, plain, blob->len);
     memcpy(blob->alt->data, shorter, blob->alt->len);
-    CHECK_EQ(wf_blob_bytes(blob), blob->len + blob->alt->len);
     return blob;
 }
 
@@ -489,13 +488,15 @@ static const char *queued_text(wf_outq *q) {
 
 TEST(who_can_read_the_shorter_encoding_gets_it) {
     static const struct {
-        uint32_t alt_bytes_max;
+        uint32_t alt_bytes_min, alt_bytes_max;
         const char *gets;
-    } rows[] = {{0, "long words"}, {9, "long words"}, {10, "short"}, {UINT32_MAX, "short"}};
+    } rows[] = {{0, 0, "long words"}, {0, 9, "long words"},   {0, 10, "short"},
+                {10, 10, "short"},    {11, 99, "long words"}, {0, UINT32_MAX, "short"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        test_context("up to %u", rows[i].alt_bytes_max);
+        test_context("%u to %u", rows[i].alt_bytes_min, rows[i].alt_bytes_max);
         fixture f;
         fixture_init(&f, 1000, WF_SLOW_CLOSE);
+        f.q.alt_bytes_min = rows[i].alt_bytes_min;
         f.q.alt_bytes_max = rows[i].alt_bytes_max;
         wf_blob *blob = two_encodings("long words", "short");
         CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
@@ -522,12 +523,12 @@ TEST(what_is_raw_is_encoded_in_its_place) {
     CHECK_EQ(f.q.raw_count, 3);
     wf_outq_walk walk = {0};
     const wf_blob *raw;
-    for (int i = 0; wf_outq_next_raw(&f.q, &walk, SIZE_MAX, &raw); i++) {
+    for (int i = 0; wf_outq_raw_next(&f.q, &walk, SIZE_MAX, &raw); i++) {
         CHECK_BYTES(raw->data, raw->len, "raw", 3);
         if (i == 1)
-            wf_outq_keep_raw(&f.q, &walk);
+            wf_outq_raw_keep(&f.q, &walk);
         else
-            memcpy(wf_outq_recode(&f.q, &walk, 2), i == 0 ? "<0" : "<2", 2);
+            memcpy(wf_outq_raw_encode(&f.q, &walk, 2), i == 0 ? "<0" : "<2", 2);
         wf_outq_check(&f.q);
     }
     CHECK_EQ(f.q.raw_count, 0);
@@ -546,8 +547,8 @@ TEST(only_the_first_segments_are_encoded) {
         CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
     wf_outq_walk walk = {0};
     const wf_blob *raw;
-    for (int i = 0; wf_outq_next_raw(&f.q, &walk, 2, &raw); i++)
-        wf_outq_keep_raw(&f.q, &walk);
+    for (int i = 0; wf_outq_raw_next(&f.q, &walk, 2, &raw); i++)
+        wf_outq_raw_keep(&f.q, &walk);
     CHECK_EQ(f.q.raw_count, 3);
     wf_blob_unref(blob);
     fixture_deinit(&f);
@@ -561,11 +562,11 @@ TEST(without_memory_what_is_raw_can_still_go_as_it_is) {
     CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
     wf_outq_walk walk = {0};
     const wf_blob *raw;
-    CHECK(wf_outq_next_raw(&f.q, &walk, SIZE_MAX, &raw));
+    CHECK(wf_outq_raw_next(&f.q, &walk, SIZE_MAX, &raw));
     test_mem_fail_at(1);
-    CHECK(wf_outq_recode(&f.q, &walk, 2) == NULL);
+    CHECK(wf_outq_raw_encode(&f.q, &walk, 2) == NULL);
     test_mem_fail_at(0);
-    wf_outq_keep_raw(&f.q, &walk);
+    wf_outq_raw_keep(&f.q, &walk);
     CHECK_STR(queued_text(&f.q), "raw");
     wf_blob_unref(blob);
     fixture_deinit(&f);
@@ -580,15 +581,34 @@ TEST(the_other_encoding_is_as_fixed_as_what_was_recoded) {
     CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
     wf_outq_walk walk = {0};
     const wf_blob *raw;
-    CHECK(wf_outq_next_raw(&f.q, &walk, 1, &raw));
-    wf_outq_take_alt(&f.q, &walk);
+    CHECK(wf_outq_raw_next(&f.q, &walk, 1, &raw));
+    wf_outq_raw_take_alt(&f.q, &walk);
     wf_outq_check(&f.q);
     for (int i = 0; i < 4; i++) /* the other is dropped, not this one */
         CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
     CHECK(drops(&f) > 0);
     wf_blob_unref(blob);
-    while (wf_outq_next_raw(&f.q, &walk, SIZE_MAX, &raw))
-        wf_outq_keep_raw(&f.q, &walk);
+    while (wf_outq_raw_next(&f.q, &walk, SIZE_MAX, &raw))
+        wf_outq_raw_keep(&f.q, &walk);
     CHECK_EQ(strncmp(queued_text(&f.q), "shortlong words", 15), 0);
+    fixture_deinit(&f);
+}
+
+/* Room is made for what is queued, not for what it was made of. */
+TEST(the_shorter_encoding_needs_less_room) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_DROP_OLDEST);
+    f.q.alt_bytes_max = UINT32_MAX;
+    wf_blob *small = two_encodings("0123456789", "01"), *large = wf_blob_new(900, NULL);
+    CHECK(large != NULL && (large->alt = wf_blob_new(10, NULL)) != NULL);
+    memset(large->data, 'x', large->len);
+    memset(large->alt->data, 'x', 10);
+    while (drops(&f) == 0)
+        CHECK_EQ(wf_outq_publish(&f.q, small), WF_OK);
+    uint64_t before = drops(&f);
+    CHECK_EQ(wf_outq_publish(&f.q, large), WF_OK);
+    CHECK(drops(&f) - before <= 2);
+    wf_blob_unref(small);
+    wf_blob_unref(large);
     fixture_deinit(&f);
 }

@@ -125,7 +125,7 @@ static void step_encode(run *s, uint64_t r, size_t segs_max) {
     wf_outq *q = &s->f.q;
     wf_outq_walk walk = {0};
     const wf_blob *blob;
-    for (size_t at = 0; wf_outq_next_raw(q, &walk, segs_max, &blob); r = r >> 1 | r << 63) {
+    for (size_t at = 0; wf_outq_raw_next(q, &walk, segs_max, &blob); r = r >> 1 | r << 63) {
         while (at < s->queue.count && !s->queue.at[at].raw)
             at++;
         CHECK(at < s->queue.count);
@@ -134,11 +134,11 @@ static void step_encode(run *s, uint64_t r, size_t segs_max) {
         CHECK_EQ(blob->len, it->len);
         it->raw = false;
         if (r & 1) {
-            wf_outq_keep_raw(q, &walk);
+            wf_outq_raw_keep(q, &walk);
         } else {
             it->len = (it->len + 1) / 2;
             it->published = false;
-            uint8_t *room = wf_outq_recode(q, &walk, it->len);
+            uint8_t *room = wf_outq_raw_encode(q, &walk, it->len);
             CHECK(room != NULL);
             memset(room, it->fill, it->len);
         }

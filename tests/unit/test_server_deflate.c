@@ -304,3 +304,107 @@ TEST(a_window_of_other_than_8_to_15_bits_is_refused) {
     weft_server_free(server);
     CHECK_EQ(test_mem_live(), 0);
 }
+
+/* ---- what belongs to one connection and not to its neighbours ---- */
+
+static char long_text[5001];
+
+static void fill_long_text(void) {
+    for (size_t i = 0; i < sizeof long_text - 1; i++)
+        long_text[i] = (char)('a' + i % 7);
+}
+
+static void tell_closed(weft_conn *conn, const weft_close_info *info, void *user) {
+    (void)info, (void)user;
+    diary("closed, %s", weft_conn_deflates(conn) ? "deflates" : "does not");
+}
+
+TEST(also_in_closed_it_can_be_asked) {
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .deflate = {.mode = WEFT_DEFLATE_SHARED}});
+    fixture_route("/", &(weft_route) {.closed = tell_closed});
+    fixture_run(NULL);
+    CHECK_EQ(client_open(&c, fixture.address, "/", OFFER "\r\n"), 101);
+    client_say_close(&c, 1000, "bye");
+    CHECK_STR(client_next(&c), "close 1000");
+    client_close(&c);
+    CHECK_STR(diary_next(), "closed, deflates");
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
+static weft_handle handle;
+
+static void join_long(weft_conn *conn, const weft_request *request, void *user) {
+    (void)request, (void)user;
+    weft_conn_subscribe(conn, "long", 0);
+    handle = weft_conn_handle(conn);
+    diary("open");
+}
+
+/* Another route of the same server shares what is compressed once: this one has asked for plain. */
+TEST(a_route_that_wants_all_plain_gets_it_beside_one_that_shares) {
+    static const weft_deflate_mode either[] = {WEFT_DEFLATE_SHARED, WEFT_DEFLATE_DEDICATED};
+    fill_long_text();
+    for (size_t i = 0; i < 2; i++) {
+        client other;
+        weft_deflate plain = {.mode = either[i], .message_bytes_min = WEFT_NONE};
+        fixture_new(NULL);
+        fixture_route("/plain", &(weft_route) {.open = join_long, .deflate = plain});
+        fixture_route("/other", &(weft_route) {.open = join_long, .deflate = {.mode = WEFT_DEFLATE_SHARED}});
+        fixture_run(NULL);
+        CHECK_EQ(client_open(&c, fixture.address, "/plain", OFFER "\r\n"), 101);
+        CHECK_STR(diary_next(), "open");
+        CHECK_EQ(client_open(&other, fixture.address, "/other", OFFER "\r\n"), 101);
+        CHECK_STR(diary_next(), "open");
+        CHECK_EQ(weft_publish(fixture.server, "long", WEFT_TEXT, long_text, 5000), WEFT_OK);
+        client_next(&c);
+        CHECK_EQ(c.data_len, 5000);
+        client_next(&other);
+        CHECK(other.data_len < 500);
+        client_close(&c);
+        client_close(&other);
+        CHECK_EQ(fixture_end(), WEFT_OK);
+    }
+}
+
+TEST(nothing_is_compressed_for_nobody) {
+    client plain;
+    fill_long_text();
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .deflate = {.mode = WEFT_DEFLATE_SHARED}});
+    fixture_route("/", &(weft_route) {.open = join_long});
+    fixture_run(NULL);
+    CHECK_EQ(client_open(&c, fixture.address, "/", OFFER "\r\n"), 101);
+    CHECK_STR(diary_next(), "open");
+    CHECK_EQ(client_open(&plain, fixture.address, "/", NULL), 101);
+    CHECK_STR(diary_next(), "open");
+    CHECK_EQ(weft_publish(fixture.server, "nobody is here", WEFT_TEXT, long_text, 5000), WEFT_OK);
+    CHECK_EQ(weft_handle_send(fixture.server, handle, WEFT_TEXT, long_text, 5000), WEFT_OK);
+    client_next(&plain);
+    CHECK_EQ(plain.data_len, 5000);
+    CHECK_EQ(fixture_stats().deflate_in_bytes, 0);
+    client_close(&c);
+    client_close(&plain);
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
+static void accept_with_32_headers(weft_request *request, void *user) {
+    static weft_header headers[33];
+    (void)user;
+    for (size_t i = 0; i < 33; i++)
+        headers[i] = (weft_header) {"X-A", "b"};
+    diary("33: %d", weft_request_accept(request, NULL, headers, 33));
+    diary("32: %d", weft_request_accept(request, NULL, headers, 32));
+}
+
+TEST(our_headers_take_none_of_the_applications_places) {
+    static const char *const offers[] = {NULL, OFFER "\r\n"};
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .server_name = "weft", .deflate = {.mode = WEFT_DEFLATE_SHARED}});
+    fixture_route("/", &(weft_route) {.upgrade = accept_with_32_headers});
+    fixture_run(NULL);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_EQ(client_open(&c, fixture.address, "/", offers[i]), 101);
+        CHECK_STR(diary_next(), "33: -3");
+        CHECK_STR(diary_next(), "32: 0");
+        client_close(&c);
+    }
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
