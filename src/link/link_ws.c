@@ -190,8 +190,8 @@ int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
             break; /* we have said goodbye: only the peer's close frame is of interest */
         case WF_WS_PING:
             on_ping(link, event);
-            if (link->deadlines.gate_ms && link->stage == WF_LINK_OPEN)
-                return WF_WANT_INPUT;
+            if (link->stage == WF_LINK_OPEN && (link->deadlines.gate_ms || wf_outq_full(&link->q)))
+                return WF_WANT_INPUT; /* reading rests: an answer to what comes next would not fit behind the pong */
             break;
         case WF_WS_PONG:
             if (on_pong(link, event)) {

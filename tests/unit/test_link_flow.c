@@ -37,6 +37,21 @@ TEST(a_pong_goes_ahead_of_data_that_waits) {
     fixture_deinit(&f);
 }
 
+TEST(a_pong_that_fills_the_queue_keeps_what_is_behind_it) {
+    wf_buf bytes = WF_BUF_INIT;
+    fixture_open(&f);
+    f.link.q.bytes_max = 1;
+    f.echoes = true; /* and no echo may find the queue full */
+    for (int i = 0; i < 3; i++) {
+        put_frame(&bytes, 0x89, "p", 1);
+        put_frame(&bytes, 0x81, "behind", 6);
+    }
+    peer_writes(&f, bytes.data, bytes.len);
+    wf_buf_deinit(&bytes);
+    CHECK_STR(peer_frames(&f), "O(p) T(behind) O(p) T(behind) O(p) T(behind) ");
+    fixture_deinit(&f);
+}
+
 TEST(a_flood_of_pings_rests_and_nothing_behind_it_is_lost) {
     enum { PINGS = 100 };
     wf_buf bytes = WF_BUF_INIT;
