@@ -163,8 +163,8 @@ static void rest(wf_link *link) {
             return;
         }
         link->in = link->held.data;
-        wf_link_count_memory(link);
     }
+    wf_link_count_memory(link); /* a message that was just handed out may still be there */
 }
 
 /* Everything held has been used: reading goes on. */
@@ -247,6 +247,7 @@ int wf_link_next(wf_link *link, wf_link_event *out_event) {
                                                   : wf_link_next_ws(link, out_event);
         if (got != WF_WANT_INPUT)
             return got;
+        wf_link_count_memory(link);
         if (gated(link) || link->due_broken || link->due_ended)
             continue;
         resume(link);

@@ -164,7 +164,6 @@ static void watch_progress(wf_link *link) {
     link->deadlines.in_message = begun;
     if (arm)
         wf_link_arm(link);
-    wf_link_count_memory(link);
 }
 
 int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {

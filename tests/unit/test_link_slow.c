@@ -177,6 +177,23 @@ TEST(at_its_budget_reading_rests_and_no_message_is_lost) {
     fixture_deinit(&f);
 }
 
+TEST(what_a_fault_gives_back_is_not_counted_while_its_close_frame_waits) {
+    enum { ENOUGH = 900000 }; /* more than the kernel takes, less than the budget */
+    static const char data[ENOUGH];
+    fixture_open(&f);
+    CHECK_EQ(wf_link_send(&f.link, WF_OP_BINARY, data, ENOUGH), WF_OK);
+    settle(&f);
+    CHECK(f.link.in_flight);
+    peer_sends(&f, 0x01, "abc", 3);
+    settle(&f);
+    CHECK(f.env.input_bytes > 0);
+    peer_sends(&f, 0x83, "", 0);
+    settle(&f);
+    CHECK_EQ(f.link.stage, WF_LINK_CLOSING);
+    CHECK_EQ(f.env.input_bytes, 0);
+    fixture_deinit(&f);
+}
+
 TEST(a_refused_send_is_told_when_the_queue_is_empty) {
     static const char block[65536];
     fixture_open(&f);
