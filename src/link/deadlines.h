@@ -24,7 +24,7 @@ typedef struct wf_deadlines {
     uint64_t input_ms;   /* bytes last came */
     uint64_t message_ms; /* a message last made progress */
     uint64_t output_ms;  /* the kernel last took bytes, or the queue last began to fill */
-    uint64_t ping_ms;    /* our ping went out; 0: none is out */
+    uint64_t ping_ms;    /* our ping went out, at the latest; 0: none is out */
     uint64_t gate_ms;    /* reading rests until then (too many pings); 0: it does not */
     bool open;           /* heartbeats run */
     bool in_message;     /* a message is begun and not finished */

@@ -273,6 +273,8 @@ int wf_link_queue(wf_link *link, const void *data, size_t len) {
 }
 
 static void flushed(wf_link *link) {
+    if (link->deadlines.sending && link->deadlines.ping_ms)
+        link->deadlines.ping_ms = link->env->now_ms; /* it may have left only now */
     link->deadlines.sending = false;
     if (link->stage == WF_LINK_CLOSING)
         wf_link_close_done(link);

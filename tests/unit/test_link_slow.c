@@ -140,6 +140,30 @@ TEST(a_slow_reader_that_goes_on_is_not_blamed_for_its_late_pong) {
     }
 }
 
+/* And when all has left at last, its time is still to come: the ping may have been the last to leave. */
+TEST(a_ping_that_left_late_is_awaited_from_then) {
+    static const char block[65536];
+    fixture_open(&f);
+    f.limits.intervals.ping_interval_ms = WF_NEVER;
+    f.link.q.bytes_max = 8 << 20;
+    for (int i = 0; i < 64; i++)
+        CHECK_EQ(wf_link_send(&f.link, WF_OP_BINARY, block, sizeof block), WF_OK);
+    settle(&f);
+    CHECK(f.link.in_flight);
+    CHECK_EQ(wf_link_ping(&f.link), WF_OK);
+    pass(&f, 7000);
+    peer_reads(&f);
+    settle(&f);
+    peer_reads(&f);
+    CHECK(!f.link.deadlines.sending);
+    pass(&f, 7999);
+    CHECK_EQ(f.link.stage, WF_LINK_OPEN);
+    pass(&f, 1);
+    CHECK_EQ(f.link.stage, WF_LINK_LINGER);
+    CHECK_STR(f.link.fault.rule, "ping_timeout: the peer does not answer our ping");
+    fixture_deinit(&f);
+}
+
 /* ---- a full queue ---- */
 
 TEST(at_its_budget_reading_rests_and_no_message_is_lost) {
