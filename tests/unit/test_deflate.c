@@ -229,6 +229,22 @@ TEST(between_two_messages_only_the_window_is_held) {
     pair_deinit(&p);
 }
 
+TEST(a_codec_counts_a_state_for_each_window) {
+    static uint8_t text[4000];
+    const wf_compressor *c;
+    memset(text, 'a', sizeof text);
+    for (size_t n = 0; (c = wf_zip_compressors(n)); n++) {
+        pair p;
+        pair_init(&p, 15, false, c->name);
+        for (unsigned bits = 8; bits <= 15; bits++) {
+            p.out.window_bits = (uint8_t)bits;
+            say(&p, text, 1u << 8);
+            CHECK(test_mem_bytes() <= wf_codec_memory(&p.codec) + p.read.cap);
+        }
+        pair_deinit(&p);
+    }
+}
+
 TEST(a_window_keeps_the_last_bytes) {
     uint64_t seed = 9;
     static uint8_t said[100000];
