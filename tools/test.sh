@@ -1,5 +1,6 @@
 #!/bin/sh
-# test.sh - every test: built by gcc as released, then with ASan and UBSan, then by clang with its own warnings.
+# test.sh - every test: built by gcc as released, then with ASan and UBSan, then by clang with its own warnings,
+# and a minute of each fuzzer (WEFT_FUZZ_SECONDS=5 in the environment makes it five seconds).
 #
 # The last line is "N passed, N failed", summed over the runs of ctest. A build that fails, or a run that leaves no
 # result, counts as one failure: nothing that went wrong can end in "0 failed".
@@ -56,6 +57,8 @@ if tools/deps.sh build test; then
     run gcc
     run asan -E '^e2e\.page$' # a minute of a browser's time, and nothing the other clients do not reach
     run clang -L unit
+    run fuzz
+    grep -h '^fuzz\.[a-z_]*: [0-9]* executions' build-fuzz/Testing/Temporary/LastTest.log
 else
     lost "installing what the tests need"
 fi
