@@ -98,10 +98,11 @@ static void check_header(const wf_http_header *header, wf_str line, framing *out
     }
     if (is_name(header->name, "content-length")) {
         out->lengths++;
-        CHECK(header->value.len > 0 && header->value.len <= 19);
+        CHECK(header->value.len > 0);
         for (size_t i = 0; i < header->value.len; i++) {
-            CHECK(header->value.data[i] >= '0' && header->value.data[i] <= '9');
-            out->length = out->length * 10 + (uint64_t)(header->value.data[i] - '0');
+            unsigned digit = (unsigned char)header->value.data[i] - '0';
+            CHECK(digit < 10 && out->length <= (UINT64_MAX - digit) / 10);
+            out->length = out->length * 10 + digit;
         }
     }
 }
@@ -170,40 +171,59 @@ static void put_text(fuzz_bytes *out, const char *text) {
     fuzz_put(out, text, strlen(text));
 }
 
-static void check_reread(const wf_http_request *request) {
-    fuzz_bytes wire = {0}, log = {0}, expected = {0};
-    char text[64];
-    bool chunked = wf_http_header_find(request, "Transfer-Encoding", NULL) != NULL;
-    put_str(&wire, request->method);
-    put_text(&wire, " ");
-    put_str(&wire, request->target);
-    snprintf(text, sizeof text, " HTTP/1.%d\r\n", request->version_minor);
-    put_text(&wire, text);
-    for (size_t i = 0; i < request->header_count; i++) {
-        put_str(&wire, request->headers[i].name);
-        put_text(&wire, ":");
-        put_str(&wire, request->headers[i].value);
-        put_text(&wire, "\r\n");
-    }
-    put_text(&wire, "\r\n");
-    if (chunked && request->body.len > 0) {
-        snprintf(text, sizeof text, "%zx\r\n", request->body.len);
-        put_text(&wire, text);
-    }
-    put_str(&wire, request->body);
-    if (chunked)
-        put_text(&wire, request->body.len > 0 ? "\r\n0\r\n\r\n" : "0\r\n\r\n");
-
-    wf_http_limits wide = {wire.len, request->header_count, request->body.len};
-    wf_http_reader *reader = wf_http_reader_new(&wide);
+/* Feeds it whole. Returns the HTTP status of the fault, 0 when it is read. */
+static int reread(const wf_http_limits *limits, const fuzz_bytes *wire, fuzz_bytes *log) {
+    wf_http_reader *reader = wf_http_reader_new(limits);
     size_t used = 0;
     CHECK(reader != NULL);
-    CHECK_EQ(wf_http_reader_feed(reader, wire.data, wire.len, &used), WF_OK);
-    CHECK_EQ(used, wire.len);
-    fuzz_log_request(&log, wf_http_reader_request(reader), 0);
+    int got = wf_http_reader_feed(reader, wire->data, wire->len, &used);
+    CHECK(got == WF_ERROR || (got == WF_OK && used == wire->len));
+    int status = wf_http_reader_fault(reader)->close_code;
+    if (got == WF_OK)
+        fuzz_log_request(log, wf_http_reader_request(reader), 0);
+    wf_http_reader_free(reader);
+    return status;
+}
+
+/* The plainest form. Returns the bytes of its head. */
+static size_t write_request(const wf_http_request *request, fuzz_bytes *wire) {
+    char text[64];
+    bool chunked = wf_http_header_find(request, "Transfer-Encoding", NULL) != NULL;
+    put_str(wire, request->method);
+    put_text(wire, " ");
+    put_str(wire, request->target);
+    snprintf(text, sizeof text, " HTTP/1.%d\r\n", request->version_minor);
+    put_text(wire, text);
+    for (size_t i = 0; i < request->header_count; i++) {
+        put_str(wire, request->headers[i].name);
+        put_text(wire, ":");
+        put_str(wire, request->headers[i].value);
+        put_text(wire, "\r\n");
+    }
+    put_text(wire, "\r\n");
+    size_t head_len = wire->len;
+    if (chunked && request->body.len > 0) {
+        snprintf(text, sizeof text, "%zx\r\n", request->body.len);
+        put_text(wire, text);
+    }
+    put_str(wire, request->body);
+    if (chunked)
+        put_text(wire, request->body.len > 0 ? "\r\n0\r\n\r\n" : "0\r\n\r\n");
+    return head_len;
+}
+
+/* It is read under limits that just fit, and refused when one of them is one less. */
+static void check_reread(const wf_http_request *request) {
+    fuzz_bytes wire = {0}, log = {0}, expected = {0};
+    size_t head = write_request(request, &wire), headers = request->header_count, body = request->body.len;
+    CHECK_EQ(reread(&(wf_http_limits) {head, headers, body}, &wire, &log), 0);
     fuzz_log_request(&expected, request, 0);
     fuzz_log_equal(&log, &expected, "written anew");
-    wf_http_reader_free(reader);
+    CHECK_EQ(reread(&(wf_http_limits) {head - 1, headers, body}, &wire, &log), 431);
+    if (headers > 0)
+        CHECK_EQ(reread(&(wf_http_limits) {head, headers - 1, body}, &wire, &log), 431);
+    if (body > 0)
+        CHECK_EQ(reread(&(wf_http_limits) {head, headers, body - 1}, &wire, &log), 413);
     fuzz_free(&wire);
     fuzz_free(&log);
     fuzz_free(&expected);
