@@ -52,13 +52,23 @@ fuzz() {
     }
 }
 
-# The fewest inputs that reach every edge that the corpus and the new inputs reach; how often each is reached is left out,
-# or parsers of tables would fill the corpus.
+# minimise NAME DIR [option...]: the fewest inputs that reach what the corpus and the new inputs reach go to DIR.
+minimise() {
+    name=$1 into=$2
+    shift 2
+    rm -rf "$into"
+    mkdir -p "$into"
+    "$build/tests/fuzz_$name" -set_cover_merge=1 -max_len=2048 "$@" "$into" "tests/fuzz/corpus/$name" "$build/inputs/$name" \
+        >"$build/merge-$name.log" 2>&1
+}
+
+# How often an edge is reached counts as well, unless that would make the corpus larger than anyone needs: as it would for
+# parsers that run on tables.
 merge_corpus() {
     name=$1 corpus=tests/fuzz/corpus/$1 inputs=$build/inputs/$1 fresh=$build/merged/$1
-    rm -rf "$fresh"
-    mkdir -p "$fresh" "$corpus" "$inputs"
-    "$build/tests/fuzz_$name" -set_cover_merge=1 -use_counters=0 -max_len=2048 "$fresh" "$corpus" "$inputs" >"$build/merge-$name.log" 2>&1
+    mkdir -p "$corpus" "$inputs"
+    minimise "$name" "$fresh"
+    if [ "$(find "$fresh" -type f | wc -l)" -gt 300 ]; then minimise "$name" "$fresh" -use_counters=0; fi
     rm -rf "$corpus" "$inputs"
     mkdir -p "$inputs"
     mv "$fresh" "$corpus"
