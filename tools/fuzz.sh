@@ -33,14 +33,21 @@ if [ $# -gt 0 ]; then shift; fi
 export ASAN_OPTIONS="malloc_context_size=2:quarantine_size_mb=32${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 
+# How long an input may become: more of the same reaches nothing new.
+length_of() {
+    case $1 in
+    link | utf8) echo 600 ;;
+    *) echo 2048 ;;
+    esac
+}
+
 # fuzz NAME: one line when nothing is found.
 fuzz() {
     name=$1 corpus=tests/fuzz/corpus/$1 inputs=$build/inputs/$1 log=$build/fuzz-$1.log
     dict=
     if [ -f "tests/fuzz/$name.dict" ]; then dict=-dict=tests/fuzz/$name.dict; fi
     mkdir -p "$inputs" "$build/findings" "$corpus"
-    # The length is one that a person can read; more of the same reaches nothing new.
-    if ! "$build/tests/fuzz_$name" -max_total_time="$seconds" -max_len=2048 -timeout=20 -rss_limit_mb=1024 \
+    if ! "$build/tests/fuzz_$name" -max_total_time="$seconds" -max_len="$(length_of "$name")" -timeout=20 -rss_limit_mb=1024 \
         -print_final_stats=1 $dict -artifact_prefix="$build/findings/$name-" "$inputs" "$corpus" >"$log" 2>&1; then
         tail -n 60 "$log"
         echo "fuzz.sh: $name: FOUND, see $build/findings and $log"
@@ -58,7 +65,7 @@ minimise() {
     shift 2
     rm -rf "$into"
     mkdir -p "$into"
-    "$build/tests/fuzz_$name" -set_cover_merge=1 -max_len=2048 "$@" "$into" "tests/fuzz/corpus/$name" "$build/inputs/$name" \
+    "$build/tests/fuzz_$name" -set_cover_merge=1 -max_len="$(length_of "$name")" "$@" "$into" "tests/fuzz/corpus/$name" "$build/inputs/$name" \
         >"$build/merge-$name.log" 2>&1
 }
 

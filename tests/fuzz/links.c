@@ -47,7 +47,6 @@ static void check_memory(const world *w) {
 
 static void check_turn(world *w) {
     wf_outq_check(&w->link.q);
-    wf_timers_check(&w->env.timers);
     if (w->accepted)
         wf_ws_check(&w->link.ws);
     check_memory(w);
@@ -180,7 +179,7 @@ int world_publish(world *w, uint8_t opcode, const void *data, size_t len, bool a
     if (!blob)
         return WF_ENOMEM;
     blob->as_is = as_is;
-    if (!as_is && wf_deflate_message(&w->shared, data, len, &deflated, &deflated_len) == WF_OK)
+    if (w->deflates && !as_is && wf_deflate_message(&w->shared, data, len, &deflated, &deflated_len) == WF_OK)
         blob->alt =
             frame_blob(w, (wf_frame) {.fin = true, .rsv = WF_RSV1, .opcode = opcode, .len = deflated_len}, deflated);
     int got = wf_outq_publish(&w->link.q, blob);
@@ -357,6 +356,7 @@ void world_init(world *w, fuzz_input *in, fuzz_cuts cuts) {
 }
 
 void world_deinit(world *w) {
+    wf_timers_check(&w->env.timers);
     wf_link_deinit(&w->link);
     CHECK(!w->loop.open);
     CHECK_EQ(w->env.input_bytes, 0);
