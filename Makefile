@@ -11,7 +11,7 @@ ARGS    ?=
 help:
 	@echo 'make run       install what is missing, build, and serve (ARGS="..." goes to weft serve)'
 	@echo 'make build     install what is missing, build build/weft and build/libweft.a'
-	@echo 'make test      build and run every test: gcc, then ASan and UBSan, then clang'
+	@echo 'make test      build and run every test: gcc, then ASan and UBSan, then clang, then fuzzers'
 	@echo 'make bench     build and run the bench programs'
 	@echo 'make install   install to $$(DESTDIR)$$(PREFIX), by default /usr/local'
 	@echo 'make format    clang-format on every C file'

@@ -40,8 +40,7 @@ static const wf_http_header *single(const wf_http_request *request, const char *
 
 /* ---- lists ---- */
 
-/* The n-th element of a comma separated list, trimmed, empty ones counted: false behind the last. */
-static bool element_at(wf_str list, size_t n, wf_str *out) {
+bool slow_element(wf_str list, size_t n, wf_str *out) {
     size_t from = 0, commas = 0;
     bool quoted = false;
     for (size_t i = 0; i <= list.len; i++) {
@@ -68,7 +67,7 @@ bool slow_has_token(const wf_http_request *request, const char *name, const char
     wf_str element;
     size_t index = 0;
     while ((header = next_named(request, name, &index)))
-        for (size_t n = 0; element_at(header->value, n, &element); n++)
+        for (size_t n = 0; slow_element(header->value, n, &element); n++)
             if (element.len == strlen(token) && strncasecmp(element.data, token, element.len) == 0)
                 return true;
     return false;
@@ -231,7 +230,7 @@ bool slow_pick_protocol(const wf_http_request *request, const char *const *suppo
     const wf_http_header *header;
     size_t index = 0;
     while ((header = next_named(request, "sec-websocket-protocol", &index)))
-        for (size_t n = 0; element_at(header->value, n, out_picked); n++)
+        for (size_t n = 0; slow_element(header->value, n, out_picked); n++)
             for (size_t i = 0; i < count; i++)
                 if (wf_str_eq(*out_picked, wf_str_of(supported[i])))
                     return true;

@@ -7,6 +7,9 @@
 #include "fuzz.h"
 #include "http/upgrade.h"
 
+/* The n-th element of a comma separated list, trimmed, empty ones counted: false behind the last. */
+bool slow_element(wf_str list, size_t n, wf_str *out);
+
 /* Header lines of this name, given in lower case. */
 size_t slow_count(const wf_http_request *request, const char *name);
 
