@@ -14,10 +14,15 @@ typedef union header {
 } header;
 
 static atomic_size_t calls, fail_at, live, bytes;
+static int (*fails)(void);
 
 void test_mem_fail_at(size_t n) {
     calls = 0;
     fail_at = n;
+}
+
+void test_mem_fail_when(int (*refuse)(void)) {
+    fails = refuse;
 }
 
 size_t test_mem_calls(void) {
@@ -34,7 +39,7 @@ size_t test_mem_bytes(void) {
 
 static int refused(void) {
     size_t call = atomic_fetch_add(&calls, 1) + 1;
-    return fail_at != 0 && call == fail_at;
+    return (fail_at != 0 && call == fail_at) || (fails && fails());
 }
 
 void *wf_mem_alloc(size_t size) {

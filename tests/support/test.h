@@ -59,6 +59,7 @@ void test_context(const char *format, ...) __attribute__((format(printf, 1, 2)))
 
 /* From mem_faulty.c: the n-th allocation from now fails (1 = the next), 0 = none. */
 void test_mem_fail_at(size_t n);
+void test_mem_fail_when(int (*refuse)(void)); /* asked at each one; NULL: none */
 size_t test_mem_calls(void); /* allocations tried since the last test_mem_fail_at */
 size_t test_mem_live(void);  /* blocks alive */
 size_t test_mem_bytes(void); /* bytes alive */

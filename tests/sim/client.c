@@ -1,0 +1,181 @@
+/*
+ * When clients act, and how their bytes come and go: in pieces, at a pace of their own.
+ */
+#include "client.h"
+
+#include "app.h"
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static sim_client clients[CLIENTS_MAX];
+static int count;
+
+static void begin(sim_client *c, int id) {
+    size_t bytes_at = offsetof(sim_client, out), state_at = offsetof(sim_client, out_at);
+    memset(c, 0, bytes_at);
+    memset((char *)c + state_at, 0, sizeof *c - state_at);
+    c->model = &sim_echo;
+    c->id = id;
+    c->next_ns = (uint64_t)sim_below(5000) * SIM_MS;
+    c->delay_us_max = sim_log_between(1, 200000);
+    c->write_max = sim_log_between(sim_below(4) ? 16 : 1, CLIENT_BYTES_MAX);
+    c->read_max = sim_log_between(sim_below(4) ? 16 : 1, CLIENT_BYTES_MAX);
+    c->model->begin(c);
+    sim_trace(c->model->name, id, c->write_max, c->read_max);
+}
+
+void sim_clients_begin(void) {
+    count = (int)sim_between(1, CLIENTS_MAX);
+    for (int i = 0; i < count; i++)
+        begin(&clients[i], i);
+}
+
+sim_client *sim_client_of(int id) {
+    return id >= 0 && id < count ? &clients[id] : NULL;
+}
+
+bool sim_client_excused(const sim_client *c) {
+    return c->hurt || sim_app_ending() || (c->stream && sim_stream_hurt(c->stream));
+}
+
+void sim_client_leave(sim_client *c) {
+    if (c->stream) {
+        c->hurt = c->hurt || sim_stream_hurt(c->stream);
+        sim_stream_let_go(c->stream);
+    }
+    c->stream = NULL;
+    c->over = true;
+    c->next_ns = UINT64_MAX;
+    sim_trace("leaves", c->id, 0, 0);
+}
+
+void sim_client_put(sim_client *c, const void *data, size_t len) {
+    if (c->out_at == c->out_len)
+        c->out_at = c->out_len = 0;
+    if (len > sizeof c->out - c->out_len)
+        sim_fail("simulator", "client %d has no room for %zu bytes", c->id, len);
+    memcpy(c->out + c->out_len, data, len);
+    c->out_len += len;
+}
+
+void sim_client_print(sim_client *c, const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sim_client_put(c, text, (size_t)len);
+}
+
+size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out) {
+    uint64_t kept = sim.random;
+    sim.random = sim.seed * 1000003 + (uint64_t)client * 65537 + n;
+    uint32_t dice = sim_below(100);
+    size_t len = dice < 60   ? sim_below(126)
+                 : dice < 90 ? sim_below(2000)
+                 : dice < 98 ? sim_below(12000)
+                             : sim_between(65000, MESSAGE_MAX);
+    *out_opcode = 1 + (int)sim_below(2);
+    for (size_t at = 0; at < len; at += 8) {
+        uint64_t bytes = sim_random();
+        if (*out_opcode == 1)
+            bytes = (bytes & 0x3f3f3f3f3f3f3f3f) + 0x2020202020202020;
+        memcpy(out + at, &bytes, len - at < 8 ? len - at : 8);
+    }
+    if (*out_opcode == 1 && len >= 3)
+        memcpy(out + sim_below((uint32_t)len - 2), "\xE2\x82\xAC", 3);
+    sim.random = kept;
+    return len;
+}
+
+static void read_some(sim_client *c) {
+    size_t room = sizeof c->in - c->in_len;
+    size_t got = sim_stream_read(c->stream, c->in + c->in_len, room < c->read_max ? room : c->read_max);
+    if (got == 0)
+        return;
+    sim.deeds++;
+    c->in_len += got;
+    for (size_t used; c->in_len > 0 && c->stream && (used = c->model->read(c)) > 0;) {
+        c->in_len -= used;
+        memmove(c->in, c->in + used, c->in_len);
+    }
+}
+
+static void write_some(sim_client *c) {
+    c->quiet = false;
+    while (c->out_at == c->out_len && !c->quiet && c->model->speak)
+        c->model->speak(c);
+    size_t len = c->out_len - c->out_at;
+    if (len > c->write_max)
+        len = c->write_max;
+    size_t put = sim_stream_write(c->stream, c->out + c->out_at, len);
+    c->out_at += put;
+    sim.deeds += put > 0;
+}
+
+static void act(sim_client *c) {
+    c->next_ns = UINT64_MAX;
+    if (!c->stream) {
+        c->stream = sim_connect(c->id);
+        c->connected = c->stream != NULL;
+        sim_trace("connects", c->id, c->connected, 0);
+        if (!c->connected) {
+            sim_client_leave(c);
+            return;
+        }
+    }
+    read_some(c);
+    if (c->stream && sim_stream_readable(c->stream) == 0 && sim_stream_end(c->stream)) {
+        sim_end end = sim_stream_end(c->stream);
+        sim_trace("sees the end", c->id, (int)end, 0);
+        c->model->ended(c, end);
+        sim_client_leave(c);
+    }
+    if (!c->stream)
+        return;
+    write_some(c);
+    /* Without anything to read or to write it waits to be stirred. */
+    if (sim_stream_readable(c->stream) > 0 || c->out_at < c->out_len || !c->quiet)
+        sim_client_stir(c->id);
+}
+
+void sim_client_stir(int id) {
+    sim_client *c = &clients[id];
+    if (c->over)
+        return;
+    uint64_t at = sim.now_ns + 1000 * (uint64_t)sim_between(1, c->delay_us_max);
+    if (at < c->next_ns)
+        c->next_ns = at;
+}
+
+void sim_clients_act(void) {
+    int first = (int)sim_below((uint32_t)count);
+    for (int i = 0; i < count; i++) {
+        sim_client *c = &clients[(first + i) % count];
+        if (!c->over && c->next_ns <= sim.now_ns)
+            act(c);
+    }
+}
+
+void sim_clients_meanwhile(void) {
+    sim_client *c = &clients[sim_below((uint32_t)count)];
+    if (!c->over && c->connected)
+        act(c);
+}
+
+uint64_t sim_clients_next_ns(void) {
+    uint64_t next = UINT64_MAX;
+    for (int i = 0; i < count; i++)
+        if (!clients[i].over && clients[i].next_ns < next)
+            next = clients[i].next_ns;
+    return next;
+}
+
+void sim_clients_end(void) {
+    for (int i = 0; i < count; i++)
+        if (!clients[i].over)
+            sim_client_leave(&clients[i]);
+}

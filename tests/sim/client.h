@@ -1,0 +1,84 @@
+/*
+ * client.h - the clients: each a connection, a pace, and a model of the protocol that says what to send and what must come.
+ */
+#ifndef WF_TESTS_SIM_CLIENT_H
+#define WF_TESTS_SIM_CLIENT_H
+
+#include "kernel.h"
+
+#include <weft/weft.h>
+
+enum { CLIENTS_MAX = 24, MESSAGE_MAX = 70000, CLIENT_BYTES_MAX = MESSAGE_MAX + 8192 };
+
+typedef struct sim_client sim_client;
+
+/* What a kind of client does. Members may be NULL but for begin. */
+typedef struct sim_model {
+    const char *name;
+    void (*begin)(sim_client *c);
+    /* Nothing waits to be written: write more, or say with c->quiet that there is nothing for now. */
+    void (*speak)(sim_client *c);
+    /* Bytes came, they are in c->in: uses some of them and answers how many. */
+    size_t (*read)(sim_client *c);
+    /* Opened, and a message came. */
+    void (*message)(sim_client *c, int opcode, const uint8_t *data, size_t len);
+    /* The stream has ended, all that came before was read. */
+    void (*ended)(sim_client *c, sim_end end);
+    /* The application was told of its end; nothing had been done to it that excuses what is said. */
+    void (*closed)(sim_client *c, const weft_close_info *info);
+} sim_model;
+
+extern const sim_model sim_echo;
+
+struct sim_client {
+    const sim_model *model;
+    int id;
+    sim_stream *stream; /* NULL: not yet, or no more */
+    bool connected, over, hurt;
+    uint64_t next_ns; /* when it acts; UINT64_MAX: when it is stirred */
+
+    /* The pace. */
+    uint32_t delay_us_max, write_max, read_max;
+
+    uint8_t out[CLIENT_BYTES_MAX], in[CLIENT_BYTES_MAX], assembled[MESSAGE_MAX];
+    size_t out_at, out_len, in_len, assembled_len;
+    bool quiet;
+
+    /* The WebSocket (ws.c). */
+    bool open, close_sent;
+    int opcode;     /* of the message that has begun; 0: none has */
+    int close_code; /* that came; 0: none yet */
+    uint32_t pings, pongs;
+
+    /* The models'. */
+    uint32_t total, sent, received;
+    size_t fragment_at; /* of message `sent`: bytes that went */
+    bool opcode_sent;   /* and its first fragment did */
+};
+
+void sim_clients_begin(void);
+void sim_clients_act(void);       /* all that are due */
+void sim_clients_meanwhile(void); /* one, in the middle of the server's turn */
+uint64_t sim_clients_next_ns(void);
+void sim_clients_end(void); /* the server is gone */
+void sim_client_stir(int id);
+sim_client *sim_client_of(int id); /* NULL: none */
+
+/* A fault was done to it, or the server is being ended: it may break off, but never lie. */
+bool sim_client_excused(const sim_client *c);
+void sim_client_leave(sim_client *c); /* lets go of the stream */
+
+void sim_client_put(sim_client *c, const void *data, size_t len);
+void sim_client_print(sim_client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Message n of a client: the same bytes whoever asks. Answers its length; kind is text or binary. */
+size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out);
+
+/* ws.c */
+void sim_ws_ask(sim_client *c, const char *path);
+void sim_ws_frame(sim_client *c, bool fin, int opcode, const void *data, size_t len);
+void sim_ws_close(sim_client *c, int code);
+void sim_ws_ping(sim_client *c);
+size_t sim_ws_read(sim_client *c);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * The well-behaved client: sends its numbered messages in fragments of any size, with pings between them, and wants
+ * each back, byte for byte and in order, every ping answered, and a clean close.
+ */
+#include "client.h"
+#include "sim.h"
+
+#include <string.h>
+
+enum { AHEAD_MAX = 40, PINGS_AHEAD_MAX = 8 };
+
+static void begin(sim_client *c) {
+    c->total = sim_log_between(1, 40);
+    sim_ws_ask(c, "/echo");
+}
+
+static void send_fragment(sim_client *c) {
+    static uint8_t message[MESSAGE_MAX];
+    int opcode;
+    size_t len = sim_message(c->id, c->sent, &opcode, message), left = len - c->fragment_at;
+    size_t part = left == 0 || sim_below(2) ? left : sim_below((uint32_t)left + 1);
+    bool fin = part == left && (part > 0 || left == 0);
+    sim_ws_frame(c, fin, c->opcode_sent ? 0 : opcode, message + c->fragment_at, part);
+    c->opcode_sent = !fin;
+    c->fragment_at = fin ? 0 : c->fragment_at + part;
+    c->sent += fin;
+}
+
+static void speak(sim_client *c) {
+    c->quiet = true;
+    if (!c->open || c->close_sent)
+        return;
+    if (sim_below(8) == 0 && c->pings - c->pongs < PINGS_AHEAD_MAX)
+        sim_ws_ping(c);
+    else if (c->sent < c->total && c->sent - c->received < AHEAD_MAX)
+        send_fragment(c);
+    else if (c->received == c->total || sim_below(4) == 0)
+        c->sent == c->total ? sim_ws_close(c, 1000) : (void)0;
+    c->quiet = c->out_at == c->out_len;
+}
+
+static void message(sim_client *c, int opcode, const uint8_t *data, size_t len) {
+    static uint8_t expected[MESSAGE_MAX];
+    int expected_opcode;
+    size_t expected_len = sim_message(c->id, c->received, &expected_opcode, expected);
+    if (c->received >= c->sent || opcode != expected_opcode || len != expected_len || memcmp(data, expected, len) != 0)
+        sim_fail("messages", "client %d (echo): what came is not message %u", c->id, c->received);
+    c->received++;
+}
+
+static void ended(sim_client *c, sim_end end) {
+    if (sim_client_excused(c))
+        return;
+    if (end != SIM_END_FIN || c->close_code != 1000)
+        sim_fail("endings", "client %d (echo): ended by %d, close %d", c->id, (int)end, c->close_code);
+    if (c->received != c->total || c->pongs != c->pings)
+        sim_fail("messages", "client %d (echo): %u of %u came back, %u of %u pongs", c->id, c->received, c->total,
+                 c->pongs, c->pings);
+}
+
+static void closed(sim_client *c, const weft_close_info *info) {
+    if (info->code != 1000 || !info->clean || !info->by_peer || info->rule)
+        sim_fail("endings", "client %d (echo): closed %d%s, %s", c->id, info->code, info->clean ? " clean" : "",
+                 info->rule ? info->rule : "");
+}
+
+const sim_model sim_echo = {"echo", begin, speak, sim_ws_read, message, ended, closed};

@@ -1,0 +1,96 @@
+/*
+ * sim - runs seeds, each twice, and compares the hashes of their traces.
+ *
+ *     sim -n 2000           seeds 1 to 2000
+ *     sim --seeds 5-90      these
+ *     sim --seed 7 --trace  one, told line by line
+ *
+ * Ends with 1 when an oracle spoke, a seed did not repeat itself, or it all went slower than 1,000 times real time.
+ */
+#include "app.h"
+#include "client.h"
+#include "faults.h"
+#include "kernel.h"
+#include "oracles.h"
+#include "sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { RATIO_MIN = 1000 };
+
+int __real_clock_gettime(clockid_t clock, struct timespec *out);
+
+static double real_s(void) {
+    struct timespec now;
+    __real_clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* One run; answers the hash. */
+static uint64_t run(uint64_t seed, bool tracing) {
+    sim = (sim_run) {.seed = seed, .random = seed, .tracing = tracing};
+    sim_kernel_begin();
+    sim_faults_begin();
+    sim_oracles_begin();
+    sim_clients_begin();
+    weft_server *server = sim_app_begin();
+    sim_faults_arm();
+    int got = weft_server_run(server);
+    sim_trace("run ends", got, 0, 0);
+    if (got != WEFT_OK)
+        sim_fail("simulator", "the server could not run: %d", got);
+    sim_app_check_end();
+    weft_server_free(server);
+    sim_clients_end();
+    sim_oracles_end();
+    return sim.hash;
+}
+
+static bool parse_range(const char *text, uint64_t *out_first, uint64_t *out_last) {
+    char *end;
+    *out_first = *out_last = strtoull(text, &end, 10);
+    if (*end == '-')
+        *out_last = strtoull(end + 1, &end, 10);
+    return *end == '\0' && *out_first <= *out_last;
+}
+
+int main(int argc, char **argv) {
+    uint64_t first = 1, last = 100;
+    bool tracing = false, good = true;
+    for (int i = 1; i < argc && good; i++) {
+        if (strcmp(argv[i], "--trace") == 0)
+            tracing = true;
+        else if (i + 1 < argc && strcmp(argv[i], "-n") == 0)
+            first = 1, last = strtoull(argv[++i], NULL, 10);
+        else if (i + 1 < argc && (strcmp(argv[i], "--seed") == 0 || strcmp(argv[i], "--seeds") == 0))
+            good = parse_range(argv[++i], &first, &last);
+        else
+            good = false;
+    }
+    if (!good) {
+        fprintf(stderr, "sim -n COUNT | --seeds FIRST-LAST | --seed SEED [--trace]\n");
+        return 2;
+    }
+    double began_s = real_s(), virtual_s = 0;
+    uint64_t connections = 0, calls = 0;
+    for (uint64_t seed = first; seed <= last; seed++) {
+        uint64_t hash = run(seed, tracing);
+        if (run(seed, false) != hash)
+            sim_fail("repeats", "the second run was another");
+        virtual_s += 2 * (double)sim.now_ns / 1e9;
+        connections += sim.connections;
+        calls += sim.calls;
+    }
+    double took_s = real_s() - began_s, ratio = virtual_s / took_s;
+    printf("%llu seeds, each twice: %llu connections, %llu calls, %.0f virtual seconds in %.1f s, ratio %.0f\n",
+           (unsigned long long)(last - first + 1), (unsigned long long)connections, (unsigned long long)calls,
+           virtual_s, took_s, ratio);
+    if (ratio < RATIO_MIN && !tracing) {
+        fprintf(stderr, "slower than %d times real time\n", RATIO_MIN);
+        return 1;
+    }
+    return 0;
+}
