@@ -13,6 +13,11 @@
 static sim_client clients[CLIENTS_MAX];
 static int count;
 
+uint64_t sim_client_takes(const sim_client *c, uint32_t ms) {
+    uint32_t step = sim_ring_bytes() < c->read_max ? sim_ring_bytes() : c->read_max;
+    return (uint64_t)step * ms * 1000 / c->delay_us_max;
+}
+
 static void begin(sim_client *c, int id) {
     size_t bytes_at = offsetof(sim_client, out), state_at = offsetof(sim_client, out_at);
     memset(c, 0, bytes_at);
@@ -23,6 +28,12 @@ static void begin(sim_client *c, int id) {
     c->delay_us_max = sim_log_between(1, 200000);
     c->write_max = sim_log_between(sim_below(4) ? 16 : 1, CLIENT_BYTES_MAX);
     c->read_max = sim_log_between(sim_below(4) ? 16 : 1, CLIENT_BYTES_MAX);
+    /* A handshake of some 200 bytes is done within 8 s. */
+    if (c->delay_us_max > c->write_max * 40000)
+        c->delay_us_max = c->write_max * 40000;
+    /* The server sees that we read when a third of the kernel's room is free again: that takes less than its send_timeout. */
+    while (sim_client_takes(c, 20000) < sim_ring_bytes())
+        c->read_max *= 2;
     c->model->begin(c);
     sim_trace(c->model->name, id, c->write_max, c->read_max);
 }

@@ -52,6 +52,7 @@ struct sim_client {
 
     /* The models'. */
     uint32_t total, sent, received;
+    uint64_t owed;      /* bytes of messages that are to come back */
     size_t fragment_at; /* of message `sent`: bytes that went */
     bool opcode_sent;   /* and its first fragment did */
 };
@@ -66,7 +67,8 @@ sim_client *sim_client_of(int id); /* NULL: none */
 
 /* A fault was done to it, or the server is being ended: it may break off, but never lie. */
 bool sim_client_excused(const sim_client *c);
-void sim_client_leave(sim_client *c); /* lets go of the stream */
+uint64_t sim_client_takes(const sim_client *c, uint32_t ms); /* bytes it reads in this time, at least */
+void sim_client_leave(sim_client *c);                        /* lets go of the stream */
 
 void sim_client_put(sim_client *c, const void *data, size_t len);
 void sim_client_print(sim_client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -7,7 +7,11 @@
 
 #include <string.h>
 
-enum { AHEAD_MAX = 40, PINGS_AHEAD_MAX = 8 };
+enum { AHEAD_MAX = 40, PINGS_AHEAD_MAX = 8, FRAME_BYTES = 16 };
+
+/* A close frame waits for all that was asked before it, and the server waits 5 s for the whole of it: who reads slowly
+ * closes later. */
+enum { CLOSE_WITHIN_MS = 3000 };
 
 static void begin(sim_client *c) {
     c->total = sim_log_between(1, 40);
@@ -24,6 +28,7 @@ static void send_fragment(sim_client *c) {
     c->opcode_sent = !fin;
     c->fragment_at = fin ? 0 : c->fragment_at + part;
     c->sent += fin;
+    c->owed += fin ? len + FRAME_BYTES : 0;
 }
 
 static void speak(sim_client *c) {
@@ -34,8 +39,8 @@ static void speak(sim_client *c) {
         sim_ws_ping(c);
     else if (c->sent < c->total && c->sent - c->received < AHEAD_MAX)
         send_fragment(c);
-    else if (c->received == c->total || sim_below(4) == 0)
-        c->sent == c->total ? sim_ws_close(c, 1000) : (void)0;
+    else if (c->sent == c->total && c->owed + c->pings * FRAME_BYTES < sim_client_takes(c, CLOSE_WITHIN_MS))
+        sim_ws_close(c, 1000);
     c->quiet = c->out_at == c->out_len;
 }
 
@@ -46,6 +51,7 @@ static void message(sim_client *c, int opcode, const uint8_t *data, size_t len) 
     if (c->received >= c->sent || opcode != expected_opcode || len != expected_len || memcmp(data, expected, len) != 0)
         sim_fail("messages", "client %d (echo): what came is not message %u", c->id, c->received);
     c->received++;
+    c->owed -= len + FRAME_BYTES;
 }
 
 static void ended(sim_client *c, sim_end end) {

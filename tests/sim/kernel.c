@@ -28,6 +28,10 @@ int sim_kernel_descriptors(void) {
     return kernel.open_count;
 }
 
+uint32_t sim_ring_bytes(void) {
+    return kernel.ring_bytes;
+}
+
 fd_entry *sim_fd(int fd, fd_kind kind, const char *call) {
     if (fd < FD_BASE || fd >= FD_BASE + FD_MAX || kernel.fds[fd - FD_BASE].kind == FD_FREE)
         sim_fail("descriptors", "%s on %d, which is not open", call, fd);

@@ -16,6 +16,8 @@ typedef struct sim_stream sim_stream;
 void sim_kernel_begin(void);
 int sim_kernel_descriptors(void); /* open ones */
 
+uint32_t sim_ring_bytes(void); /* of each direction of each stream */
+
 /* The listening socket is there. */
 bool sim_listening(void);
 
