@@ -8,19 +8,31 @@
 #include "sim.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct app_conn {
     bool open, closed;
     uint32_t received;
+    uint32_t joined_least, joined_most;
+    int room;
 } app_conn;
 
 static app_conn conns[CLIENTS_MAX];
+static sim_log logs[ROOMS];
+static const char *const room_names[ROOMS] = {"room 0", "room 1", "room 2"};
 static weft_server *server;
-static uint64_t end_ns;
-static uint32_t spread_ms;
+static uint64_t end_ns, publish_ns;
+static uint32_t spread_ms, publish_ms_max, published;
 static bool ending;
+
+const sim_log *sim_app_log(int room) {
+    return &logs[room];
+}
+
+void sim_app_joined(int id, uint32_t *out_least, uint32_t *out_most) {
+    *out_least = conns[id].joined_least;
+    *out_most = conns[id].joined_most;
+}
 
 static int id_of(const weft_conn *conn) {
     return (int)(intptr_t)weft_conn_user(conn) - 1;
@@ -37,8 +49,7 @@ static app_conn *conn_of(const weft_conn *conn, const char *callback) {
 
 static void on_open(weft_conn *conn, const weft_request *request, void *user) {
     (void)user;
-    char text[16];
-    int id = weft_request_param(request, "id", text, sizeof text) == WEFT_OK ? atoi(text) : -1;
+    int id = sim_later_text(request, "id");
     if (!sim_client_of(id))
         sim_fail("callbacks", "open for nobody's handshake");
     if (conns[id].open)
@@ -58,21 +69,22 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
         c->model->closed(c, info);
 }
 
-/* What a client sent must come in as it was sent. */
-static void check_message(int id, app_conn *a, weft_message message) {
+/* What a client sent must come in as it was sent. Answers its number. */
+static uint32_t check_message(int id, app_conn *a, weft_message message) {
     static uint8_t expected[MESSAGE_MAX];
     int opcode;
     size_t len = sim_message(id, a->received, &opcode, expected);
+    sim_trace("message", id, message.kind, (int64_t)message.len);
     if ((int)message.kind != opcode || message.len != len || memcmp(message.data, expected, len) != 0)
         sim_fail("messages", "from client %d came another message than %u", id, a->received);
-    a->received++;
+    sim_later_inside();
+    return a->received++;
 }
 
 static void echo_message(weft_conn *conn, weft_message message, void *user) {
     (void)user;
     int id = id_of(conn);
     check_message(id, conn_of(conn, "message"), message);
-    sim_trace("message", id, message.kind, (int64_t)message.len);
     int got = weft_conn_send(conn, message.kind, message.data, message.len);
     if (got == WEFT_FULL)
         sim_fail("queue", "one answer per message found the queue of client %d full", id);
@@ -80,17 +92,76 @@ static void echo_message(weft_conn *conn, weft_message message, void *user) {
         weft_conn_close(conn, 1011, "out of memory");
 }
 
+static void log_add(sim_log *log, int client, uint32_t n, size_t len) {
+    if (log->count == LOG_MAX)
+        sim_fail("simulator", "a room's log is full");
+    log->entries[log->count++] = (sim_log_entry) {client, n, (uint32_t)len};
+}
+
+static void room_open(weft_conn *conn, const weft_request *request, void *user) {
+    char tail[8];
+    on_open(conn, request, user);
+    if (weft_request_tail(request, tail, sizeof tail) != WEFT_OK)
+        sim_fail("simulator", "a room without a name");
+    app_conn *a = &conns[id_of(conn)];
+    a->room = tail[0] - '0';
+    a->joined_most = logs[a->room].count;
+    a->joined_least = a->room == ROOM_OF_OTHERS ? logs[a->room].settled : a->joined_most;
+    if (weft_conn_subscribe(conn, room_names[a->room], 0) == WEFT_ENOMEM)
+        weft_conn_close(conn, 1011, "out of memory");
+}
+
+static void room_message(weft_conn *conn, weft_message message, void *user) {
+    (void)user;
+    int id = id_of(conn);
+    app_conn *a = conn_of(conn, "message");
+    uint32_t n = check_message(id, a, message);
+    int got = weft_conn_publish(conn, room_names[a->room], message.kind, message.data, message.len);
+    if (got == WEFT_OK)
+        log_add(&logs[a->room], id, n, message.len);
+    else if (got != WEFT_ENOMEM)
+        sim_fail("calls", "a publish is answered %d", got);
+}
+
+static void page_request(weft_request *request, void *user) {
+    static uint8_t expected[MESSAGE_MAX];
+    (void)user;
+    int id = sim_later_text(request, "id"), n = sim_later_text(request, "n"), opcode;
+    size_t len = sim_message(id, (uint32_t)n, &opcode, expected);
+    weft_text body = weft_request_body(request);
+    sim_trace("request", id, n, (int64_t)body.len);
+    if (body.len > 0 && (body.len != len || memcmp(body.data, expected, len) != 0))
+        sim_fail("answers", "the body of request %d of client %d is another", n, id);
+    sim_later_inside();
+    weft_request_reply(request, 200, NULL, expected, len);
+}
+
+/* ---- the other thread, and the end ---- */
+
+static void publish_outside(void *unused) {
+    static uint8_t bytes[MESSAGE_MAX];
+    (void)unused;
+    int opcode;
+    size_t len = sim_message(OTHERS, published, &opcode, bytes);
+    int got = weft_publish(server, room_names[ROOM_OF_OTHERS], (weft_kind)opcode, bytes, len);
+    sim_trace("publishes", published, (int64_t)len, got);
+    if (got == WEFT_OK)
+        log_add(&logs[ROOM_OF_OTHERS], OTHERS, published, len);
+    published++;
+}
+
 bool sim_app_ending(void) {
     return ending;
 }
 
 uint64_t sim_app_next_ns(void) {
-    return ending ? UINT64_MAX : end_ns;
+    uint64_t next = sim_later_next_ns();
+    if (!ending && end_ns < next)
+        next = end_ns;
+    return !ending && publish_ns < next ? publish_ns : next;
 }
 
-void sim_app_act(void) {
-    if (ending || sim.now_ns < end_ns)
-        return;
+static void end_server(void) {
     ending = true;
     bool stop = sim_below(10) == 0;
     sim_trace(stop ? "stop" : "drain", spread_ms, 0, 0);
@@ -101,22 +172,71 @@ void sim_app_act(void) {
     sim_oracle_ends_by(sim.now_ns + (uint64_t)(stop ? 0 : spread_ms + 5100) * SIM_MS);
 }
 
+void sim_app_act(void) {
+    for (int i = 0; i < ROOMS; i++)
+        logs[i].settled = logs[i].count;
+    sim_later_act();
+    if (!ending && sim.now_ns >= publish_ns && published < LOG_MAX) {
+        sim_outside(publish_outside, NULL);
+        publish_ns = sim.now_ns + (uint64_t)sim_between(1, publish_ms_max) * SIM_MS;
+    }
+    if (!ending && sim.now_ns >= end_ns)
+        end_server();
+}
+
+static void add_route(const weft_route *route) {
+    if (weft_server_route(server, route) != WEFT_OK)
+        sim_fail("simulator", "a route could not be made");
+}
+
+static void make_routes(void) {
+    weft_limits echo = {.queue_bytes_max = sim_below(2) ? 0 : sim_log_between(1, 65536)};
+    weft_limits rooms = {.queue_bytes_max = sim_below(2) ? 0 : sim_log_between(1024, 65536),
+                         .slow_policy = (weft_slow_policy)sim_between(WEFT_SLOW_CLOSE, WEFT_SLOW_DROP_OLDEST)};
+    for (int i = 0; i < ROOMS; i++) {
+        logs[i].count = logs[i].settled = 0;
+        logs[i].small = rooms.queue_bytes_max != 0;
+        logs[i].gaps = logs[i].small && rooms.slow_policy != WEFT_SLOW_CLOSE;
+    }
+    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/echo", .limits = echo, .open = on_open, .message = echo_message,
+                             .closed = on_closed});
+    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/rooms/*", .limits = rooms, .open = room_open,
+                             .message = room_message, .closed = on_closed});
+    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/page", .request = page_request});
+    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/later", .limits = echo, .request = sim_later_ask,
+                             .upgrade = sim_later_ask, .open = on_open, .message = echo_message, .lost = sim_later_lost,
+                             .closed = on_closed});
+}
+
 weft_server *sim_app_begin(void) {
     memset(conns, 0, sizeof conns);
     ending = false;
-    end_ns = (uint64_t)sim_between(10000, 60000) * SIM_MS;
+    published = 0;
+    end_ns = (uint64_t)(sim_below(8) ? sim_between(10000, 60000) : sim_between(60000, 300000)) * SIM_MS;
     spread_ms = sim_below(2) ? 0 : sim_below(3000);
-    server = weft_server_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64});
-    const weft_route echo = {WEFT_ROUTE_INIT, .path = "/echo", .open = on_open, .message = echo_message,
-                             .closed = on_closed};
-    if (!server || weft_server_route(server, &echo) != WEFT_OK ||
-        weft_server_listen(server, "127.0.0.1:9001") != WEFT_OK)
+    publish_ms_max = sim_log_between(500, 20000);
+    publish_ns = 0;
+    weft_config config = {WEFT_CONFIG_INIT, .connections_max = 64, .answer_timeout_ms = sim_log_between(2000, 30000),
+                          .keep_alive_ms = sim_log_between(5000, 15000),
+                          .limits = {.ping_interval_ms = sim_log_between(1000, 25000)}};
+    server = weft_server_new(&config);
+    if (!server || weft_server_listen(server, "127.0.0.1:9001") != WEFT_OK)
         sim_fail("simulator", "the server could not be made");
+    make_routes();
+    sim_later_begin();
     return server;
 }
 
-void sim_app_check_end(void) {
+void sim_app_run_over(void) {
     for (int i = 0; i < CLIENTS_MAX; i++)
         if (conns[i].open && !conns[i].closed)
             sim_fail("callbacks", "client %d was never told closed", i);
+    sim_later_run_over();
+}
+
+void sim_app_freed(void) {
+    bool opened[CLIENTS_MAX];
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        opened[i] = conns[i].open;
+    sim_later_freed(opened);
 }

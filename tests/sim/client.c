@@ -10,8 +10,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* As often as they stand here. */
+static const sim_model *const models[] = {&sim_echo,     &sim_echo,     &sim_echo,     &sim_member,  &sim_member,
+                                          &sim_member,   &sim_member,   &sim_pages,    &sim_pages,   &sim_late,
+                                          &sim_vanisher, &sim_vanisher, &sim_violator, &sim_violator};
+
 static sim_client clients[CLIENTS_MAX];
 static int count;
+
+/* SILENCE: an answer of 30 s, a ping after at most 25 s and its 8 s, no more progress for 30 s, a close of 5 s, a linger of 2 s. */
+enum { CONTROL_BYTES_MAX = 127, SILENCE_MAX_MS = 105000, STALL_MAX_MS = 40000 };
+
+uint64_t sim_client_gives(const sim_client *c, uint32_t ms) {
+    uint32_t step = sim_ring_bytes() < c->write_max ? sim_ring_bytes() : c->write_max;
+    return (uint64_t)step * ms * 1000 / c->delay_us_max;
+}
 
 uint64_t sim_client_takes(const sim_client *c, uint32_t ms) {
     uint32_t step = sim_ring_bytes() < c->read_max ? sim_ring_bytes() : c->read_max;
@@ -22,8 +35,9 @@ static void begin(sim_client *c, int id) {
     size_t bytes_at = offsetof(sim_client, out), state_at = offsetof(sim_client, out_at);
     memset(c, 0, bytes_at);
     memset((char *)c + state_at, 0, sizeof *c - state_at);
-    c->model = &sim_echo;
+    c->model = models[sim_below(sizeof models / sizeof *models)];
     c->id = id;
+    c->silent_ns = UINT64_MAX;
     c->next_ns = (uint64_t)sim_below(5000) * SIM_MS;
     c->delay_us_max = sim_log_between(1, 200000);
     c->write_max = sim_log_between(sim_below(4) ? 16 : 1, CLIENT_BYTES_MAX);
@@ -31,8 +45,8 @@ static void begin(sim_client *c, int id) {
     /* A handshake of some 200 bytes is done within 8 s. */
     if (c->delay_us_max > c->write_max * 40000)
         c->delay_us_max = c->write_max * 40000;
-    /* The server sees that we read when a third of the kernel's room is free again: that takes less than its send_timeout. */
-    while (sim_client_takes(c, 20000) < sim_ring_bytes())
+    /* What the kernel holds for us is read within 5 s: the server cannot see that we have not its ping yet. */
+    while (sim_client_takes(c, 5000) < sim_ring_bytes())
         c->read_max *= 2;
     c->model->begin(c);
     sim_trace(c->model->name, id, c->write_max, c->read_max);
@@ -85,10 +99,11 @@ size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out) {
     uint64_t kept = sim.random;
     sim.random = sim.seed * 1000003 + (uint64_t)client * 65537 + n;
     uint32_t dice = sim_below(100);
-    size_t len = dice < 60   ? sim_below(126)
-                 : dice < 90 ? sim_below(2000)
-                 : dice < 98 ? sim_below(12000)
-                             : sim_between(65000, MESSAGE_MAX);
+    /* Through a narrow pipe go only short ones: else most of a run would be spent on few. */
+    size_t len = dice < 60 || sim_ring_bytes() < 256    ? sim_below(126)
+                 : dice < 92 || sim_ring_bytes() < 2048 ? sim_below(2000)
+                 : dice < 99                            ? sim_below(12000)
+                                                        : sim_between(65000, MESSAGE_MAX);
     *out_opcode = 1 + (int)sim_below(2);
     for (size_t at = 0; at < len; at += 8) {
         uint64_t bytes = sim_random();
@@ -109,6 +124,8 @@ static void read_some(sim_client *c) {
         return;
     sim.deeds++;
     c->in_len += got;
+    if (c->in_len > CONTROL_BYTES_MAX)
+        c->progress_ns = sim.now_ns;
     for (size_t used; c->in_len > 0 && c->stream && (used = c->model->read(c)) > 0;) {
         c->in_len -= used;
         memmove(c->in, c->in + used, c->in_len);
@@ -117,8 +134,10 @@ static void read_some(sim_client *c) {
 
 static void write_some(sim_client *c) {
     c->quiet = false;
-    while (c->out_at == c->out_len && !c->quiet && c->model->speak)
+    while (c->stream && c->out_at == c->out_len && !c->quiet)
         c->model->speak(c);
+    if (!c->stream)
+        return;
     size_t len = c->out_len - c->out_at;
     if (len > c->write_max)
         len = c->write_max;
@@ -129,6 +148,8 @@ static void write_some(sim_client *c) {
 
 static void act(sim_client *c) {
     c->next_ns = UINT64_MAX;
+    if (c->silent_ns != UINT64_MAX)
+        return;
     if (!c->stream) {
         c->stream = sim_connect(c->id);
         c->connected = c->stream != NULL;
@@ -145,9 +166,11 @@ static void act(sim_client *c) {
         c->model->ended(c, end);
         sim_client_leave(c);
     }
-    if (!c->stream)
+    if (!c->stream || c->silent_ns != UINT64_MAX)
         return;
     write_some(c);
+    if (!c->stream || c->silent_ns != UINT64_MAX)
+        return;
     /* Without anything to read or to write it waits to be stirred. */
     if (sim_stream_readable(c->stream) > 0 || c->out_at < c->out_len || !c->quiet)
         sim_client_stir(c->id);
@@ -169,6 +192,29 @@ void sim_clients_act(void) {
         if (!c->over && c->next_ns <= sim.now_ns)
             act(c);
     }
+}
+
+/* Who must not be kept waiting, and who must be given up. */
+void sim_clients_check(void) {
+    for (int i = 0; i < count; i++) {
+        const sim_client *c = &clients[i];
+        if (c->over || !c->stream)
+            continue;
+        if (c->silent_ns != UINT64_MAX && sim.now_ns > c->silent_ns + SILENCE_MAX_MS * (uint64_t)SIM_MS &&
+            !sim_stream_given_up(c->stream))
+            sim_fail("bounded silence", "client %d (%s) went silent at %.6f s and is still there", i, c->model->name,
+                     (double)c->silent_ns / 1e9);
+        if (c->model->waits && sim.now_ns > c->progress_ns + STALL_MAX_MS * (uint64_t)SIM_MS && c->model->waits(c) &&
+            !sim_client_excused(c))
+            sim_fail("progress", "client %d (%s) has waited since %.6f s", i, c->model->name,
+                     (double)c->progress_ns / 1e9);
+    }
+}
+
+void sim_client_fall_silent(sim_client *c) {
+    c->silent_ns = sim.now_ns;
+    c->quiet = true;
+    sim_trace("falls silent", c->id, 0, 0);
 }
 
 void sim_clients_meanwhile(void) {

@@ -12,7 +12,7 @@ enum { CLIENTS_MAX = 24, MESSAGE_MAX = 70000, CLIENT_BYTES_MAX = MESSAGE_MAX + 8
 
 typedef struct sim_client sim_client;
 
-/* What a kind of client does. Members may be NULL but for begin. */
+/* What a kind of client does. message, waits and closed may be NULL. */
 typedef struct sim_model {
     const char *name;
     void (*begin)(sim_client *c);
@@ -24,18 +24,22 @@ typedef struct sim_model {
     void (*message)(sim_client *c, int opcode, const uint8_t *data, size_t len);
     /* The stream has ended, all that came before was read. */
     void (*ended)(sim_client *c, sim_end end);
+    /* Something must come, and come soon. */
+    bool (*waits)(const sim_client *c);
     /* The application was told of its end; nothing had been done to it that excuses what is said. */
     void (*closed)(sim_client *c, const weft_close_info *info);
 } sim_model;
 
-extern const sim_model sim_echo;
+extern const sim_model sim_echo, sim_late, sim_member, sim_pages, sim_vanisher, sim_violator;
 
 struct sim_client {
     const sim_model *model;
     int id;
     sim_stream *stream; /* NULL: not yet, or no more */
     bool connected, over, hurt;
-    uint64_t next_ns; /* when it acts; UINT64_MAX: when it is stirred */
+    uint64_t silent_ns;   /* since when it neither reads nor writes; UINT64_MAX: it does */
+    uint64_t progress_ns; /* when something last came that was not a control frame */
+    uint64_t next_ns;     /* when it acts; UINT64_MAX: when it is stirred */
 
     /* The pace. */
     uint32_t delay_us_max, write_max, read_max;
@@ -52,15 +56,21 @@ struct sim_client {
 
     /* The models'. */
     uint32_t total, sent, received;
-    uint64_t owed;      /* bytes of messages that are to come back */
-    size_t fragment_at; /* of message `sent`: bytes that went */
-    bool opcode_sent;   /* and its first fragment did */
+    uint64_t owed;             /* bytes of messages that are to come back */
+    size_t fragment_at;        /* of message `sent`: bytes that went */
+    bool opcode_sent;          /* and its first fragment did */
+    uint32_t cursor, close_at; /* in a room's log */
+    int room;
+    uint32_t budget;
+    int ending;
+    const void *row;
 };
 
 void sim_clients_begin(void);
 void sim_clients_act(void);       /* all that are due */
 void sim_clients_meanwhile(void); /* one, in the middle of the server's turn */
 uint64_t sim_clients_next_ns(void);
+void sim_clients_check(void);
 void sim_clients_end(void); /* the server is gone */
 void sim_client_stir(int id);
 sim_client *sim_client_of(int id); /* NULL: none */
@@ -68,7 +78,9 @@ sim_client *sim_client_of(int id); /* NULL: none */
 /* A fault was done to it, or the server is being ended: it may break off, but never lie. */
 bool sim_client_excused(const sim_client *c);
 uint64_t sim_client_takes(const sim_client *c, uint32_t ms); /* bytes it reads in this time, at least */
-void sim_client_leave(sim_client *c);                        /* lets go of the stream */
+uint64_t sim_client_gives(const sim_client *c, uint32_t ms); /* and writes */
+void sim_client_fall_silent(sim_client *c);
+void sim_client_leave(sim_client *c); /* lets go of the stream */
 
 void sim_client_put(sim_client *c, const void *data, size_t len);
 void sim_client_print(sim_client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

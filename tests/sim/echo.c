@@ -18,6 +18,17 @@ static void begin(sim_client *c) {
     sim_ws_ask(c, "/echo");
 }
 
+static void begin_late(sim_client *c) {
+    c->total = sim_log_between(1, 10);
+    sim_ws_ask(c, "/later");
+}
+
+static void begin_vanishing(sim_client *c) {
+    c->total = 40;
+    c->budget = sim_log_between(1, 60) - 1;
+    sim_ws_ask(c, sim_below(2) ? "/echo" : "/later");
+}
+
 static void send_fragment(sim_client *c) {
     static uint8_t message[MESSAGE_MAX];
     int opcode;
@@ -70,4 +81,44 @@ static void closed(sim_client *c, const weft_close_info *info) {
                  info->rule ? info->rule : "");
 }
 
-const sim_model sim_echo = {"echo", begin, speak, sim_ws_read, message, ended, closed};
+static bool waits(const sim_client *c) {
+    return c->received < c->sent;
+}
+
+/* Ends in the middle of whatever it does. */
+static void vanish(sim_client *c) {
+    switch (sim_below(4)) {
+    case 0:
+        sim_client_fall_silent(c);
+        return;
+    case 1:
+        sim_stream_fin(c->stream);
+        sim_client_fall_silent(c);
+        return;
+    case 2:
+        sim_stream_reset(c->stream);
+        break;
+    default:
+        break;
+    }
+    sim_client_leave(c);
+}
+
+static void speak_vanishing(sim_client *c) {
+    if (c->budget-- == 0) {
+        c->hurt = true;
+        vanish(c);
+        return;
+    }
+    speak(c);
+}
+
+static void ended_vanishing(sim_client *c, sim_end end) {
+    if (!sim_client_excused(c) && !(end == SIM_END_FIN && c->close_code == 1000))
+        sim_fail("endings", "client %d (vanisher): ended by %d before it vanished", c->id, (int)end);
+}
+
+const sim_model sim_echo = {"echo", begin, speak, sim_ws_read, message, ended, waits, closed};
+const sim_model sim_late = {"late", begin_late, speak, sim_ws_read, message, ended, waits, closed};
+const sim_model sim_vanisher = {
+    "vanisher", begin_vanishing, speak_vanishing, sim_ws_read, message, ended_vanishing, NULL, NULL};

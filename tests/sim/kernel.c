@@ -198,6 +198,6 @@ bool sim_stream_hurt(const sim_stream *s) {
     return s->hurt || s->memory_faults != sim_memory_faults();
 }
 
-bool sim_stream_taken(const sim_stream *s) {
-    return s->accepted;
+bool sim_stream_given_up(const sim_stream *s) {
+    return s->server_closed || s->reset || s->client_reset;
 }

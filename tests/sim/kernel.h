@@ -37,6 +37,6 @@ void sim_stream_let_go(sim_stream *s); /* close(): FIN, and a reset to whatever 
 
 /* Something was done to the connection that excuses its early end: a fault, or a lack of memory while it lived. */
 bool sim_stream_hurt(const sim_stream *s);
-bool sim_stream_taken(const sim_stream *s); /* the server has accepted it */
+bool sim_stream_given_up(const sim_stream *s); /* the server has closed it, or it was reset */
 
 #endif

@@ -42,8 +42,9 @@ static uint64_t run(uint64_t seed, bool tracing) {
     sim_trace("run ends", got, 0, 0);
     if (got != WEFT_OK && sim.deeds == 0) /* a fault may have met it at its start */
         sim_fail("simulator", "the server could not run: %d", got);
-    sim_app_check_end();
+    sim_app_run_over();
     weft_server_free(server);
+    sim_app_freed();
     sim_clients_end();
     sim_oracles_end();
     return sim.hash;

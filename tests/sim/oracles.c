@@ -1,5 +1,6 @@
 #include "oracles.h"
 
+#include "client.h"
 #include "kernel.h"
 #include "sim.h"
 #include "test.h"
@@ -33,6 +34,7 @@ void sim_oracle_turn(void) {
         sim_fail("spin", "%d turns in which nothing happened", idle_turns);
     if (sim.now_ns > ends_by_ns)
         sim_fail("bounded end", "the server should have ended at %.6f s", (double)ends_by_ns / 1e9);
+    sim_clients_check();
     last_ns = sim.now_ns;
     last_deeds = sim.deeds;
     last_bytes = sim.bytes;

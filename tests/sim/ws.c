@@ -63,6 +63,7 @@ static size_t read_answer(sim_client *c) {
     if (memmem(c->in, len, "HTTP/1.1 101 ", 13) == c->in &&
         memmem(c->in, len, answer_to_key, sizeof answer_to_key - 1)) {
         c->open = true;
+        c->progress_ns = sim.now_ns;
         sim_trace("is open", c->id, 0, 0);
         return len;
     }
@@ -114,6 +115,7 @@ static void read_data(sim_client *c, bool fin, int opcode, const uint8_t *data, 
     c->opcode = 0;
     c->assembled_len = 0;
     sim_trace("gets", c->id, opcode, (int64_t)len);
+    c->progress_ns = sim.now_ns;
     c->model->message(c, opcode, c->assembled, len);
 }
 
