@@ -132,18 +132,23 @@ static void read_some(sim_client *c) {
     }
 }
 
-static void write_some(sim_client *c) {
+/* Answers whether bytes went. */
+static bool write_some(sim_client *c) {
     c->quiet = false;
     while (c->stream && c->out_at == c->out_len && !c->quiet)
         c->model->speak(c);
     if (!c->stream)
-        return;
+        return false;
     size_t len = c->out_len - c->out_at;
     if (len > c->write_max)
         len = c->write_max;
     size_t put = sim_stream_write(c->stream, c->out + c->out_at, len);
     c->out_at += put;
-    sim.deeds += put > 0;
+    if (put > 0) {
+        sim.deeds++;
+        c->progress_ns = sim.now_ns;
+    }
+    return put > 0;
 }
 
 static void act(sim_client *c) {
@@ -168,12 +173,19 @@ static void act(sim_client *c) {
     }
     if (!c->stream || c->silent_ns != UINT64_MAX)
         return;
-    write_some(c);
+    bool went = write_some(c);
     if (!c->stream || c->silent_ns != UINT64_MAX)
         return;
-    /* Without anything to read or to write it waits to be stirred. */
-    if (sim_stream_readable(c->stream) > 0 || c->out_at < c->out_len || !c->quiet)
+    /* Without anything to read or to write, and without room, it waits to be stirred. */
+    bool more = c->out_at < c->out_len || !c->quiet;
+    if (sim_stream_readable(c->stream) > 0 || (more && went))
         sim_client_stir(c->id);
+}
+
+void sim_client_rest(sim_client *c, uint32_t ms) {
+    uint64_t at = sim.now_ns + (uint64_t)ms * SIM_MS;
+    if (at < c->next_ns)
+        c->next_ns = at;
 }
 
 void sim_client_stir(int id) {

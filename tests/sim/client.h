@@ -38,7 +38,7 @@ struct sim_client {
     sim_stream *stream; /* NULL: not yet, or no more */
     bool connected, over, hurt;
     uint64_t silent_ns;   /* since when it neither reads nor writes; UINT64_MAX: it does */
-    uint64_t progress_ns; /* when something last came that was not a control frame */
+    uint64_t progress_ns; /* when bytes last went, or came that were not a control frame */
     uint64_t next_ns;     /* when it acts; UINT64_MAX: when it is stirred */
 
     /* The pace. */
@@ -56,9 +56,11 @@ struct sim_client {
 
     /* The models'. */
     uint32_t total, sent, received;
-    uint64_t owed;             /* bytes of messages that are to come back */
-    size_t fragment_at;        /* of message `sent`: bytes that went */
-    bool opcode_sent;          /* and its first fragment did */
+    uint64_t owed;      /* bytes of messages that are to come back */
+    size_t fragment_at; /* of message `sent`: bytes that went */
+    bool opcode_sent;   /* and its first fragment did */
+    uint64_t pause_until_ns;
+    bool slow, stays;          /* the server said so; its messages are sent */
     uint32_t cursor, close_at; /* in a room's log */
     int room;
     uint32_t budget;
@@ -73,7 +75,8 @@ uint64_t sim_clients_next_ns(void);
 void sim_clients_check(void);
 void sim_clients_end(void); /* the server is gone */
 void sim_client_stir(int id);
-sim_client *sim_client_of(int id); /* NULL: none */
+void sim_client_rest(sim_client *c, uint32_t ms); /* it acts again by then, stirred or not */
+sim_client *sim_client_of(int id);                /* NULL: none */
 
 /* A fault was done to it, or the server is being ended: it may break off, but never lie. */
 bool sim_client_excused(const sim_client *c);

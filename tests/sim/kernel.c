@@ -17,7 +17,7 @@ void sim_kernel_begin(void) {
     memset(kernel.fds, 0, sizeof kernel.fds);
     for (int i = 0; i < STREAMS_MAX; i++)
         kernel.streams[i].used = false;
-    kernel.open_count = kernel.queued = 0;
+    kernel.open_count = kernel.fds_high = kernel.queued = 0;
     kernel.fds_max = FD_MAX;
     kernel.listen_fd = -1;
     kernel.ring_bytes = sim_log_between(64, RING_MAX);
@@ -46,6 +46,7 @@ int sim_fd_open(fd_kind kind) {
         if (kernel.fds[i].kind == FD_FREE) {
             kernel.fds[i] = (fd_entry) {.kind = kind};
             kernel.open_count++;
+            kernel.fds_high = i >= kernel.fds_high ? i + 1 : kernel.fds_high;
             return FD_BASE + i;
         }
     }

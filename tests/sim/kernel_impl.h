@@ -50,7 +50,8 @@ typedef struct fd_entry {
 typedef struct sim_kernel {
     fd_entry fds[FD_MAX];
     int open_count;
-    int fds_max; /* more cannot be opened: EMFILE */
+    int fds_high; /* entries ever used */
+    int fds_max;  /* more cannot be opened: EMFILE */
     sim_stream streams[STREAMS_MAX];
     sim_stream *queue[BACKLOG_MAX];
     int queued, backlog;

@@ -19,6 +19,7 @@ typedef struct pending {
 } pending;
 
 static pending all[PENDING_MAX];
+static int high; /* places ever used */
 static bool accepted[CLIENTS_MAX], lost[CLIENTS_MAX];
 
 int sim_later_text(const weft_request *request, const char *name) {
@@ -28,6 +29,7 @@ int sim_later_text(const weft_request *request, const char *name) {
 
 void sim_later_begin(void) {
     memset(all, 0, sizeof all);
+    high = 0;
     memset(accepted, 0, sizeof accepted);
     memset(lost, 0, sizeof lost);
 }
@@ -38,6 +40,7 @@ void sim_later_ask(weft_request *request, void *user) {
         pending *p = &all[i];
         if (p->request)
             continue;
+        high = i >= high ? i + 1 : high;
         *p = (pending) {.request = weft_request_ref(request),
                         .id = sim_later_text(request, "id"),
                         .n = sim_later_text(request, "n"),
@@ -68,7 +71,7 @@ static void answer(void *arg) {
 }
 
 void sim_later_inside(void) {
-    for (int i = 0; i < PENDING_MAX; i++)
+    for (int i = 0; i < high; i++)
         if (all[i].request && all[i].inside && !all[i].never && sim.now_ns >= all[i].due_ns)
             answer(&all[i]);
 }
@@ -80,14 +83,14 @@ static uint64_t outside_due(const pending *p) {
 }
 
 void sim_later_act(void) {
-    for (int i = 0; i < PENDING_MAX; i++)
+    for (int i = 0; i < high; i++)
         if (outside_due(&all[i]) <= sim.now_ns)
             sim_outside(answer, &all[i]);
 }
 
 uint64_t sim_later_next_ns(void) {
     uint64_t next = UINT64_MAX;
-    for (int i = 0; i < PENDING_MAX; i++)
+    for (int i = 0; i < high; i++)
         if (outside_due(&all[i]) < next)
             next = outside_due(&all[i]);
     return next;
@@ -104,10 +107,10 @@ void sim_later_lost(void *given, void *user) {
 
 /* Answers that come when the server has stopped go nowhere, and nothing is left of them. */
 void sim_later_run_over(void) {
-    for (int i = 0; i < PENDING_MAX; i++)
+    for (int i = 0; i < high; i++)
         if (all[i].request && !all[i].never)
             sim_outside(answer, &all[i]);
-    for (int i = 0; i < PENDING_MAX; i++)
+    for (int i = 0; i < high; i++)
         weft_request_unref(all[i].request);
 }
 

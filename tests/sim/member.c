@@ -9,13 +9,13 @@
 
 #include <string.h>
 
-enum { CLOSE_WITHIN_MS = 3000 };
+enum { CLOSE_WITHIN_MS = 3000, PAUSE_MS = 50 };
 
 static void begin(sim_client *c) {
     static const char *const paths[ROOMS] = {"/rooms/0", "/rooms/1", "/rooms/2"};
     c->room = (int)sim_below(ROOMS);
     c->total = c->room == ROOM_OF_OTHERS || sim_below(3) == 0 ? 0 : sim_log_between(1, 30);
-    c->budget = sim_log_between(1, 400);
+    c->budget = sim_log_between(1, 2000);
     sim_ws_ask(c, paths[c->room]);
 }
 
@@ -35,21 +35,23 @@ static void speak(sim_client *c) {
     c->quiet = true;
     if (!c->open || c->close_sent)
         return;
-    if (c->sent < c->total) {
-        if (sim_below(4)) { /* not all in one breath */
-            sim_client_stir(c->id);
-            return;
-        }
+    if (sim.now_ns < c->pause_until_ns) {
+        sim_client_rest(c, PAUSE_MS);
+    } else if (c->sent < c->total) {
         size_t len = sim_message(c->id, c->sent++, &opcode, message);
         sim_ws_frame(c, true, opcode, message, len);
+        c->pause_until_ns = sim.now_ns + (uint64_t)sim_below(c->budget) * SIM_MS;
         c->quiet = false;
-    } else if (c->budget > 0) {
-        c->budget--;
-        sim_client_stir(c->id);
+    } else if (!c->stays) {
+        c->stays = true; /* for a while, to listen */
+        c->pause_until_ns = sim.now_ns + (uint64_t)sim_below(10000) * SIM_MS;
+        sim_client_rest(c, PAUSE_MS);
     } else if (owed(c) < sim_client_takes(c, CLOSE_WITHIN_MS)) {
         c->close_at = sim_app_log(c->room)->count;
         sim_ws_close(c, 1000);
         c->quiet = false;
+    } else {
+        sim_client_rest(c, PAUSE_MS);
     }
 }
 
@@ -88,7 +90,7 @@ static void message(sim_client *c, int opcode, const uint8_t *data, size_t len) 
 
 static void ended(sim_client *c, sim_end end) {
     const sim_log *log = sim_app_log(c->room);
-    if (sim_client_excused(c) || (c->close_code == 1008 && log->small))
+    if (sim_client_excused(c) || c->slow || (c->close_code == 1008 && log->small))
         return;
     if (end != SIM_END_FIN || c->close_code != 1000)
         sim_fail("endings", "client %d (member): ended by %d, close %d", c->id, (int)end, c->close_code);
@@ -103,7 +105,8 @@ static void ended(sim_client *c, sim_end end) {
 }
 
 static void closed(sim_client *c, const weft_close_info *info) {
-    if (info->code == 1008 && sim_app_log(c->room)->small)
+    c->slow = info->code == 1008 && sim_app_log(c->room)->small;
+    if (c->slow)
         return;
     if (info->code != 1000 || !info->clean || !info->by_peer || info->rule)
         sim_fail("endings", "client %d (member): closed %d%s, %s", c->id, info->code, info->clean ? " clean" : "",

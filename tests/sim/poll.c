@@ -83,7 +83,7 @@ static uint32_t ready(const fd_entry *entry) {
 static int collect(struct epoll_event *events, int max) {
     fd_entry *found[FD_MAX];
     uint32_t count = 0;
-    for (int i = 0; i < FD_MAX; i++)
+    for (int i = 0; i < kernel.fds_high; i++)
         if (kernel.fds[i].watched && ready(&kernel.fds[i]))
             found[count++] = &kernel.fds[i];
     for (uint32_t i = count; i > 1; i--) {
