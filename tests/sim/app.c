@@ -15,6 +15,9 @@ typedef struct app_conn {
     uint32_t received;
     uint32_t joined_least, joined_most;
     int room;
+    uint32_t dismiss_at; /* answers after which it is ended; 0: not */
+    int dismiss_how;
+    bool aborted;
 } app_conn;
 
 static app_conn conns[CLIENTS_MAX];
@@ -92,6 +95,50 @@ static void echo_message(weft_conn *conn, weft_message message, void *user) {
         weft_conn_close(conn, 1011, "out of memory");
 }
 
+enum { BY_CLOSE, BY_HANDLE, BY_OTHER_THREAD, BY_ABORT, WAYS };
+
+uint32_t sim_app_dismissed(int id) {
+    return conns[id].dismiss_at;
+}
+
+bool sim_app_aborted(int id) {
+    return conns[id].aborted;
+}
+
+static void dismiss_open(weft_conn *conn, const weft_request *request, void *user) {
+    on_open(conn, request, user);
+    app_conn *a = &conns[id_of(conn)];
+    a->dismiss_at = sim_between(1, 20);
+    a->dismiss_how = (int)sim_below(WAYS);
+}
+
+static void close_by_handle(void *arg) {
+    const weft_handle *handle = arg;
+    int got = weft_handle_close(server, *handle, DISMISS_CODE, "enough");
+    sim_trace("closes", got, 0, 0);
+}
+
+static void dismiss_message(weft_conn *conn, weft_message message, void *user) {
+    app_conn *a = conn_of(conn, "message");
+    if (a->received < a->dismiss_at || a->dismiss_how != BY_ABORT)
+        echo_message(conn, message, user);
+    if (a->received != a->dismiss_at)
+        return;
+    weft_handle handle = weft_conn_handle(conn);
+    int got = WEFT_OK;
+    if (a->dismiss_how == BY_CLOSE)
+        got = weft_conn_close(conn, DISMISS_CODE, "enough");
+    else if (a->dismiss_how == BY_HANDLE)
+        close_by_handle(&handle);
+    else if (a->dismiss_how == BY_OTHER_THREAD)
+        sim_outside(close_by_handle, &handle);
+    else
+        weft_conn_abort(conn);
+    a->aborted = a->dismiss_how == BY_ABORT;
+    if (got != WEFT_OK && got != WEFT_ECLOSED)
+        sim_fail("calls", "a close is answered %d", got);
+}
+
 static void log_add(sim_log *log, int client, uint32_t n, size_t len) {
     if (log->count == LOG_MAX)
         sim_fail("simulator", "a room's log is full");
@@ -107,7 +154,9 @@ static void room_open(weft_conn *conn, const weft_request *request, void *user) 
     a->room = tail[0] - '0';
     a->joined_most = logs[a->room].count;
     a->joined_least = a->room == ROOM_OF_OTHERS ? logs[a->room].settled : a->joined_most;
-    if (weft_conn_subscribe(conn, room_names[a->room], 0) == WEFT_ENOMEM)
+    uint32_t replay = a->room == ROOM_WITH_PAST ? sim_below(PAST_MAX + 1) : 0;
+    a->joined_least -= replay < a->joined_least ? replay : a->joined_least;
+    if (weft_conn_subscribe(conn, room_names[a->room], replay) == WEFT_ENOMEM)
         weft_conn_close(conn, 1011, "out of memory");
 }
 
@@ -196,10 +245,14 @@ static void make_routes(void) {
     for (int i = 0; i < ROOMS; i++) {
         logs[i].count = logs[i].settled = 0;
         logs[i].small = rooms.queue_bytes_max != 0;
-        logs[i].gaps = logs[i].small && rooms.slow_policy != WEFT_SLOW_CLOSE;
+        logs[i].drops = rooms.slow_policy != WEFT_SLOW_CLOSE;
     }
     add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/echo", .limits = echo, .open = on_open, .message = echo_message,
                              .closed = on_closed});
+    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/dismiss", .limits = echo, .open = dismiss_open,
+                             .message = dismiss_message, .closed = on_closed});
+    if (weft_server_history(server, room_names[ROOM_WITH_PAST], PAST_MAX, WEFT_NONE) != WEFT_OK)
+        sim_fail("simulator", "a history could not be made");
     add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/rooms/*", .limits = rooms, .open = room_open,
                              .message = room_message, .closed = on_closed});
     add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/page", .request = page_request});

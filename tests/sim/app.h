@@ -2,6 +2,7 @@
  * app.h - the application on the server, and who ends it.
  *
  *      /echo      sends back what comes
+ *      /dismiss   the same, until it has enough
  *      /rooms/N   hands on to the others in the room; in room 0 only another thread publishes
  *      /page      answers a request with its message
  *      /later     the same, or an accepted handshake that goes on as /echo, but in a later turn
@@ -19,7 +20,7 @@ void sim_app_run_over(void); /* the server has run: every connection was told it
 void sim_app_freed(void);    /* it is gone: every accepted handshake came to something */
 
 /* What was published in a room, in the order in which it was. */
-enum { ROOMS = 3, ROOM_OF_OTHERS = 0, OTHERS = -1, LOG_MAX = 2048 };
+enum { ROOMS = 3, ROOM_OF_OTHERS = 0, ROOM_WITH_PAST = 2, PAST_MAX = 8, OTHERS = -1, LOG_MAX = 2048 };
 
 typedef struct sim_log_entry {
     int client;
@@ -32,10 +33,15 @@ typedef struct sim_log {
     uint32_t count;
     uint32_t settled; /* so many had been when the server last began to wait: they have been delivered */
     bool small;       /* queues are: a member may be called slow */
-    bool gaps;        /* or loses messages */
+    bool drops;       /* or, when memory is short as well, loses messages instead */
 } sim_log;
 
 const sim_log *sim_app_log(int room);
+
+/* Where the server ended a client of /dismiss: it has answered so many messages before, and did it with a reset. */
+enum { DISMISS_CODE = 4000 };
+uint32_t sim_app_dismissed(int id);
+bool sim_app_aborted(int id);
 
 /* The first number a member gets is one of these. */
 void sim_app_joined(int id, uint32_t *out_least, uint32_t *out_most);

@@ -11,9 +11,10 @@
 #include <string.h>
 
 /* As often as they stand here. */
-static const sim_model *const models[] = {&sim_echo,     &sim_echo,     &sim_echo,     &sim_member,  &sim_member,
-                                          &sim_member,   &sim_member,   &sim_pages,    &sim_pages,   &sim_late,
-                                          &sim_vanisher, &sim_vanisher, &sim_violator, &sim_violator};
+static const sim_model *const models[] = {
+    &sim_echo,   &sim_echo,   &sim_echo,  &sim_dismissed, &sim_dismissed, &sim_late,     &sim_member,   &sim_member,
+    &sim_member, &sim_member, &sim_pages, &sim_pages,     &sim_vanisher,  &sim_vanisher, &sim_violator, &sim_violator,
+};
 
 static sim_client clients[CLIENTS_MAX];
 static int count;
@@ -186,6 +187,15 @@ void sim_client_rest(sim_client *c, uint32_t ms) {
     uint64_t at = sim.now_ns + (uint64_t)ms * SIM_MS;
     if (at < c->next_ns)
         c->next_ns = at;
+}
+
+void sim_client_hurry(int id) {
+    sim_client *c = &clients[id];
+    if (c->over)
+        return;
+    if (c->model == &sim_vanisher)
+        c->budget = 0;
+    c->next_ns = sim.now_ns;
 }
 
 void sim_client_stir(int id) {

@@ -30,7 +30,7 @@ typedef struct sim_model {
     void (*closed)(sim_client *c, const weft_close_info *info);
 } sim_model;
 
-extern const sim_model sim_echo, sim_late, sim_member, sim_pages, sim_vanisher, sim_violator;
+extern const sim_model sim_dismissed, sim_echo, sim_late, sim_member, sim_pages, sim_vanisher, sim_violator;
 
 struct sim_client {
     const sim_model *model;
@@ -75,6 +75,7 @@ uint64_t sim_clients_next_ns(void);
 void sim_clients_check(void);
 void sim_clients_end(void); /* the server is gone */
 void sim_client_stir(int id);
+void sim_client_hurry(int id);                    /* it acts now; a vanisher vanishes */
 void sim_client_rest(sim_client *c, uint32_t ms); /* it acts again by then, stirred or not */
 sim_client *sim_client_of(int id);                /* NULL: none */
 
@@ -94,7 +95,8 @@ size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out);
 /* ws.c */
 void sim_ws_ask(sim_client *c, const char *path);
 void sim_ws_frame(sim_client *c, bool fin, int opcode, const void *data, size_t len);
-void sim_ws_close(sim_client *c, int code);
+void sim_ws_close(sim_client *c, int code); /* the reason says who it is */
+void sim_ws_reason(int id, char out[16]);
 void sim_ws_ping(sim_client *c);
 size_t sim_ws_read(sim_client *c);
 

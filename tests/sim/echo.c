@@ -2,6 +2,7 @@
  * The well-behaved client: sends its numbered messages in fragments of any size, with pings between them, and wants
  * each back, byte for byte and in order, every ping answered, and a clean close.
  */
+#include "app.h"
 #include "client.h"
 #include "sim.h"
 
@@ -21,6 +22,13 @@ static void begin(sim_client *c) {
 static void begin_late(sim_client *c) {
     c->total = sim_log_between(1, 10);
     sim_ws_ask(c, "/later");
+}
+
+static void begin_dismissed(sim_client *c) {
+    c->total = 40;
+    c->read_max = c->write_max = CLIENT_BYTES_MAX; /* the server gives the end 5 s: this one is fast */
+    c->delay_us_max = 2000;
+    sim_ws_ask(c, "/dismiss");
 }
 
 static void begin_vanishing(sim_client *c) {
@@ -75,14 +83,38 @@ static void ended(sim_client *c, sim_end end) {
                  c->pongs, c->pings);
 }
 
+/* The server ends it at a number of its own; what came until then is whole. */
+static void ended_dismissed(sim_client *c, sim_end end) {
+    uint32_t least = sim_app_dismissed(c->id);
+    if (sim_client_excused(c) || (end == SIM_END_RESET && sim_app_aborted(c->id)))
+        return;
+    if (end != SIM_END_FIN || c->close_code != DISMISS_CODE || c->received < least)
+        sim_fail("endings", "client %d (dismissed): ended by %d, close %d, %u of %u came", c->id, (int)end,
+                 c->close_code, c->received, least);
+}
+
+static void closed_dismissed(sim_client *c, const weft_close_info *info) {
+    bool aborted = sim_app_aborted(c->id);
+    if (info->code != (aborted ? 1006 : DISMISS_CODE) || info->clean == aborted || info->by_peer)
+        sim_fail("endings", "client %d (dismissed): closed %d%s", c->id, info->code, info->clean ? " clean" : "");
+}
+
 static void closed(sim_client *c, const weft_close_info *info) {
     if (info->code != 1000 || !info->clean || !info->by_peer || info->rule)
         sim_fail("endings", "client %d (echo): closed %d%s, %s", c->id, info->code, info->clean ? " clean" : "",
                  info->rule ? info->rule : "");
+    char reason[16];
+    sim_ws_reason(c->id, reason);
+    if (strcmp(info->reason, reason) != 0)
+        sim_fail("endings", "client %d (echo): closed for \"%s\", not \"%s\"", c->id, info->reason, reason);
 }
 
 static bool waits(const sim_client *c) {
     return c->received < c->sent;
+}
+
+static bool waits_dismissed(const sim_client *c) {
+    return c->received < c->sent && !c->close_sent;
 }
 
 /* Ends in the middle of whatever it does. */
@@ -118,6 +150,8 @@ static void ended_vanishing(sim_client *c, sim_end end) {
         sim_fail("endings", "client %d (vanisher): ended by %d before it vanished", c->id, (int)end);
 }
 
+const sim_model sim_dismissed = {"dismissed", begin_dismissed, speak,           sim_ws_read,
+                                 message,     ended_dismissed, waits_dismissed, closed_dismissed};
 const sim_model sim_echo = {"echo", begin, speak, sim_ws_read, message, ended, waits, closed};
 const sim_model sim_late = {"late", begin_late, speak, sim_ws_read, message, ended, waits, closed};
 const sim_model sim_vanisher = {

@@ -84,8 +84,12 @@ static uint64_t outside_due(const pending *p) {
 
 void sim_later_act(void) {
     for (int i = 0; i < high; i++)
-        if (outside_due(&all[i]) <= sim.now_ns)
+        if (outside_due(&all[i]) <= sim.now_ns) {
+            int id = all[i].id;
             sim_outside(answer, &all[i]);
+            if (sim_below(4) == 0)
+                sim_client_hurry(id); /* before the answer has come in by mail */
+        }
 }
 
 uint64_t sim_later_next_ns(void) {

@@ -40,9 +40,14 @@ void sim_ws_frame(sim_client *c, bool fin, int opcode, const void *data, size_t 
     }
 }
 
+void sim_ws_reason(int id, char out[16]) {
+    snprintf(out, 16, id % 2 ? "" : "from %d", id);
+}
+
 void sim_ws_close(sim_client *c, int code) {
-    uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
-    sim_ws_frame(c, true, 8, payload, code ? 2 : 0);
+    char payload[2 + 16] = {(char)(code >> 8), (char)code};
+    sim_ws_reason(c->id, payload + 2);
+    sim_ws_frame(c, true, 8, payload, code ? 2 + strlen(payload + 2) : 0);
     c->close_sent = true;
 }
 
