@@ -240,11 +240,11 @@ static void add_route(const weft_route *route) {
 
 static void make_routes(void) {
     weft_limits echo = {.queue_bytes_max = sim_below(2) ? 0 : sim_log_between(1, 65536)};
-    weft_limits rooms = {.queue_bytes_max = sim_below(2) ? 0 : sim_log_between(1024, 65536),
+    weft_limits rooms = {.queue_bytes_max = sim_below(2) ? WEFT_NONE : sim_log_between(1024, 65536),
                          .slow_policy = (weft_slow_policy)sim_between(WEFT_SLOW_CLOSE, WEFT_SLOW_DROP_OLDEST)};
     for (int i = 0; i < ROOMS; i++) {
         logs[i].count = logs[i].settled = 0;
-        logs[i].small = rooms.queue_bytes_max != 0;
+        logs[i].small = rooms.queue_bytes_max != WEFT_NONE;
         logs[i].drops = rooms.slow_policy != WEFT_SLOW_CLOSE;
     }
     add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/echo", .limits = echo, .open = on_open, .message = echo_message,
@@ -269,9 +269,17 @@ weft_server *sim_app_begin(void) {
     spread_ms = sim_below(2) ? 0 : sim_below(3000);
     publish_ms_max = sim_log_between(500, 20000);
     publish_ns = 0;
-    weft_config config = {WEFT_CONFIG_INIT, .connections_max = 64, .answer_timeout_ms = sim_log_between(2000, 30000),
+    weft_config config = {WEFT_CONFIG_INIT,
+                          .connections_max = 64,
+                          .memory_bytes_max = WEFT_NONE,
+                          .answer_timeout_ms = sim_log_between(2000, 30000),
                           .keep_alive_ms = sim_log_between(5000, 15000),
                           .limits = {.ping_interval_ms = sim_log_between(1000, 25000)}};
+    if (sim_below(2))
+        config.deflate =
+            (weft_deflate) {.mode = (weft_deflate_mode)sim_between(WEFT_DEFLATE_OFF, WEFT_DEFLATE_DEDICATED),
+                            .window_bits = sim_between(8, 15),
+                            .client_window_bits = sim_between(8, 15)};
     server = weft_server_new(&config);
     if (!server || weft_server_listen(server, "127.0.0.1:9001") != WEFT_OK)
         sim_fail("simulator", "the server could not be made");

@@ -72,6 +72,7 @@ void sim_client_leave(sim_client *c) {
         c->hurt = c->hurt || sim_stream_hurt(c->stream);
         sim_stream_let_go(c->stream);
     }
+    sim_zip_end(c);
     c->stream = NULL;
     c->over = true;
     c->next_ns = UINT64_MAX;

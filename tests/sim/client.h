@@ -8,9 +8,11 @@
 
 #include <weft/weft.h>
 
+enum { WS_RSV1 = 0x40 }; /* beside an opcode */
 enum { CLIENTS_MAX = 24, MESSAGE_MAX = 70000, CLIENT_BYTES_MAX = MESSAGE_MAX + 8192 };
 
 typedef struct sim_client sim_client;
+typedef struct sim_zip sim_zip;
 
 /* What a kind of client does. message, waits and closed may be NULL. */
 typedef struct sim_model {
@@ -45,6 +47,7 @@ struct sim_client {
     uint32_t delay_us_max, write_max, read_max;
 
     uint8_t out[CLIENT_BYTES_MAX], in[CLIENT_BYTES_MAX], assembled[MESSAGE_MAX];
+    uint8_t payload[CLIENT_BYTES_MAX]; /* of message `sent`, as it goes */
     size_t out_at, out_len, in_len, assembled_len;
     bool quiet;
 
@@ -53,10 +56,15 @@ struct sim_client {
     int opcode;     /* of the message that has begun; 0: none has */
     int close_code; /* that came; 0: none yet */
     uint32_t pings, pongs;
+    bool deflated; /* the message that has begun is */
+    bool forgets;  /* its compressor does, between messages */
+    bool plain;    /* it does not offer permessage-deflate */
+    sim_zip *zip;  /* that was agreed on */
 
     /* The models'. */
     uint32_t total, sent, received;
-    uint64_t owed;      /* bytes of messages that are to come back */
+    uint64_t owed; /* bytes of messages that are to come back */
+    size_t payload_len;
     size_t fragment_at; /* of message `sent`: bytes that went */
     bool opcode_sent;   /* and its first fragment did */
     uint64_t pause_until_ns;
@@ -95,9 +103,16 @@ size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out);
 /* ws.c */
 void sim_ws_ask(sim_client *c, const char *path);
 void sim_ws_frame(sim_client *c, bool fin, int opcode, const void *data, size_t len);
-void sim_ws_close(sim_client *c, int code); /* the reason says who it is */
+int sim_ws_prepare(sim_client *c, const uint8_t *data, size_t len); /* into payload; WS_RSV1 when it was compressed */
+void sim_ws_close(sim_client *c, int code);                         /* the reason says who it is */
 void sim_ws_reason(int id, char out[16]);
 void sim_ws_ping(sim_client *c);
 size_t sim_ws_read(sim_client *c);
+
+/* zip.c */
+void sim_zip_begin(sim_client *c);
+void sim_zip_end(sim_client *c); /* none: nothing happens */
+size_t sim_zip_deflate(sim_client *c, const uint8_t *data, size_t len, uint8_t *out, size_t cap);
+bool sim_zip_inflate(sim_client *c, const uint8_t *data, size_t len, uint8_t *out, size_t *out_len); /* MESSAGE_MAX */
 
 #endif

@@ -40,10 +40,13 @@ static void begin_vanishing(sim_client *c) {
 static void send_fragment(sim_client *c) {
     static uint8_t message[MESSAGE_MAX];
     int opcode;
-    size_t len = sim_message(c->id, c->sent, &opcode, message), left = len - c->fragment_at;
+    size_t len = sim_message(c->id, c->sent, &opcode, message);
+    if (!c->opcode_sent)
+        opcode |= sim_ws_prepare(c, message, len);
+    size_t left = c->payload_len - c->fragment_at;
     size_t part = left == 0 || sim_below(2) ? left : sim_below((uint32_t)left + 1);
     bool fin = part == left && (part > 0 || left == 0);
-    sim_ws_frame(c, fin, c->opcode_sent ? 0 : opcode, message + c->fragment_at, part);
+    sim_ws_frame(c, fin, c->opcode_sent ? 0 : opcode, c->payload + c->fragment_at, part);
     c->opcode_sent = !fin;
     c->fragment_at = fin ? 0 : c->fragment_at + part;
     c->sent += fin;

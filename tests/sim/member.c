@@ -40,7 +40,8 @@ static void speak(sim_client *c) {
         sim_client_rest(c, PAUSE_MS);
     } else if (c->sent < c->total) {
         size_t len = sim_message(c->id, c->sent++, &opcode, message);
-        sim_ws_frame(c, true, opcode, message, len);
+        opcode |= sim_ws_prepare(c, message, len);
+        sim_ws_frame(c, true, opcode, c->payload, c->payload_len);
         c->pause_until_ns = sim.now_ns + (uint64_t)sim_below(c->budget) * SIM_MS;
         c->quiet = false;
     } else if (!c->stays) {

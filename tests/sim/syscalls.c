@@ -264,9 +264,9 @@ static int take_error(sim_stream *s, int otherwise) {
     return error;
 }
 
-static void break_stream(sim_stream *s) {
+static void break_stream(sim_stream *s, int error) {
     s->hurt = true;
-    sim_stream_die(s, s->in_fin ? EPIPE : ECONNRESET);
+    sim_stream_die(s, error);
     sim_client_stir(s->who);
 }
 
@@ -283,7 +283,7 @@ ssize_t __wrap_recv(int fd, void *data, size_t len, int flags) {
     if (sim_happens(FAULT_READ_AGAIN))
         return refuse("recv", fd, 0, EAGAIN);
     if (sim_happens(FAULT_RESET))
-        break_stream(s);
+        break_stream(s, ECONNRESET);
     if (s->in.len == 0 && s->error)
         return refuse("recv", fd, 0, take_error(s, 0));
     if (s->in.len == 0)
@@ -312,7 +312,7 @@ static ssize_t sendable(const char *call, int fd, sim_stream *s, size_t len, int
     if (sim_happens(FAULT_INTERRUPTED))
         return refuse(call, fd, 0, EINTR);
     if (sim_happens(FAULT_PIPE))
-        break_stream(s);
+        break_stream(s, EPIPE);
     if (s->error || s->out_fin)
         return refuse(call, fd, 0, take_error(s, EPIPE));
     if (sim_happens(FAULT_SEND_NOBUFS)) {

@@ -62,6 +62,7 @@ static void begin(sim_client *c) {
     const violation *row = &violations[sim_below(sizeof violations / sizeof *violations)];
     c->row = row;
     c->budget = sim_below(2) ? 0 : sim_below(10);
+    c->plain = true; /* what is a violation without an extension may be none with it */
     if (row->told >= 1000)
         sim_ws_ask(c, "/echo");
 }

@@ -12,8 +12,9 @@ static const char key[] = "dGhlIHNhbXBsZSBub25jZQ==", answer_to_key[] = "s3pPLMB
 void sim_ws_ask(sim_client *c, const char *path) {
     sim_client_print(c,
                      "GET %s?id=%d HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n",
-                     path, c->id, key);
+                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n",
+                     path, c->id, key,
+                     !c->plain && sim_below(2) ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
 }
 
 void sim_ws_frame(sim_client *c, bool fin, int opcode, const void *data, size_t len) {
@@ -44,6 +45,15 @@ void sim_ws_reason(int id, char out[16]) {
     snprintf(out, 16, id % 2 ? "" : "from %d", id);
 }
 
+int sim_ws_prepare(sim_client *c, const uint8_t *data, size_t len) {
+    bool deflate = c->zip && sim_below(4);
+    if (deflate)
+        c->payload_len = sim_zip_deflate(c, data, len, c->payload, sizeof c->payload);
+    else
+        memcpy(c->payload, data, c->payload_len = len);
+    return deflate ? WS_RSV1 : 0;
+}
+
 void sim_ws_close(sim_client *c, int code) {
     char payload[2 + 16] = {(char)(code >> 8), (char)code};
     sim_ws_reason(c->id, payload + 2);
@@ -68,6 +78,9 @@ static size_t read_answer(sim_client *c) {
     if (memmem(c->in, len, "HTTP/1.1 101 ", 13) == c->in &&
         memmem(c->in, len, answer_to_key, sizeof answer_to_key - 1)) {
         c->open = true;
+        if (memmem(c->in, len, "permessage-deflate", 18))
+            sim_zip_begin(c);
+        c->forgets = memmem(c->in, len, "client_no_context_takeover", 26) != NULL;
         c->progress_ns = sim.now_ns;
         sim_trace("is open", c->id, 0, 0);
         return len;
@@ -105,6 +118,7 @@ static void read_control(sim_client *c, int opcode, const uint8_t *data, size_t 
 }
 
 static void read_data(sim_client *c, bool fin, int opcode, const uint8_t *data, size_t len) {
+    static uint8_t inflated[MESSAGE_MAX];
     if ((opcode == 0) == (c->opcode == 0))
         lie(c, "a fragment out of place", opcode);
     if (opcode)
@@ -116,12 +130,17 @@ static void read_data(sim_client *c, bool fin, int opcode, const uint8_t *data, 
     if (!fin)
         return;
     opcode = c->opcode;
+    data = c->assembled;
     len = c->assembled_len;
+    if (c->deflated && !sim_zip_inflate(c, c->assembled, c->assembled_len, inflated, &len))
+        lie(c, "a message that cannot be decompressed", (long long)c->assembled_len);
+    if (c->deflated)
+        data = inflated;
     c->opcode = 0;
     c->assembled_len = 0;
     sim_trace("gets", c->id, opcode, (int64_t)len);
     c->progress_ns = sim.now_ns;
-    c->model->message(c, opcode, c->assembled, len);
+    c->model->message(c, opcode, data, len);
 }
 
 size_t sim_ws_read(sim_client *c) {
@@ -139,7 +158,8 @@ size_t sim_ws_read(sim_client *c) {
         len = 0;
     while (digits-- > 0)
         len = len << 8 | c->in[head_len++];
-    if (c->in[0] & 0x70 || c->in[1] & 0x80)
+    bool deflated = c->in[0] & WS_RSV1;
+    if (c->in[0] & 0x30 || c->in[1] & 0x80 || (deflated && (!c->zip || opcode == 0 || opcode >= 8)))
         lie(c, "reserved bits, or a mask", c->in[0]);
     if ((opcode > 2 && opcode < 8) || opcode > 10)
         lie(c, "a reserved opcode", opcode);
@@ -153,6 +173,8 @@ size_t sim_ws_read(sim_client *c) {
         lie(c, "a frame that is too long", (long long)len);
     if (c->in_len - head_len < len)
         return 0;
+    if (opcode == 1 || opcode == 2)
+        c->deflated = deflated;
     if (opcode >= 8)
         read_control(c, opcode, c->in + head_len, (size_t)len);
     else
