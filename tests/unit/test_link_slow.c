@@ -218,21 +218,6 @@ TEST(what_a_fault_gives_back_is_not_counted_while_its_close_frame_waits) {
     fixture_deinit(&f);
 }
 
-TEST(a_pong_that_fills_the_queue_keeps_the_next_message_waiting) {
-    wf_buf bytes = WF_BUF_INIT;
-    fixture_open(&f);
-    f.limits.queue_bytes_max = f.link.q.bytes_max = 5;
-    f.echoes = true; /* and wants each answer taken */
-    put_frame(&bytes, 0x89, "ping", 4);
-    put_frame(&bytes, 0x81, "one", 3);
-    put_frame(&bytes, 0x89, "pong", 4);
-    put_frame(&bytes, 0x81, "two", 3);
-    peer_writes(&f, bytes.data, bytes.len);
-    CHECK_STR(peer_frames(&f), "O(ping) T(one) O(pong) T(two) ");
-    wf_buf_deinit(&bytes);
-    fixture_deinit(&f);
-}
-
 TEST(a_refused_send_is_told_when_the_queue_is_empty) {
     static const char block[65536];
     fixture_open(&f);
