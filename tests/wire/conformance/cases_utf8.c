@@ -1,0 +1,5 @@
+#include "case.h"
+
+void cases_utf8(suite *s) {
+    (void)s;
+}
