@@ -207,9 +207,9 @@ void case_compressed(conf_case *c, unsigned opcode, const void *payload, size_t 
 
 /* ---- what must come ---- */
 
-void case_expect_frame(conf_case *c, unsigned first, const void *payload, size_t len) {
-    step *s = add_step(c, STEP_EXPECT_FRAME);
-    s->first = (uint8_t)first;
+void case_expect_pong(conf_case *c, const void *payload, size_t len) {
+    step *s = add_step(c, STEP_EXPECT_PONG);
+    s->first = FIN | PONG;
     put_data(c, s, payload, len);
 }
 

@@ -138,7 +138,7 @@ static void after(suite *s) {
         case_frame(c, FIN | PING, "p", 1);
     case_close(c, 4321, "done", 4);
     for (int i = 0; i < 10; i++)
-        case_expect_frame(c, FIN | PONG, "p", 1);
+        case_expect_pong(c, "p", 1);
     case_expect_close(c, 4321);
     case_end(s, c);
     c = case_begin(s, "close", "RFC6455/7.1.7", LEVEL_MUST, "what follows a violation is passed over");
@@ -148,12 +148,13 @@ static void after(suite *s) {
     case_frame(c, FIN | PING, "p", 1);
     case_expect_close(c, 1002);
     case_end(s, c);
-    c = case_begin(s, "close", "RFC6455/7.1.7", LEVEL_MUST, "what came before a violation is answered");
+    c = case_begin(s, "close", "RFC6455/7.1.7", LEVEL_MUST, "what came before a violation is answered, or dropped");
+    c->answers_may_be_lost = true;
     case_frame(c, FIN | TEXT, "good", 4);
     case_frame(c, FIN | PING, "p", 1);
     case_frame(c, FIN | 3, "bad", 3);
     case_expect_message(c, TEXT, "good", 4);
-    case_expect_frame(c, FIN | PONG, "p", 1);
+    case_expect_pong(c, "p", 1);
     case_expect_close(c, 1002);
     case_end(s, c);
 }

@@ -11,7 +11,7 @@ static void payloads(suite *s) {
     for (size_t len = 0; len <= 125; len++) {
         conf_case *c = case_begin(s, "control", "RFC6455/5.5.2", LEVEL_MUST, "ping of %zu bytes", len);
         case_frame(c, FIN | PING, pattern + 64, len);
-        case_expect_frame(c, FIN | PONG, pattern + 64, len);
+        case_expect_pong(c, pattern + 64, len);
         case_end(s, c);
     }
     static const size_t too_long[] = {126, 127, 200, 256};
@@ -60,13 +60,14 @@ static void many(suite *s) {
             uint8_t payload[125] = {0};
             size_t len = mode == 2 ? 125 : 8;
             c->chop = mode == 1 ? 13 : 0;
+            c->pongs_may_be_left_out = counts[n] > 10;
             for (int i = 0; i < counts[n]; i++) {
                 memcpy(payload, &i, sizeof i);
                 case_frame(c, FIN | PING, payload, len);
             }
             for (int i = 0; i < counts[n]; i++) {
                 memcpy(payload, &i, sizeof i);
-                case_expect_frame(c, FIN | PONG, payload, len);
+                case_expect_pong(c, payload, len);
             }
             case_end(s, c);
         }
@@ -82,7 +83,7 @@ static void pongs(suite *s) {
                 case_frame(c, FIN | PONG, pattern, len);
             case_expect_silence(c, 20);
             case_frame(c, FIN | PING, "still there?", 12);
-            case_expect_frame(c, FIN | PONG, "still there?", 12);
+            case_expect_pong(c, "still there?", 12);
             case_end(s, c);
         }
     conf_case *c = case_begin(s, "control", "RFC6455/5.5.3", LEVEL_MUST, "a pong between fragments");
@@ -107,10 +108,10 @@ static void between_fragments(suite *s) {
                         break;
                     case_frame(c, FIN | PING, &(char) {(char)('0' + i)}, 1);
                     if (waits)
-                        case_expect_frame(c, FIN | PONG, &(char) {(char)('0' + i)}, 1);
+                        case_expect_pong(c, &(char) {(char)('0' + i)}, 1);
                 }
                 for (int i = 0; i < parts - 1 && !waits; i++)
-                    case_expect_frame(c, FIN | PONG, &(char) {(char)('0' + i)}, 1);
+                    case_expect_pong(c, &(char) {(char)('0' + i)}, 1);
                 case_expect_message(c, opcode, "abcdef", (size_t)parts);
                 case_end(s, c);
             }
@@ -121,7 +122,7 @@ static void between_fragments(suite *s) {
         case_frame(c, BINARY, pattern, 100);
         case_frame(c, FIN | PING, pattern, len);
         case_frame(c, FIN, pattern + 100, 100);
-        case_expect_frame(c, FIN | PONG, pattern, len);
+        case_expect_pong(c, pattern, len);
         case_expect_message(c, BINARY, pattern, 200);
         case_end(s, c);
     }
@@ -136,14 +137,14 @@ static void around(suite *s) {
         case_frame(c, FIN | PING, "1", 1);
         case_frame(c, FIN | opcode, "message", 7);
         case_frame(c, FIN | PING, "2", 1);
-        case_expect_frame(c, FIN | PONG, "1", 1);
+        case_expect_pong(c, "1", 1);
         case_expect_message(c, opcode, "message", 7);
-        case_expect_frame(c, FIN | PONG, "2", 1);
+        case_expect_pong(c, "2", 1);
         case_end(s, c);
     }
     conf_case *c = case_begin(s, "control", "RFC6455/5.5.2", LEVEL_MUST, "a ping whose payload is not UTF-8");
     case_frame(c, FIN | PING, "\xff\xfe\xc0", 3);
-    case_expect_frame(c, FIN | PONG, "\xff\xfe\xc0", 3);
+    case_expect_pong(c, "\xff\xfe\xc0", 3);
     case_end(s, c);
 }
 

@@ -64,6 +64,7 @@ static void orders(suite *s) {
                 conf_case *c = case_begin(s, "fragments", "RFC6455/5.4", LEVEL_MUST, "%s%s%s", rows[n].name,
                                           pings ? ", with pings" : "", chop ? ", byte by byte" : "");
                 c->chop = chop;
+                c->answers_may_be_lost = true;
                 const char *frames = rows[n].frames;
                 size_t count = strlen(frames), begun = 0;
                 for (size_t i = 0; i < count; i++) {
@@ -77,7 +78,7 @@ static void orders(suite *s) {
                     if (first_of(frames[i]) & FIN)
                         case_expect_message(c, first_of(frames[begun]) & 15, "01234567" + begun, i + 1 - begun);
                     if (pings)
-                        case_expect_frame(c, FIN | PONG, "01234567" + i, 1);
+                        case_expect_pong(c, "01234567" + i, 1);
                 }
                 case_expect_close(c, 1002);
                 case_end(s, c);
@@ -114,7 +115,7 @@ static void chops(suite *s) {
             case_frame(c, FIN, "nd", 2);
             case_frame(c, FIN | opcode, "", 0);
             case_expect_message(c, opcode, "first", 5);
-            case_expect_frame(c, FIN | PONG, "?", 1);
+            case_expect_pong(c, "?", 1);
             case_expect_message(c, opcode, "second", 6);
             case_expect_message(c, opcode, "", 0);
             case_end(s, c);

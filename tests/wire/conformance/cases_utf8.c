@@ -218,7 +218,7 @@ static void cuts(suite *s) {
             case_frame(c, TEXT, text, at);
             if (pings) {
                 case_frame(c, FIN | PING, "\xff", 1);
-                case_expect_frame(c, FIN | PONG, "\xff", 1);
+                case_expect_pong(c, "\xff", 1);
             }
             case_frame(c, FIN, text + at, len - at);
             case_expect_message(c, TEXT, text, len);
@@ -253,6 +253,7 @@ static void far_in(suite *s) {
 /* A violation in the second message, and text that is bad but binary. */
 static void around(suite *s) {
     conf_case *c = case_begin(s, "utf-8", "RFC6455/8.1", LEVEL_MUST, "a good text, then a bad one");
+    c->answers_may_be_lost = true;
     case_frame(c, FIN | TEXT, "κόσμε", 10);
     case_frame(c, FIN | TEXT, "\xce", 1);
     case_expect_message(c, TEXT, "κόσμε", 10);
@@ -264,6 +265,7 @@ static void around(suite *s) {
     case_expect_message(c, BINARY, "\xff\xc0\xed\xa0\x80", 5);
     case_end(s, c);
     c = case_begin(s, "utf-8", "RFC6455/8.1", LEVEL_MUST, "a half character does not reach into the next message");
+    c->answers_may_be_lost = true;
     case_frame(c, FIN | BINARY, "\xe2\x82", 2);
     case_frame(c, FIN | TEXT, "\xac", 1);
     case_expect_message(c, BINARY, "\xe2\x82", 2);

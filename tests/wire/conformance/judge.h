@@ -12,8 +12,8 @@ typedef struct judge {
     const conf_case *c;
     size_t at; /* the step at hand */
     verdict verdict;
-    bytes in;
-    size_t in_at;
+    bytes in, pongs, messages; /* what came, and what of it came before it was asked for */
+    size_t in_at, pongs_at, messages_at;
     bool peer_ended, peer_reset;
     zip zip;
     uint32_t key;
