@@ -219,6 +219,14 @@ void case_expect_message(conf_case *c, unsigned opcode, const void *payload, siz
     put_data(c, s, payload, len);
 }
 
+bool case_expect_echo(suite *s, conf_case *c, unsigned opcode, const void *payload, size_t len) {
+    if (len <= s->limit)
+        case_expect_message(c, opcode, payload, len);
+    else
+        case_expect_close(c, 1009);
+    return len <= s->limit;
+}
+
 void case_expect_close(conf_case *c, int code) {
     add_step(c, STEP_EXPECT_CLOSE)->code = code;
     case_expect_end(c);

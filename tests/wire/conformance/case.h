@@ -117,6 +117,8 @@ void case_compressed(conf_case *c, unsigned opcode, const void *payload, size_t 
 
 void case_expect_pong(conf_case *c, const void *payload, size_t len);
 void case_expect_message(conf_case *c, unsigned opcode, const void *payload, size_t len);
+/* The message, or if it is over the endpoint's limit its refusal, and then false: nothing may be added. */
+bool case_expect_echo(suite *s, conf_case *c, unsigned opcode, const void *payload, size_t len);
 void case_expect_close(conf_case *c, int code); /* and the end of the stream */
 void case_expect_end(conf_case *c);
 void case_expect_silence(conf_case *c, unsigned ms);

@@ -37,7 +37,7 @@ static void lengths(suite *s) {
                 uint8_t *payload = payload_of(opcode, sizes[n]);
                 c->chop = chops[chop];
                 case_frame(c, FIN | opcode, payload, sizes[n]);
-                case_expect_message(c, opcode, payload, sizes[n]);
+                case_expect_echo(s, c, opcode, payload, sizes[n]);
                 free(payload);
                 case_end(s, c);
             }

@@ -33,10 +33,7 @@ static conf_case *begin_sized(suite *s, const char *what, unsigned opcode, size_
 }
 
 static void end_sized(suite *s, conf_case *c, unsigned opcode, uint8_t *data, size_t len) {
-    if (len <= s->limit)
-        case_expect_message(c, opcode, data, len);
-    else
-        case_expect_close(c, 1009);
+    case_expect_echo(s, c, opcode, data, len);
     free(data);
     case_end(s, c);
 }
