@@ -52,7 +52,7 @@ typedef struct step {
     unsigned ms;
     size_t fragment; /* payload bytes in a frame of a message sent, as compressed; 0: one frame */
     bool compress;
-    bytes data; /* payload; of HTTP: lines that must ("name: part") or must not ("!name") be in the head */
+    bytes data; /* payload; of HTTP: lines of what the head must hold, see http.h */
 } step;
 
 /* An offer of permessage-deflate in the form of RFC 7692 7.1. */
@@ -75,6 +75,7 @@ typedef struct conf_case {
     /* It has a violation right behind what is good: the answers to that may be dropped for the close frame (7.1.7). */
     bool answers_may_be_lost;
     bool pongs_may_be_left_out; /* but for the last (5.5.3) */
+    bool no_body;               /* the answers have none, whatever their Content-Length says (HEAD) */
     bool ends;                  /* has its own end */
     step *steps;
     size_t step_count;

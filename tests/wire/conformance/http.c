@@ -49,7 +49,7 @@ int http_header(const http_response *response, const char *name, const char **ou
     return count;
 }
 
-int http_take(const bytes *in, size_t *at, http_response *out_response) {
+int http_take(const bytes *in, size_t *at, bool has_body, http_response *out_response) {
     const char *head = (const char *)in->data + *at, *value;
     size_t have = in->len - *at, len;
     if (have > 0 && memcmp(head, "HTTP/1.1 ", have < 9 ? have : 9) != 0)
@@ -58,7 +58,7 @@ int http_take(const bytes *in, size_t *at, http_response *out_response) {
     if (!end)
         return 0;
     *out_response = (http_response) {atoi(head + 9), head, (size_t)(end - head) + 4};
-    size_t body = http_header(out_response, "Content-Length", &value, &len) == 1 ? (size_t)atoi(value) : 0;
+    size_t body = has_body && http_header(out_response, "Content-Length", &value, &len) == 1 ? (size_t)atoi(value) : 0;
     if (have - out_response->head_len < body)
         return 0;
     *at += out_response->head_len + body;
@@ -72,24 +72,32 @@ static bool contains_nocase(const char *text, size_t len, const char *part, size
     return false;
 }
 
+static bool is_one_of(const char *text, size_t len, const char *list) {
+    for (; *list; list += strcspn(list, "|"), list += *list == '|')
+        if (strcspn(list, "|") == len && memcmp(text, list, len) == 0)
+            return true;
+    return false;
+}
+
 const char *http_judge_lines(const http_response *response, const char *lines) {
-    static char why[200];
+    static char why[240];
     char name[80], part[120];
     for (const char *at = lines; *at; at += strcspn(at, "\n"), at += *at == '\n') {
         int width = (int)strcspn(at, "\n");
-        const char *value = NULL;
+        const char *value = "";
         size_t len = 0;
+        char kind = *at == '!' || *at == '?' ? *at : ' ';
         part[0] = '\0';
-        bool absent = *at == '!';
-        if (sscanf(at + absent, "%79[^:\n]: %119[^\n]", name, part) < 1)
-            continue;
+        sscanf(at + (kind != ' '), "%79[^:\n]: %119[^\n]", name, part);
         int count = http_header(response, name, &value, &len);
-        bool good = absent ? count == 0 : count == 1 && contains_nocase(value, len, part, strlen(part));
-        if (!good) {
-            snprintf(why, sizeof why, "the answer's head has not \"%.*s\" but %d, \"%.*s\"", width, at, count,
-                     count ? (int)len : 0, count ? value : "");
-            return why;
-        }
+        bool good = kind == '!'   ? count == 0
+                    : kind == '?' ? count == 0 || (count == 1 && is_one_of(value, len, part))
+                                  : count == 1 && contains_nocase(value, len, part, strlen(part));
+        if (good)
+            continue;
+        snprintf(why, sizeof why, "the answer does not meet \"%.*s\": %d there, \"%.*s\"", width, at, count, (int)len,
+                 value);
+        return why;
     }
     return NULL;
 }

@@ -168,7 +168,7 @@ static bool expect_end(judge *j) {
 
 static bool expect_http(judge *j, const step *s) {
     http_response r;
-    int got = http_take(&j->in, &j->in_at, &r);
+    int got = http_take(&j->in, &j->in_at, !j->c->no_body, &r);
     if (got < 0 || (got == 0 && j->peer_ended))
         fail(j, got < 0 ? "the answer is not HTTP" : "the stream ended%s without an answer",
              j->peer_reset ? " by a reset" : "");
