@@ -329,8 +329,8 @@ static void corrupt(suite *s) {
         {"a block of the reserved kind", "\x06", 1},
         {"a block of the reserved kind, last", "\x07", 1},
         {"a stored block whose lengths disagree", "\x00\x05\x00\x00\x00hello", 10},
-        {"a reference before the beginning", "\x4a\x03\x03\x00", 4},
-        {"a reference before the beginning, alone", "\x02\x03\x00", 3},
+        {"a letter and a reference before it", "\x4a\x04\x42\x00", 4},
+        {"a reference before the beginning", "\x02\x02\x00", 3},
         {"a dynamic block with bad lengths", "\x04\xff\xff\xff\xff\xff", 6},
         {"bytes of ff", "\xff\xff\xff\xff", 4},
         {"a stored block cut off", "\x00\x05\x00\xfa\xffhel", 8},
@@ -348,6 +348,35 @@ static void corrupt(suite *s) {
             case_expect_close(c, 1007);
             case_end(s, c);
         }
+}
+
+/* A sender that said it would remember nothing, and does. */
+static void forgotten(suite *s) {
+    static const pmd_offer no_takeover = {.client_no_takeover = true};
+    agreement remembers = {.on = true, .sends_takeover = true, .sends_bits = 15};
+    for (int promised = 0; promised < 2; promised++) {
+        conf_case *c =
+            case_begin(s, "deflate frames", "RFC7692/7.1.1.2", promised ? LEVEL_STRICT : LEVEL_MUST,
+                       "a reference to the message before, %s", promised ? "in spite of a promise" : "as agreed");
+        case_offer(s, c, promised ? &no_takeover : &plain_offer);
+        zip sender = {.agreed = remembers};
+        bytes content = {0}, first = {0}, second = {0};
+        put_words(&content, 300, 5);
+        zip_deflate(&sender, content.data, content.len, &first);
+        zip_deflate(&sender, content.data, content.len, &second);
+        send_payload(c, TEXT, &first, 0);
+        case_expect_message(c, TEXT, content.data, content.len);
+        send_payload(c, TEXT, &second, 0);
+        if (promised)
+            case_expect_close(c, 1007);
+        else
+            case_expect_message(c, TEXT, content.data, content.len);
+        bytes_free(&content);
+        bytes_free(&first);
+        bytes_free(&second);
+        zip_free(&sender);
+        case_end(s, c);
+    }
 }
 
 /* UTF-8 is asked of what the message says, not of how it is packed. */
@@ -396,10 +425,11 @@ static void bombs(suite *s) {
     }
     conf_case *c = begin_by_hand(s, "RFC6455/7.4.1", "a bomb of many times the limit");
     c->level = LEVEL_STRICT;
-    size_t once = payload.len;
-    for (int i = 0; i < 8; i++)
-        bytes_put(&payload, payload.data, once);
-    case_frame(c, FIN | RSV1 | BINARY, payload.data, payload.len);
+    bytes again = {0};
+    for (int i = 0; i < 9; i++)
+        bytes_put(&again, payload.data, payload.len);
+    case_frame(c, FIN | RSV1 | BINARY, again.data, again.len);
+    bytes_free(&again);
     case_expect_close(c, 1009);
     case_end(s, c);
     c = begin_by_hand(s, "RFC7692/7.2.2", "zeros up to the limit");
@@ -423,13 +453,11 @@ static void bad_offers(suite *s) {
         "permessage-deflate; server_max_window_bits=1e1",
         "permessage-deflate; server_max_window_bits=10.0",
         "permessage-deflate; server_max_window_bits=99999999999999999999",
-        "permessage-deflate; server_max_window_bits=",
         "permessage-deflate; server_max_window_bits",
         "permessage-deflate; server_max_window_bits=ten",
         "permessage-deflate; client_max_window_bits=7",
         "permessage-deflate; client_max_window_bits=16",
         "permessage-deflate; client_max_window_bits=08",
-        "permessage-deflate; client_max_window_bits=",
         "permessage-deflate; client_max_window_bits=15x",
         "permessage-deflate; server_no_context_takeover=1",
         "permessage-deflate; server_no_context_takeover=true",
@@ -441,10 +469,6 @@ static void bad_offers(suite *s) {
         "permessage-deflate; unknown_parameter",
         "permessage-deflate; unknown_parameter=1",
         "permessage-deflate; SERVER_NO_CONTEXT_TAKEOVER=1",
-        "permessage-deflate; client max window bits",
-        "permessage-deflate client_max_window_bits",
-        "permessage-deflate;",
-        "permessage-deflate; ; client_max_window_bits",
         "permessage-deflate-frame",
         "x-webkit-deflate-frame",
         "x-webkit-deflate-frame; no_context_takeover",
@@ -452,14 +476,26 @@ static void bad_offers(suite *s) {
         "deflate",
         "foo; bar=\"baz\"",
         "foo, bar; x=1, baz",
+    };
+    /* No extension list by RFC 6455 9.1, which lets a server fail the handshake; or a value quoted, which it lets be read. */
+    static const char *const malformed[] = {
+        "permessage-deflate; server_max_window_bits=",
+        "permessage-deflate; client_max_window_bits=",
+        "permessage-deflate; client max window bits",
+        "permessage-deflate client_max_window_bits",
+        "permessage-deflate;",
+        "permessage-deflate; ; client_max_window_bits",
         ",",
         "",
+        "permessage-deflate; server_max_window_bits=\"10\"",
     };
-    for (size_t n = 0; n < sizeof rows / sizeof *rows; n++) {
-        conf_case *c =
-            case_begin(s, "deflate declined", "RFC7692/7.1", LEVEL_MUST, "%s", *rows[n] ? rows[n] : "an empty header");
+    enum { ROWS = sizeof rows / sizeof *rows, ALL = ROWS + sizeof malformed / sizeof *malformed };
+    for (size_t n = 0; n < ALL; n++) {
+        const char *text = n < ROWS ? rows[n] : malformed[n - ROWS];
+        conf_case *c = case_begin(s, "deflate declined", n < ROWS ? "RFC7692/7.1" : "RFC6455/9.1",
+                                  n < ROWS ? LEVEL_MUST : LEVEL_STRICT, "%s", *text ? text : "an empty header");
         bytes line = {0};
-        bytes_print(&line, "Sec-WebSocket-Extensions: %s\r\n%c", rows[n], 0);
+        bytes_print(&line, "Sec-WebSocket-Extensions: %s\r\n%c", text, 0);
         if (s->has_http)
             case_bad_offer(s, c, (const char *)line.data);
         c->needs_http = true;
@@ -489,7 +525,7 @@ static void odd_offers(suite *s) {
         {"much white space", "Sec-WebSocket-Extensions: \t foo ; a = b ,\t permessage-deflate \t\r\n"},
         {"empty elements", "Sec-WebSocket-Extensions: , ,permessage-deflate,,\r\n"},
         {"a header name in small letters", "sec-websocket-extensions: permessage-deflate\r\n"},
-        {"a quoted comma before", "Sec-WebSocket-Extensions: foo; a=\"x, y\", permessage-deflate\r\n"},
+        {"a quoted token before", "Sec-WebSocket-Extensions: foo; a=\"x\", permessage-deflate\r\n"},
     };
     for (size_t n = 0; n < sizeof rows / sizeof *rows; n++) {
         conf_case *c = case_begin(s, "deflate offers", "RFC6455/9.1", LEVEL_MUST, "accepted: %s", rows[n].name);
@@ -514,6 +550,7 @@ void cases_deflate(suite *s) {
     plain_between(s);
     misused_bit(s);
     corrupt(s);
+    forgotten(s);
     utf8(s);
     bombs(s);
     bad_offers(s);

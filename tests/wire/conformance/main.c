@@ -85,10 +85,13 @@ static void read_url(char *url, suite *s, socket_runner *r) {
     if (strncmp(url, "ws://", 5) != 0)
         usage();
     char *authority = url + 5, *slash = strchr(authority, '/');
-    s->path = slash ? strdup(slash) : "/";
+    static char host_and_port[256], path[1024];
+    snprintf(path, sizeof path, "%s", slash ? slash : "/");
     if (slash)
         *slash = '\0';
-    s->host = strdup(authority);
+    snprintf(host_and_port, sizeof host_and_port, "%s", authority);
+    s->path = path;
+    s->host = host_and_port;
     char *colon = strrchr(authority, ':'), *host = authority;
     if (colon)
         *colon = '\0';
