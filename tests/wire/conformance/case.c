@@ -256,4 +256,5 @@ void suite_run(suite *s) {
     cases_limits(s);
     cases_deflate(s);
     cases_handshake(s);
+    cases_slow(s);
 }

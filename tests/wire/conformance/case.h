@@ -68,7 +68,8 @@ typedef struct conf_case {
     char name[120];
     const char *category, *clause;
     case_level level;
-    size_t chop; /* bytes sent at once; 0: all */
+    unsigned reads_late_ms; /* once the connection is open nothing is read for so long */
+    size_t chop;            /* bytes sent at once; 0: all */
     offer_outcome outcome;
     pmd_offer offer;
     bool needs_http; /* is about the opening handshake */
@@ -134,6 +135,7 @@ void cases_close(suite *s);
 void cases_limits(suite *s);
 void cases_deflate(suite *s);
 void cases_handshake(suite *s);
+void cases_slow(suite *s);
 
 /* All of them. */
 void suite_run(suite *s);

@@ -23,6 +23,8 @@ struct job {
     bytes out;
     size_t out_at;
     bool closed_ours; /* we have said that we are done */
+    bool was_late;
+    int64_t resume_ms; /* nothing is read before */
     int64_t deadline_ms;
 };
 
@@ -43,6 +45,8 @@ static void set_deadline(const socket_runner *r, job *w) {
                   : judge_waits_for_end(&w->judge) && !w->closed_ours ? ANSWER_AFTER_MS
                                                                       : r->patience_ms;
     w->deadline_ms = now_ms() + ms;
+    if (w->deadline_ms < w->resume_ms)
+        w->deadline_ms = w->resume_ms + r->patience_ms;
 }
 
 static void fetch_output(job *w) {
@@ -68,12 +72,20 @@ static void write_some(job *w) {
     }
 }
 
+/* The first that is read is the answer to the opening handshake; a slow reader is slow from then on. */
+static void take_input(job *w, const uint8_t *data, size_t len) {
+    judge_input(&w->judge, data, len);
+    if (w->c->reads_late_ms && !w->was_late)
+        w->resume_ms = now_ms() + w->c->reads_late_ms;
+    w->was_late = true;
+}
+
 static void read_some(job *w) {
     static uint8_t room[READ_ROOM];
-    while (!w->judge.peer_ended) {
+    while (!w->judge.peer_ended && w->resume_ms <= now_ms()) {
         ssize_t got = recv(w->fd, room, sizeof room, 0);
         if (got > 0)
-            judge_input(&w->judge, room, (size_t)got);
+            take_input(w, room, (size_t)got);
         else if (got < 0 && errno == EAGAIN)
             return;
         else
@@ -106,7 +118,9 @@ static job *job_new(const socket_runner *r, conf_case *c) {
     w->c = c;
     judge_init(&w->judge, c);
     w->fd = socket(r->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int on = 1;
+    int on = 1, little = 8192;
+    if (c->reads_late_ms)
+        setsockopt(w->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
     if (w->fd < 0 || connect(w->fd, (const struct sockaddr *)&r->address, r->address_len) < 0) {
         perror("connect");
         exit(2);
@@ -146,9 +160,10 @@ static void turn(socket_runner *r) {
     int64_t now = now_ms(), wait = r->patience_ms;
     for (size_t i = 0; i < r->job_count; i++) {
         job *w = r->jobs[i];
-        bool writes = w->out_at < w->out.len;
-        fds[i] = (struct pollfd) {w->fd, (short)((w->judge.peer_ended ? 0 : POLLIN) | (writes ? POLLOUT : 0)), 0};
-        wait = w->deadline_ms - now < wait ? w->deadline_ms - now : wait;
+        bool writes = w->out_at < w->out.len, reads = !w->judge.peer_ended && w->resume_ms <= now;
+        int64_t next_ms = w->resume_ms > now ? w->resume_ms : w->deadline_ms;
+        fds[i] = (struct pollfd) {w->fd, (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)), 0};
+        wait = next_ms - now < wait ? next_ms - now : wait;
     }
     poll(fds, (nfds_t)r->job_count, wait < 0 ? 0 : (int)wait);
     now = now_ms();
