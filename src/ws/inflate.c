@@ -59,10 +59,13 @@ static int run(wf_inflate *inflate, const task *t, const uint8_t *data, size_t l
         int got = t->library->run(t->state, &io);
         out->len += room - io.out_len;
         inflate->work += (uint32_t)(room - io.out_len);
-        if (got != WF_OK)
+        if (got == WF_ZIP_DECLINED)
             return got;
+        /* Before what is corrupt: a library may have read ahead, and a cut before that place would have shown this. */
         if (out->len > t->bytes_max)
             return WF_FULL;
+        if (got != WF_OK)
+            return got;
         if (io.out_len > 0)
             return io.in_len > 0 ? WF_ERROR : WF_OK; /* stuck with bytes left over, or done */
     }

@@ -104,6 +104,7 @@ const session_case deflate_cases[] = {
     /* ---- limits ---- */
     {"as_long_as_allowed", S, "c1:<" A_1000 ">", .out = "T:'a'*1000", .message_bytes_max = 1000},
     {"one_byte_longer", S, "c1:<" A_1001 ">", .out = "!1009", .rule = too_big, .message_bytes_max = 1000},
+    {"longer_before_it_is_corrupt", S, "c2:<4a4c043e>", .out = "!1009", .rule = too_big, .message_bytes_max = 1},
     {"a_bomb", S, "c2:<" A_100000 ">", .out = "!1009", .rule = too_big, .message_bytes_max = 99999},
     {"a_bomb_in_fragments", S, "42:<" A_100000_BEGIN "> 00:<" A_100000_END ">", .out = "!1009", .rule = too_big,
      .message_bytes_max = 500},
