@@ -45,9 +45,8 @@ static void read_slowly(job *j) {
         slow_inflate got =
             slow_inflate_message(j->messages[i].data, j->messages[i].len, before < window ? before : window, &said);
         bool full = said.len - before > j->bytes_max;
-        /* ISA-L reads ahead: of what is too long and corrupt it may say either. */
-        j->grey = got.grey || (full && got.corrupt);
-        if (j->grey)
+        j->grey = got.grey;
+        if (got.grey)
             break;
         if (full || got.corrupt) {
             fuzz_log(&j->owed, '!', full ? WF_FULL : WF_ERROR, NULL, 0);
