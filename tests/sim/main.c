@@ -79,19 +79,21 @@ int main(int argc, char **argv) {
         return 2;
     }
     double began_s = real_s(), virtual_s = 0;
-    uint64_t connections = 0, calls = 0;
+    uint64_t connections = 0, calls = 0, hashes = 0;
     for (uint64_t seed = first; seed <= last; seed++) {
         uint64_t hash = run(seed, tracing);
         if (run(seed, false) != hash)
             sim_fail("repeats", "the second run was another");
         virtual_s += 2 * (double)sim.now_ns / 1e9;
         connections += sim.connections;
+        hashes ^= hash;
         calls += sim.calls;
     }
     double took_s = real_s() - began_s, ratio = virtual_s / took_s;
-    printf("%llu seeds, each twice: %llu connections, %llu calls, %.0f virtual seconds in %.1f s, ratio %.0f\n",
+    printf("%llu seeds, each twice: %llu connections, %llu calls, %.0f virtual seconds in %.1f s, ratio %.0f, hash "
+           "%016llx\n",
            (unsigned long long)(last - first + 1), (unsigned long long)connections, (unsigned long long)calls,
-           virtual_s, took_s, ratio);
+           virtual_s, took_s, ratio, (unsigned long long)hashes);
     if (ratio < ratio_min && last - first >= PACE_SEEDS) {
         fprintf(stderr, "slower than %.0f times real time\n", ratio_min);
         return 1;
