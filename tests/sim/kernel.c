@@ -99,7 +99,7 @@ sim_stream *sim_connect(int who) {
         s->used = true;
         s->fd = -1;
         s->who = who;
-        s->accepted = s->server_closed = s->client_closed = s->in_fin = s->out_fin = false;
+        s->server_closed = s->client_closed = s->in_fin = s->out_fin = false;
         s->reset = s->client_reset = s->hard_close = s->hurt = false;
         s->error = 0;
         s->memory_faults = sim_memory_faults();

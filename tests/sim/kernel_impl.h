@@ -21,7 +21,6 @@ struct sim_stream {
     int fd;  /* -1: waits to be accepted, or the server has closed it */
     int who; /* the client */
     ring in, out;
-    bool accepted;
     bool server_closed, client_closed;
     bool in_fin, out_fin; /* no more will come in; go out */
     bool reset;           /* the server's end is dead */

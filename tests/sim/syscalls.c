@@ -250,7 +250,6 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags) 
         return refuse("accept4", fd, 0, ECONNABORTED);
     }
     s->fd = got;
-    s->accepted = true;
     kernel.fds[got - FD_BASE].stream = s;
     kernel.fds[got - FD_BASE].nonblocking = flags & SOCK_NONBLOCK;
     sim.deeds++;
