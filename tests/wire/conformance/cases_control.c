@@ -103,7 +103,7 @@ static void between_fragments(suite *s) {
                     case_begin(s, "control", "RFC6455/5.4", LEVEL_MUST, "pings between %d fragments of %s, %s", parts,
                                opcode == TEXT ? "text" : "binary", waits ? "one by one" : "at once");
                 for (int i = 0; i < parts; i++) {
-                    case_frame(c, (i == 0 ? opcode : 0) | (i == parts - 1 ? FIN : 0u), "abcdef" + i, 1);
+                    case_frame(c, (i == 0 ? opcode : 0) | (i == parts - 1 ? FIN : 0u), &"abcdef"[i], 1);
                     if (i == parts - 1)
                         break;
                     case_frame(c, FIN | PING, &(char) {(char)('0' + i)}, 1);

@@ -19,11 +19,11 @@ static void every_cut(suite *s) {
                 unsigned from = 0, first = opcode;
                 for (unsigned at = 0; at <= len; at++)
                     if (cuts >> at & 1) {
-                        case_frame(c, first, "wxyz" + from, at - from);
+                        case_frame(c, first, &"wxyz"[from], at - from);
                         from = at;
                         first = 0;
                     }
-                case_frame(c, FIN | first, "wxyz" + from, len - from);
+                case_frame(c, FIN | first, &"wxyz"[from], len - from);
                 case_expect_message(c, opcode, "wxyz", len);
                 case_end(s, c);
             }
@@ -68,17 +68,17 @@ static void orders(suite *s) {
                 const char *frames = rows[n].frames;
                 size_t count = strlen(frames), begun = 0;
                 for (size_t i = 0; i < count; i++) {
-                    case_frame(c, first_of(frames[i]), "01234567" + i, 1);
+                    case_frame(c, first_of(frames[i]), &"01234567"[i], 1);
                     if (pings && i + 1 < count)
-                        case_frame(c, FIN | PING, "01234567" + i, 1);
+                        case_frame(c, FIN | PING, &"01234567"[i], 1);
                 }
                 for (size_t i = 0; i + 1 < count; i++) {
                     if ((frames[i] | 0x20) != 'c')
                         begun = i;
                     if (first_of(frames[i]) & FIN)
-                        case_expect_message(c, first_of(frames[begun]) & 15, "01234567" + begun, i + 1 - begun);
+                        case_expect_message(c, first_of(frames[begun]) & 15, &"01234567"[begun], i + 1 - begun);
                     if (pings)
-                        case_expect_pong(c, "01234567" + i, 1);
+                        case_expect_pong(c, &"01234567"[i], 1);
                 }
                 case_expect_close(c, 1002);
                 case_end(s, c);
