@@ -42,7 +42,9 @@ void sim_ws_frame(sim_client *c, bool fin, int opcode, const void *data, size_t 
 }
 
 void sim_ws_reason(int id, char out[16]) {
-    snprintf(out, 16, id % 2 ? "" : "from %d", id);
+    snprintf(out, 16, "from %d", id);
+    if (id % 2)
+        out[0] = 0;
 }
 
 int sim_ws_prepare(sim_client *c, const uint8_t *data, size_t len) {
