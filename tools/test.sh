@@ -58,7 +58,7 @@ if tools/deps.sh build test; then
     run asan -E '^e2e\.page$' # a minute of a browser's time, and nothing the other clients do not reach
     run clang -L unit
     run fuzz
-    grep -h '^fuzz\.[a-z_]*: [0-9]* executions' build-fuzz/Testing/Temporary/LastTest.log
+    grep -h '^fuzz\.[a-z0-9_]*: [0-9]* executions' build-fuzz/Testing/Temporary/LastTest.log
 else
     lost "installing what the tests need"
 fi

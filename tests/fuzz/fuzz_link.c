@@ -7,14 +7,15 @@
  *
  * Oracles: exactly one ENDED, last; nothing delivered before the handshake; memory as accounted and bounded by what was
  * received and the limits, none at the end; what was sent is a sequence of responses, then of frames, with a close frame at
- * the end where one is owed; events and output the same however the input is cut.
+ * the end where one is owed; events and output the same however the input is cut, but where something was refused or failed:
+ * then it counts what the kernel had taken by that time.
  */
 #include "links.h"
 
 #include "base/status.h"
 #include "frames.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #define UPGRADE "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -109,7 +110,7 @@ static void connection_breaks(world *w, fuzz_input *in) {
     if (fuzz_byte(in) & 1) {
         w->loop.broken = true;
     } else if (w->loop.open) {
-        wf_link_failed(&w->link, 104);
+        wf_link_failed(&w->link, ECONNRESET);
     }
 }
 
