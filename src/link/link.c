@@ -288,8 +288,7 @@ void wf_link_flush(wf_link *link) {
     struct iovec ranges[RANGES_MAX];
     if (link->stage == WF_LINK_DEAD)
         return;
-    if (link->q.overflowed && link->stage == WF_LINK_OPEN)
-        wf_link_fail(link, 1008, "subscriber reads too slowly: queue_bytes_max");
+    wf_link_fail_slow(link);
     if (link->in_flight)
         return;
     for (;;) {

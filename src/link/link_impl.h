@@ -20,6 +20,9 @@ int wf_link_queue(wf_link *link, const void *data, size_t len);
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);
 int wf_link_next_ws(wf_link *link, wf_link_event *out_event);
 
+/* A published message did not fit and the policy is to close: it fails with 1008. False: there is no such gap. */
+bool wf_link_fail_slow(wf_link *link);
+
 /* All is said: FIN, then pass over what still comes. */
 void wf_link_linger(wf_link *link);
 

@@ -102,11 +102,18 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
     }
 }
 
+bool wf_link_fail_slow(wf_link *link) {
+    if (!link->q.overflowed || link->stage != WF_LINK_OPEN)
+        return false;
+    wf_link_fail(link, 1008, "subscriber reads too slowly: queue_bytes_max");
+    return true;
+}
+
 int wf_link_close(wf_link *link, int code, const char *reason) {
     size_t len = reason ? strlen(reason) : 0;
     if (!wf_close_ok(code, reason, len))
         return WF_EINVAL;
-    if (link->stage != WF_LINK_OPEN)
+    if (link->stage != WF_LINK_OPEN || wf_link_fail_slow(link)) /* a plain close would keep the gap from the peer */
         return WF_ECLOSED;
     start_closing(link, code, reason, len);
     return WF_OK;

@@ -242,6 +242,18 @@ TEST(an_overflow_with_the_policy_to_close_ends_in_1008) {
     fixture_deinit(&f);
 }
 
+/* Not even a close of ours, which would look as if nothing were missing. */
+TEST(a_close_does_not_hide_an_overflow) {
+    fixture_open(&f);
+    fill();
+    CHECK_EQ(publish(&f, "\x81\x01x", 3), WF_FULL);
+    CHECK_EQ(wf_link_close(&f.link, 4000, "as if nothing had been"), WF_ECLOSED);
+    settle(&f);
+    CHECK_EQ(f.link.end.sent_code, 1008);
+    CHECK(strstr(peer_frames(&f), "C1008(subscriber reads too slowly: queue_bytes_max) FIN") != NULL);
+    fixture_deinit(&f);
+}
+
 /* ---- published messages ---- */
 
 TEST(many_small_messages_to_a_stuck_reader_are_bounded_and_the_drops_are_seen) {
