@@ -299,7 +299,7 @@ void wf_link_encode(wf_link *link, size_t segs_max) {
 
 static int send_with(int (*queue)(wf_link *, uint8_t, const void *, size_t), wf_link *link, uint8_t opcode,
                      const void *data, size_t len) {
-    int got = link->q.fragmenting ? WF_EINVAL : may_send(link);
+    int got = link->q.fragmenting && link->stage == WF_LINK_OPEN ? WF_EINVAL : may_send(link);
     if (got == WF_OK)
         got = queue(link, opcode, data, len);
     if (got == WF_OK)

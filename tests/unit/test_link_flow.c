@@ -247,6 +247,15 @@ TEST(closing_inside_a_fragmented_message_drops_what_is_held) {
     fixture_deinit(&f);
 }
 
+TEST(the_end_inside_a_fragmented_message_is_told_as_one) {
+    fixture_open(&f);
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "one", 3, false), WF_OK);
+    wf_link_abort(&f.link);
+    CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, "x", 1), WF_ECLOSED);
+    CHECK_EQ(wf_link_send_fragment(&f.link, WF_OP_TEXT, "x", 1, true), WF_ECLOSED);
+    fixture_deinit(&f);
+}
+
 /* ---- permessage-deflate, RFC 7692 6 ---- */
 
 static const wf_pmd_params all_takeover = {.server_max_window_bits = 15, .client_max_window_bits = 15};
