@@ -173,7 +173,7 @@ static enum step listen_event(struct epoll_loop *loop, wf_sock *sock, wf_loop_ev
     return give_failed(sock, sys_errno, out_event);
 }
 
-/* An event for a stream that reads nothing now: tells what its owner has to know, and makes it silent. */
+/* An event for a stream that reads nothing now, or got nothing by it: tells what its owner has to know, and makes it silent. */
 static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events, wf_loop_event *out_event) {
     bool over = events & (EPOLLHUP | EPOLLERR);
     if (sock->flags & FAILED_TOLD || (sock->interest == MUTED && !(events & EPOLLERR))) {
@@ -187,14 +187,18 @@ static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t ev
         if (sys_errno)
             return give_failed(sock, sys_errno, out_event);
     }
-    if (!(sock->flags & EOF_TOLD) && (over || events & EPOLLRDHUP)) {
+    if (!(sock->flags & EOF_TOLD) && events & (EPOLLHUP | EPOLLRDHUP)) {
         char byte;
         ssize_t peeked = recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         if (peeked == 0)
             return give_eof(sock, out_event);
-        if (peeked < 0 && errno != EAGAIN && errno != EINTR)
-            return give_failed(sock, errno, out_event);
+        if (peeked < 0)
+            return errno == EAGAIN || errno == EINTR ? NOTHING : give_failed(sock, errno, out_event);
     }
+    /* Its owner reads, and recv only had nothing this time (EINTR, a kernel short of memory): silenced now, it would never hear
+     * of the bytes and the FIN that are there. */
+    if (!(sock->flags & (PAUSED | EOF_TOLD)))
+        return NOTHING;
     /* Here input is over, or bytes wait for the resume: before that, no FIN behind them is news. */
     set_interest(loop, sock, over ? MUTED : sock->flags & SENDING ? EPOLLOUT : 0);
     return NOTHING;
