@@ -168,32 +168,35 @@ static void put_param(writer *w, enum param param, uint8_t value) {
     put(w, digits);
 }
 
-size_t wf_pmd_answer_write(const wf_pmd_params *params, char out[WF_PMD_TEXT_MAX]) {
+static size_t write_element(const element *e, char *out) {
     writer w = {out, 0};
     put(&w, NAME);
-    if (params->server_no_context_takeover)
-        put_param(&w, SERVER_TAKEOVER, 0);
-    if (params->client_no_context_takeover)
-        put_param(&w, CLIENT_TAKEOVER, 0);
-    if (params->server_bits_named)
-        put_param(&w, SERVER_BITS, params->server_max_window_bits);
-    if (params->client_bits_named)
-        put_param(&w, CLIENT_BITS, params->client_max_window_bits);
+    for (int i = 0; i < PARAM_COUNT; i++)
+        if (e->has[i])
+            put_param(&w, (enum param)i, e->value[i]);
     return w.len;
 }
 
+size_t wf_pmd_answer_write(const wf_pmd_params *params, char out[WF_PMD_TEXT_MAX]) {
+    return write_element(
+        &(element) {
+            .has = {[SERVER_TAKEOVER] = params->server_no_context_takeover,
+                    [CLIENT_TAKEOVER] = params->client_no_context_takeover,
+                    [SERVER_BITS] = params->server_bits_named,
+                    [CLIENT_BITS] = params->client_bits_named},
+            .value = {[SERVER_BITS] = params->server_max_window_bits, [CLIENT_BITS] = params->client_max_window_bits}},
+        out);
+}
+
 size_t wf_pmd_offer_write(const wf_pmd_offer *offer, char out[WF_PMD_TEXT_MAX]) {
-    writer w = {out, 0};
-    put(&w, NAME);
-    if (offer->server_no_context_takeover)
-        put_param(&w, SERVER_TAKEOVER, 0);
-    if (offer->client_no_context_takeover)
-        put_param(&w, CLIENT_TAKEOVER, 0);
-    if (offer->server_max_window_bits)
-        put_param(&w, SERVER_BITS, offer->server_max_window_bits);
-    if (offer->client_bits)
-        put_param(&w, CLIENT_BITS, offer->client_max_window_bits);
-    return w.len;
+    return write_element(
+        &(element) {
+            .has = {[SERVER_TAKEOVER] = offer->server_no_context_takeover,
+                    [CLIENT_TAKEOVER] = offer->client_no_context_takeover,
+                    [SERVER_BITS] = offer->server_max_window_bits != 0,
+                    [CLIENT_BITS] = offer->client_bits},
+            .value = {[SERVER_BITS] = offer->server_max_window_bits, [CLIENT_BITS] = offer->client_max_window_bits}},
+        out);
 }
 
 /* ---- the client's side ---- */
