@@ -173,7 +173,8 @@ static enum step listen_event(struct epoll_loop *loop, wf_sock *sock, wf_loop_ev
     return give_failed(sock, sys_errno, out_event);
 }
 
-/* An event for a stream that reads nothing now, or got nothing by it: tells what its owner has to know, and makes it silent. */
+/* An event for a stream that reads nothing now, or got nothing by it: tells what its owner has to know, and makes it
+ * silent. */
 static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events, wf_loop_event *out_event) {
     bool over = events & (EPOLLHUP | EPOLLERR);
     if (sock->flags & FAILED_TOLD || (sock->interest == MUTED && !(events & EPOLLERR))) {
@@ -195,8 +196,8 @@ static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t ev
         if (peeked < 0)
             return errno == EAGAIN || errno == EINTR ? NOTHING : give_failed(sock, errno, out_event);
     }
-    /* Its owner reads, and recv only had nothing this time (EINTR, a kernel short of memory): silenced now, it would never hear
-     * of the bytes and the FIN that are there. */
+    /* Its owner reads, and recv only had nothing this time (EINTR, a kernel short of memory): silenced now, it would
+     * never hear of the bytes and the FIN that are there. */
     if (!(sock->flags & (PAUSED | EOF_TOLD)))
         return NOTHING;
     /* Here input is over, or bytes wait for the resume: before that, no FIN behind them is news. */
