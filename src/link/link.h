@@ -101,7 +101,7 @@ typedef struct wf_link_end {
 enum { WF_LINK_WORK_PER_TURN = 256 * 1024 };
 
 /* A published frame from this length on is compressed once for all, for connections with a context of their own too:
- * what context would save of it is little, and compressing it for each would be much work for whoever makes us do it. */
+ * context would save little of it, and compressing it for each would be much work for whoever makes us do it. */
 enum { WF_LINK_SHARED_BYTES = 4096 };
 
 /* permessage-deflate on one connection, both directions. */
