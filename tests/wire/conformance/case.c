@@ -24,7 +24,7 @@ static void *must_have(void *memory) {
 
 void bytes_put(bytes *b, const void *data, size_t len) {
     if (b->len + len > b->cap) {
-        b->cap = b->len + len + (b->len ? b->len / 2 : 0);
+        b->cap = 2 * b->len + len;
         b->data = must_have(realloc(b->data, b->cap));
     }
     if (len > 0)
@@ -60,7 +60,10 @@ const char *level_name(case_level level) {
 }
 
 static step *add_step(conf_case *c, step_kind kind) {
-    c->steps = must_have(realloc(c->steps, (c->step_count + 1) * sizeof *c->steps));
+    if (c->step_count == c->step_cap) {
+        c->step_cap = 2 * c->step_cap + 8;
+        c->steps = must_have(realloc(c->steps, c->step_cap * sizeof *c->steps));
+    }
     step *s = &c->steps[c->step_count++];
     *s = (step) {.kind = kind};
     return s;

@@ -79,7 +79,7 @@ typedef struct conf_case {
     bool no_body;               /* the answers have none, whatever their Content-Length says (HEAD) */
     bool ends;                  /* has its own end */
     step *steps;
-    size_t step_count;
+    size_t step_count, step_cap;
     size_t weight; /* payload bytes held */
     uint32_t key;  /* the last masking key */
     bool masks;

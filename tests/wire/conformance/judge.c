@@ -303,7 +303,8 @@ void judge_silence_kept(judge *j) {
 }
 
 void judge_timed_out(judge *j) {
-    static const char *const missing[] = {"", "", "a pong", "a message", "a close frame", "the end", "", "an answer"};
+    static const char *const missing[] = {"to be read",    "to be read", "a pong", "a message",
+                                          "a close frame", "the end",    "",       "an answer"};
     fail(j, "nothing came, expected %s (step %zu, code %d)", missing[step_at_hand(j)->kind], j->at,
          step_at_hand(j)->code);
 }

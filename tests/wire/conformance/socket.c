@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WEIGHT_MAX = 96 << 20, ANSWER_AFTER_MS = 300, READ_ROOM = 1 << 18 };
+enum { WEIGHT_MAX = 96 << 20, ANSWER_AFTER_MS = 300, READ_ROOM = 1 << 18, PATIENCE_FACTOR = 6 };
 
 struct job {
     conf_case *c;
@@ -24,8 +24,8 @@ struct job {
     size_t out_at;
     bool closed_ours; /* we have said that we are done */
     bool was_late;
-    int64_t resume_ms; /* nothing is read before */
-    int64_t deadline_ms;
+    int64_t resume_ms;               /* nothing is read before */
+    int64_t deadline_ms, give_up_ms; /* for the next thing; for all of it */
 };
 
 static int64_t now_ms(void) {
@@ -47,6 +47,8 @@ static void set_deadline(const socket_runner *r, job *w) {
     w->deadline_ms = now_ms() + ms;
     if (w->deadline_ms < w->resume_ms)
         w->deadline_ms = w->resume_ms + r->patience_ms;
+    if (w->deadline_ms > w->give_up_ms)
+        w->deadline_ms = w->give_up_ms;
 }
 
 static void fetch_output(job *w) {
@@ -101,7 +103,9 @@ static void answer_close(job *w) {
 }
 
 static void time_is_up(const socket_runner *r, job *w) {
-    if (w->judge.verdict == JUDGE_LISTENS)
+    if (now_ms() >= w->give_up_ms)
+        judge_timed_out(&w->judge);
+    else if (w->judge.verdict == JUDGE_LISTENS)
         judge_silence_kept(&w->judge);
     else if (judge_waits_for_end(&w->judge) && !w->closed_ours)
         answer_close(w);
@@ -127,6 +131,7 @@ static job *job_new(const socket_runner *r, conf_case *c) {
     }
     setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     fcntl(w->fd, F_SETFL, O_NONBLOCK);
+    w->give_up_ms = now_ms() + (int64_t)PATIENCE_FACTOR * r->patience_ms;
     write_some(w);
     set_deadline(r, w);
     return w;
