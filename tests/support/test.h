@@ -60,9 +60,13 @@ void test_context(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* From mem_faulty.c: the n-th allocation from now fails (1 = the next), 0 = none. */
 void test_mem_fail_at(size_t n);
 void test_mem_fail_when(int (*refuse)(void)); /* asked at each one; NULL: none */
-size_t test_mem_calls(void); /* allocations tried since the last test_mem_fail_at */
-size_t test_mem_live(void);  /* blocks alive */
-size_t test_mem_bytes(void); /* bytes alive */
+size_t test_mem_calls(void);                  /* allocations tried since the last test_mem_fail_at */
+size_t test_mem_live(void);                   /* blocks alive */
+size_t test_mem_bytes(void);                  /* bytes alive */
+
+/* From calls_faulty.c: the n-th call of this function from now fails (1 = the next, 0 = each) with this error: in errno, or
+ * as its answer where errors are answered. NULL: none. */
+void test_call_fail_at(const char *name, size_t n, int error);
 
 /* A small repeatable generator (xorshift); never for security. */
 uint64_t test_random(uint64_t *state);
