@@ -46,9 +46,9 @@ void wf_deflate_note(wf_deflate *deflate, const uint8_t *data, size_t len) {
 int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, const uint8_t **out_data,
                        size_t *out_len) {
     wf_codec *codec = deflate->codec;
-    wf_zip_job job = {.window_bits = deflate->window_bits, .data = data, .len = len};
-    if (len == 0 || len < deflate->bytes_min)
+    if (len == 0 || len < deflate->bytes_min || len > UINT32_MAX)
         return WF_FULL;
+    wf_zip_job job = {.window_bits = deflate->window_bits, .data = data, .len = (uint32_t)len};
     if (job.window_bits < codec->compressor->window_bits_min) {
         /* The library knows no window so short, but a message that fits into it cannot reach out of it. */
         if (len > (size_t)1 << job.window_bits)
@@ -61,7 +61,7 @@ int wf_deflate_message(wf_deflate *deflate, const uint8_t *data, size_t len, con
     if (is_dense(codec, data, len) || wf_buf_reserve(&codec->deflated, len) < 0)
         return WF_FULL;
     job.out = codec->deflated.data;
-    job.out_cap = len; /* the four bytes left off make a full one shorter than the message */
+    job.out_cap = job.len; /* the four bytes left off make a full one shorter than the message */
     size_t used = wf_codec_deflate(codec, &job);
     if (used == 0)
         return WF_FULL;

@@ -20,9 +20,9 @@ typedef struct wf_zip_job {
     size_t history_len;     /* at most 2^window_bits */
     unsigned window_bits;   /* window_bits_min..15: no reference reaches further */
     const uint8_t *data;
-    size_t len; /* > 0 */
+    uint32_t len; /* > 0; the libraries count in 32 bits */
     uint8_t *out;
-    size_t out_cap;
+    uint32_t out_cap;
 } wf_zip_job;
 
 typedef struct wf_compressor {

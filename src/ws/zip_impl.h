@@ -9,7 +9,7 @@
 /* 00 00 ff ff, the end of an empty stored block. */
 enum { WF_ZIP_TAIL_BYTES = 4 };
 
-/* The libraries count in 32 bits: more is given to them in parts. */
+/* More than the libraries can count is given to them in parts. */
 static inline uint32_t wf_zip_part(size_t len) {
     return len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
 }

@@ -42,16 +42,13 @@ static size_t deflater_run(void *state, const wf_zip_job *job) {
     if (job->history_len > 0 &&
         isal_deflate_set_dict(z, (uint8_t *)job->history, (uint32_t)job->history_len) != COMP_OK)
         return 0;
-    if (job->len > UINT32_MAX) /* its counters have 32 bits */
-        return 0;
-    uint32_t out_cap = job->out_cap < UINT32_MAX ? (uint32_t)job->out_cap : UINT32_MAX;
     z->next_in = (uint8_t *)job->data;
-    z->avail_in = (uint32_t)job->len;
+    z->avail_in = job->len;
     z->next_out = job->out;
-    z->avail_out = out_cap;
+    z->avail_out = job->out_cap;
     if (isal_deflate(z) != COMP_OK || z->avail_in > 0 || z->internal_state.state != ZSTATE_NEW_HDR)
         return 0; /* stopped on the way, for want of room */
-    return out_cap - z->avail_out - WF_ZIP_TAIL_BYTES;
+    return job->out_cap - z->avail_out - WF_ZIP_TAIL_BYTES;
 }
 
 static size_t deflater_memory(const void *state) {

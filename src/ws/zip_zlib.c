@@ -64,18 +64,13 @@ static size_t deflater_run(void *state, const wf_zip_job *job) {
         return 0;
     if (job->history_len > 0 && deflateSetDictionary(z, job->history, (uInt)job->history_len) != Z_OK)
         return 0;
-    size_t in_left = job->len, out_left = job->out_cap;
     z->next_in = (Bytef *)job->data;
+    z->avail_in = job->len;
     z->next_out = job->out;
-    do {
-        uInt in_given = z->avail_in = wf_zip_part(in_left), out_given = z->avail_out = wf_zip_part(out_left);
-        int got = deflate(z, in_left == in_given ? Z_SYNC_FLUSH : Z_NO_FLUSH);
-        in_left -= in_given - z->avail_in;
-        out_left -= out_given - z->avail_out;
-        if (got != Z_OK || out_left == 0) /* full: the flush may not be complete */
-            return 0;
-    } while (in_left > 0);
-    return job->out_cap - out_left - WF_ZIP_TAIL_BYTES;
+    z->avail_out = job->out_cap;
+    if (deflate(z, Z_SYNC_FLUSH) != Z_OK || z->avail_out == 0) /* full: the flush may not be complete */
+        return 0;
+    return job->out_cap - z->avail_out - WF_ZIP_TAIL_BYTES;
 }
 
 static size_t deflater_memory(const void *state) {

@@ -119,6 +119,13 @@ TEST(what_would_not_shrink_goes_plain_and_is_forgotten) {
     pair_deinit(&p);
 }
 
+TEST(what_is_longer_than_32_bits_can_say_goes_plain) {
+    pair p;
+    pair_init(&p, 15, true, NULL);
+    CHECK_EQ(say(&p, "only the beginning", (size_t)UINT32_MAX + 1), 0); /* and was not looked at */
+    pair_deinit(&p);
+}
+
 TEST(what_is_shorter_than_the_threshold_goes_plain) {
     pair p;
     pair_init(&p, 15, true, NULL);
@@ -226,6 +233,76 @@ TEST(between_two_messages_only_the_window_is_held) {
         say(&p, text, write_json(text, sizeof text, n));
     CHECK_EQ(wf_inflate_memory(&p.in), 34816);
     CHECK_EQ(p.out.window.cap, 34816);
+    pair_deinit(&p);
+}
+
+TEST(a_codec_is_told_its_library_once_or_twice) {
+    pair p;
+    pair_init(&p, 15, true, "zlib");
+    CHECK_EQ(wf_codec_use(&p.codec, "zlib"), WF_OK);
+    CHECK_EQ(wf_codec_use(&p.codec, "lzma"), WF_EINVAL);
+    CHECK_STR(p.codec.compressor->name, "zlib");
+    CHECK(say(&p, "hello hello hello hello", 23) > 0);
+    pair_deinit(&p);
+}
+
+TEST(a_codec_counts_what_it_holds) {
+    pair p;
+    pair_init(&p, 15, true, NULL);
+    CHECK_EQ(wf_codec_memory(&p.codec), 0);
+    CHECK(say(&p, "hello hello hello hello", 23) > 0);
+    size_t held = test_mem_bytes() - p.out.window.cap - p.in.window.cap - p.read.cap;
+    CHECK(wf_codec_memory(&p.codec) >= held);
+    CHECK_EQ(wf_buf_reserve(&p.codec.inflated, LONG_BYTES), WF_OK);
+    wf_codec_rest(&p.codec);
+    CHECK_EQ(p.codec.inflated.cap, 0);
+    pair_deinit(&p);
+}
+
+TEST(of_two_states_given_back_one_is_kept) {
+    pair p;
+    pair_init(&p, 15, true, NULL);
+    void *first = wf_codec_borrow(&p.codec), *second = wf_codec_borrow(&p.codec);
+    CHECK(first && second && first != second);
+    wf_codec_give_back(&p.codec, first);
+    wf_codec_give_back(&p.codec, second);
+    CHECK(wf_codec_borrow(&p.codec) == first);
+    wf_codec_give_back(&p.codec, first);
+    pair_deinit(&p);
+}
+
+static int gets_stuck(void *state, wf_zip_io *io) {
+    (void)state, (void)io;
+    return WF_OK;
+}
+
+static int cannot_begin(void *state, const uint8_t *history, size_t history_len) {
+    (void)state, (void)history, (void)history_len;
+    return WF_ENOMEM;
+}
+
+/* What the libraries never do as far as we know. */
+TEST(a_library_that_fails_ends_its_message) {
+    static const uint8_t hello[] = {0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00};
+    pair p;
+    pair_init(&p, 15, true, "zlib");
+    wf_decompressor real = *p.codec.decompressor, stuck = real, unready = real;
+    stuck.run = gets_stuck;
+    unready.begin = cannot_begin;
+    p.codec.decompressor = &stuck;
+    CHECK_EQ(wf_inflate_piece(&p.in, hello, sizeof hello, true, &p.read, NO_LIMIT), WF_ERROR);
+    p.codec.decompressor = &unready;
+    CHECK_EQ(wf_inflate_piece(&p.in, hello, sizeof hello, true, &p.read, NO_LIMIT), WF_ENOMEM);
+    p.codec.whole = &unready;
+    p.codec.decompressor = &real;
+    CHECK_EQ(wf_inflate_piece(&p.in, hello, sizeof hello, true, &p.read, NO_LIMIT), WF_ENOMEM);
+    CHECK_EQ(p.read.len, 0);
+    p.codec.whole = NULL;
+    real.free(p.codec.whole_state);
+    p.codec.whole_state = NULL;
+    CHECK_EQ(wf_inflate_piece(&p.in, hello, sizeof hello, true, &p.read, NO_LIMIT), WF_OK);
+    CHECK_BYTES(p.read.data, p.read.len, "Hello", 5);
+    p.codec.decompressor = wf_zip_decompressors(0);
     pair_deinit(&p);
 }
 

@@ -71,6 +71,7 @@ static void check_by(const wf_decompressor *d, void *state, const zipped *z, con
     size_t got = 0, fed = 0;
     CHECK(out != NULL);
     CHECK_EQ(d->begin(state, job->history, job->history_len), WF_OK);
+    CHECK(d->between_blocks(state));
     while (fed < z->len + 4) {
         size_t piece = d->whole_only ? piece_max : 1 + test_random(seed) % piece_max;
         piece = piece < z->len + 4 - fed ? piece : z->len + 4 - fed;
@@ -157,7 +158,7 @@ TEST(what_does_not_fit_is_not_written) {
         size_t used = c->run(state, &job);
         CHECK(used > 0);
         for (job.out_cap = 0; job.out_cap < used + 4; job.out_cap++) {
-            test_context("%s, room for %zu of %zu", c->name, job.out_cap, used);
+            test_context("%s, room for %u of %zu", c->name, job.out_cap, used);
             CHECK_EQ(c->run(state, &job), 0);
         }
         job.out_cap = used + 64;
@@ -268,4 +269,79 @@ TEST(without_memory_there_is_no_state) {
         d->free(state);
     }
     CHECK_EQ(test_mem_live(), 0);
+}
+
+TEST(room_for_the_beginning_is_not_enough) {
+    uint64_t seed = 10;
+    uint8_t *noise = malloc(TEXT_BYTES), out[1000];
+    CHECK(noise != NULL);
+    for (size_t at = 0; at < TEXT_BYTES; at++)
+        noise[at] = (uint8_t)test_random(&seed);
+    const wf_compressor *c;
+    for (size_t i = 0; (c = wf_zip_compressors(i)); i++) {
+        test_context("%s", c->name);
+        void *state = c->new ();
+        wf_zip_job job = {.window_bits = 15, .data = noise, .len = TEXT_BYTES, .out = out, .out_cap = sizeof out};
+        CHECK_EQ(c->run(state, &job), 0);
+        c->free(state);
+    }
+    free(noise);
+}
+
+TEST(room_may_be_more_than_32_bits_can_say) {
+    static const uint8_t hello[] = {0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00};
+    const wf_decompressor *d;
+    for (size_t i = 0; (d = wf_zip_decompressors(i)); i++) {
+        test_context("%s", d->name);
+        uint8_t out[100];
+        size_t room = (size_t)UINT32_MAX + 1 + sizeof out; /* of which the first bytes are there */
+        void *state = d->new ();
+        wf_zip_io io = {.in = hello, .in_len = sizeof hello, .out = out, .out_len = room};
+        CHECK_EQ(d->begin(state, NULL, 0), WF_OK);
+        CHECK_EQ(d->run(state, &io), WF_OK);
+        CHECK_BYTES(out, room - io.out_len, "Hello", 5);
+        d->free(state);
+    }
+}
+
+/* What no input can bring about: a library that says no. */
+TEST(a_compressor_that_fails_writes_nothing) {
+    static const char *const calls[] = {"deflate",      "deflateReset",          "deflateSetDictionary",
+                                        "isal_deflate", "isal_deflate_set_dict", "isal_deflate_set_hufftables"};
+    static const uint8_t text[] = "one and one and one and one and two";
+    uint8_t out[100];
+    const wf_zip_job job = {.history = text,
+                            .history_len = 16,
+                            .window_bits = 15,
+                            .data = text,
+                            .len = sizeof text,
+                            .out = out,
+                            .out_cap = sizeof out};
+    const wf_compressor *c;
+    for (size_t i = 0; (c = wf_zip_compressors(i)); i++) {
+        void *state = c->new ();
+        size_t used = c->run(state, &job);
+        CHECK(used > 0);
+        for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
+            test_context("%s, %s fails", c->name, calls[k]);
+            bool its_own = (strncmp(calls[k], "isal", 4) == 0) == (strcmp(c->name, "isa-l") == 0);
+            test_call_fail_at(calls[k], 1, -2);
+            CHECK_EQ(c->run(state, &job), its_own ? 0 : used);
+            test_call_fail_at(NULL, 0, 0);
+            CHECK_EQ(c->run(state, &job), used);
+        }
+        c->free(state);
+    }
+}
+
+TEST(a_decompressor_that_does_not_begin_says_so) {
+    const wf_decompressor *d;
+    for (size_t i = 0; (d = wf_zip_decompressors(i)); i++) {
+        test_context("%s", d->name);
+        void *state = d->new ();
+        test_call_fail_at(strcmp(d->name, "zlib") == 0 ? "inflateReset" : "isal_inflate_set_dict", 1, -2);
+        CHECK_EQ(d->begin(state, (const uint8_t *)"before", 6), WF_ENOMEM);
+        CHECK_EQ(d->begin(state, (const uint8_t *)"before", 6), WF_OK);
+        d->free(state);
+    }
 }
