@@ -6,7 +6,6 @@ static const wf_compressor *const compressors[] = {
     &wf_zip_isal_compressor,
 #endif
     &wf_zip_zlib_compressor,
-    NULL,
 };
 
 static const wf_decompressor *const decompressors[] = {
@@ -14,7 +13,6 @@ static const wf_decompressor *const decompressors[] = {
 #if WF_HAVE_ISAL
     &wf_zip_isal_decompressor,
 #endif
-    NULL,
 };
 
 const wf_compressor *wf_zip_compressors(size_t index) {
