@@ -69,6 +69,7 @@ static const struct {
     {"window_with_a_sign", &all, PMD "; server_max_window_bits=+9", NULL},
     {"window_of_words", &all, PMD "; server_max_window_bits=ten", NULL},
     {"window_of_many_digits", &all, PMD "; server_max_window_bits=99999999999999999999", NULL},
+    {"window_of_a_letter_below_the_digits", &all, PMD "; server_max_window_bits=1.", NULL},
     {"window_quoted", &all, PMD "; server_max_window_bits=\"10\"; client_max_window_bits = \"\\9\"",
      PMD "; server_max_window_bits=10; client_max_window_bits=9"},
     {"window_quoted_in_part", &all, PMD "; server_max_window_bits=\"1\"0", NULL},

@@ -89,6 +89,7 @@ const session_case deflate_cases[] = {
     {"a_stored_block_that_contradicts_itself", S, "c1:<000500000048656c6c6f00>", .out = "!1007", .rule = corrupt},
     {"cut_off_in_a_block", S, "c1:<f248cdc9>", .out = "!1007", .rule = corrupt},
     {"cut_off_in_a_stored_block", S, "c2:<000a00f5ff48>", .out = "!1007", .rule = corrupt},
+    {"cut_off_in_the_lengths_of_a_stored_block", S, "41:<f248cdc9c907> 80:<000a>", .out = "!1007", .rule = corrupt},
     {"a_reference_to_before_the_first_message", S, "c1:<f200110000>", .out = "!1007", .rule = corrupt},
     {"garbage_behind_good", S, "c1:<f248cdc9c90700> c1:<ffffffff>", .out = "T:'Hello' !1007", .rule = corrupt},
 
@@ -115,6 +116,8 @@ const session_case deflate_cases[] = {
     {"more_on_the_wire_in_fragments", S, "42:<000000ffff>*200 00:<000000ffff>*100", .out = "!1009", .rule = too_big,
      .message_bytes_max = 20},
     {"blocks_of_nothing_within_it", S, "c2:<000000ffff>*200<00>", .out = "B:", .message_bytes_max = 20},
+    {"blocks_of_nothing_where_there_is_no_limit", S, "c2:<000000ffff>*300<00>",
+     .out = "B:", .message_bytes_max = INT64_MAX},
     {"too_many_empty_fragments", S, "41: 00: 00: 00:", .out = "!1008", .rule = empties, .empty_fragments_max = 3},
 };
 

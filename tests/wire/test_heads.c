@@ -210,6 +210,39 @@ TEST(a_long_reason_is_cut_between_characters) {
     }
 }
 
+TEST(a_reason_of_nothing_but_continuations_is_left_out) {
+    uint8_t out[WF_CONTROL_BYTES_MAX];
+    char reason[WF_CLOSE_REASON_MAX + 1];
+    memset(reason, '\x80', sizeof reason);
+    CHECK_EQ(wf_close_encode(out, 1000, reason, sizeof reason), 2);
+}
+
+TEST(what_an_application_may_close_with) {
+    char letters[WF_CLOSE_REASON_MAX + 1];
+    memset(letters, 'a', sizeof letters);
+    const struct {
+        const char *name;
+        int code;
+        const char *reason;
+        size_t reason_len;
+        bool ok;
+    } rows[] = {
+        {"a_code", 1000, "", 0, true},
+        {"a_code_and_a_reason", 4999, "bye", 3, true},
+        {"neither", 0, "", 0, true},
+        {"a_reason_without_a_code", 0, "bye", 3, false},
+        {"a_code_that_may_not_travel", 1005, "", 0, false},
+        {"the_longest_reason", 1000, letters, WF_CLOSE_REASON_MAX, true},
+        {"a_longer_reason", 1000, letters, WF_CLOSE_REASON_MAX + 1, false},
+        {"a_reason_that_is_not_utf8", 1000, "\xff", 1, false},
+        {"a_reason_that_ends_in_a_character", 1000, "\xe2\x82", 2, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        test_context("%s", rows[i].name);
+        CHECK_EQ(wf_close_ok(rows[i].code, rows[i].reason, rows[i].reason_len), rows[i].ok);
+    }
+}
+
 TEST(no_code_means_no_payload) {
     uint8_t out[WF_CONTROL_BYTES_MAX];
     CHECK_EQ(wf_close_encode(out, 0, NULL, 0), 0);

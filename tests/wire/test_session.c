@@ -275,6 +275,7 @@ TEST(an_idle_session_owns_nothing) {
     }
     len = put_masked(frame, 0x89, (const uint8_t *)"ping", 4);
     feed(&r, frame, len - 1);
+    CHECK(wf_ws_in_message(&r.ws));
     CHECK(wf_ws_memory(&r.ws) > 0);
     feed(&r, frame + len - 1, 1);
     CHECK_EQ(wf_ws_memory(&r.ws), 0);
