@@ -54,7 +54,8 @@ function(weft_target name)
         target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
     endif()
     if(WEFT_COVERAGE)
-        target_compile_options(${name} PRIVATE -fprofile-instr-generate -fcoverage-mapping)
+        target_compile_options(${name} PRIVATE
+            -fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation)
     endif()
 
     get_target_property(type ${name} TYPE)
