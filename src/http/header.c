@@ -79,10 +79,11 @@ static bool is_reg_name(wf_str s) {
     return s.len > 0;
 }
 
+/* What stands in brackets. */
 static bool is_ipv6_literal(wf_str s) {
     char text[INET6_ADDRSTRLEN];
     struct in6_addr address;
-    if (s.len < 4 || s.len - 2 >= sizeof text || s.data[s.len - 1] != ']')
+    if (s.len < 4 || s.len - 2 >= sizeof text)
         return false;
     memcpy(text, s.data + 1, s.len - 2);
     text[s.len - 2] = '\0';
