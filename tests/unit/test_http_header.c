@@ -63,6 +63,13 @@ TEST(host_split) {
     }
 }
 
+TEST(a_host_with_a_nul_is_refused) {
+    wf_str host;
+    unsigned port;
+    CHECK(!wf_http_host_split((wf_str)IN("[::1\0]"), &host, &port));
+    CHECK(!wf_http_host_split((wf_str)IN("a\0b"), &host, &port));
+}
+
 TEST(percent_decode) {
     static const struct {
         wf_str in;
@@ -98,6 +105,7 @@ TEST(query_find) {
     CHECK(wf_http_query_find(query, "ab", &value) && wf_str_eq(value, wf_str_of("2")));
     CHECK(wf_http_query_find(query, "c", &value) && value.len == 0);
     CHECK(wf_http_query_find(query, "d", &value) && wf_str_eq(value, wf_str_of("e=f")));
+    CHECK(wf_http_query_find(wf_str_of("ab=1&a=2"), "a", &value) && wf_str_eq(value, wf_str_of("2")));
     value = wf_str_of("untouched");
     CHECK(!wf_http_query_find(query, "b", &value));
     CHECK(!wf_http_query_find(query, "abc", &value));

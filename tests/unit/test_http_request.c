@@ -72,6 +72,8 @@ static const row rows[] = {
     {"host_may_be_empty", IN(GET "Host:\r\n\r\n"), "GET / path=/ query= 1.1 keep [Host=] body=", 0},
     {"absolute_target", IN("GET http://A/b/c?d HTTP/1.1\r\n" HOST "\r\n"),
      "GET http://A/b/c?d path=/b/c query=d 1.1 keep [Host=a] body=", 0},
+    {"absolute_target_in_http10_without_host", IN("GET http://a/ HTTP/1.0\r\n\r\n"),
+     "GET http://a/ path=/ query= 1.0 close [] body=", 0},
     {"absolute_target_without_path", IN("GET http://a HTTP/1.1\r\n" HOST "\r\n"),
      "GET http://a path=/ query= 1.1 keep [Host=a] body=", 0},
     {"absolute_target_query_only", IN("GET http://a?b HTTP/1.1\r\n" HOST "\r\n"),
@@ -135,6 +137,7 @@ static const row rows[] = {
     {"no_http_at_all", IN("hello\r\n"), "400 RFC9112/3: this is no HTTP request", 0},
     {"tls_client_hello", IN("\x16\x03\x01\x02"), CONTROL, 0},
     {"unknown_method", IN("BREW / HTTP/1.1\r\n"), "501 RFC9110/9.1: this method is not known here", 0},
+    {"method_with_a_digit", IN("G1T / HTTP/1.1\r\n"), "400 RFC9112/3: this is no HTTP request", 0},
     {"method_in_small_letters", IN("get / HTTP/1.1\r\n"), "400 RFC9112/3: this is no HTTP request", 0},
     {"rtsp", IN("OPTIONS * RTSP/1.0\r\n\r\n"), BAD_LINE, 0},
     {"two_spaces_before_target", IN("GET  / HTTP/1.1\r\n" HOST "\r\n"), BAD_LINE, 0},
@@ -150,6 +153,8 @@ static const row rows[] = {
     {"http2_preface", IN("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
      "505 RFC9113/3.4: the HTTP/2 preface, where only HTTP/1.1 is spoken", 0},
     {"connect", IN("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
+     "405 RFC9110/9.3.6: CONNECT: this server is no tunnel", 0},
+    {"connect_to_a_short_port", IN("CONNECT a:8 HTTP/1.1\r\nHost: a:8\r\n\r\n"),
      "405 RFC9110/9.3.6: CONNECT: this server is no tunnel", 0},
     {"asterisk_with_get", IN("GET * HTTP/1.1\r\n" HOST "\r\n"),
      "400 RFC9112/3.2.4: the target * goes with OPTIONS alone", 0},
@@ -191,6 +196,8 @@ static const row rows[] = {
     {"host_with_space", IN(GET "Host: a b\r\n\r\n"), BAD_HOST, 0},
     {"host_with_path", IN(GET "Host: a/b\r\n\r\n"), BAD_HOST, 0},
     {"host_with_bad_port", IN(GET "Host: a:65536\r\n\r\n"), BAD_HOST, 0},
+    {"expect_twice", IN(POST "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n"),
+     "417 RFC9110/10.1.1: an Expect other than 100-continue", 0},
     {"expect_other", IN(POST "Expect: 200-ok\r\nContent-Length: 1\r\n\r\nx"),
      "417 RFC9110/10.1.1: an Expect other than 100-continue", 0},
 
@@ -435,8 +442,13 @@ TEST(request_idle_until_its_first_byte) {
     CHECK(wf_http_reader_idle(reader));
     CHECK_EQ(feed_text(reader, "\nG"), WF_WANT_INPUT);
     CHECK(!wf_http_reader_idle(reader));
-    CHECK_EQ(feed_text(reader, "ET / HTTP/1.1\r\n" HOST "\r\n"), WF_OK);
+    CHECK_EQ(feed_text(reader, "ET / HTTP/1.1\r\n"), WF_WANT_INPUT);
     CHECK(!wf_http_reader_idle(reader));
+    CHECK_EQ(feed_text(reader, HOST "\r\n"), WF_OK);
+    CHECK(!wf_http_reader_idle(reader));
+    reader = another(reader);
+    CHECK_EQ(feed_text(reader, "\x16"), WF_ERROR);
+    CHECK(!wf_http_reader_idle(reader)); /* refused, although nothing was begun */
     wf_http_reader_free(reader);
     wf_http_reader_free(NULL);
 }
@@ -458,6 +470,39 @@ TEST(request_wants_continue_once) {
     CHECK_EQ(feed_text(reader, POST "Content-Length: 2\r\n\r\n"), WF_WANT_INPUT);
     CHECK(!wf_http_reader_wants_continue(reader)); /* not asked */
     wf_http_reader_free(reader);
+}
+
+TEST(request_body_without_memory_is_a_fault) {
+    const wf_http_limits large = {.head_bytes_max = 8192, .headers_max = 64, .body_bytes_max = 100000};
+    static char body[100000];
+    size_t used;
+    wf_http_reader *reader = wf_http_reader_new(&large);
+    CHECK_EQ(feed_text(reader, POST "Content-Length: 100000\r\n\r\n"), WF_WANT_INPUT);
+    test_mem_fail_at(1);
+    CHECK_EQ(wf_http_reader_feed(reader, (uint8_t *)body, sizeof body, &used), WF_ENOMEM);
+    test_mem_fail_at(0);
+    CHECK_EQ(wf_http_reader_fault(reader)->close_code, 503);
+    wf_http_reader_free(reader);
+}
+
+/* What no bytes bring about: llhttp ends a head that we took, for a reason we do not know or to make a pause. */
+TEST(request_that_llhttp_gives_up_is_refused) {
+    static const int errors[] = {1 /* HPE_INTERNAL */, 21 /* HPE_PAUSED */};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        for (size_t nth = 1; nth <= 2; nth++) {
+            test_context("error %d in call %zu", errors[i], nth);
+            wf_http_reader *reader = wf_http_reader_new(&small);
+            test_call_fail_at("llhttp_execute", nth, errors[i]);
+            int got = feed_text(reader, POST);
+            CHECK_EQ(got, nth == 1 ? WF_ERROR : WF_WANT_INPUT);
+            if (nth == 2)
+                CHECK_EQ(feed_text(reader, "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"), WF_ERROR);
+            CHECK_EQ(wf_http_reader_fault(reader)->close_code, 400);
+            CHECK(!wf_http_reader_wants_continue(reader));
+            test_call_fail_at(NULL, 0, 0);
+            wf_http_reader_free(reader);
+        }
+    }
 }
 
 TEST(request_memory_follows_the_bytes) {

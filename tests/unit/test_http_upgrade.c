@@ -220,6 +220,12 @@ static const origin_row origins[] = {
     {"example.org", "https://example.org", true, true, true},
     {"example.org", "http://example.org", true, true, true},
     {"EXAMPLE.org", "HTTPS://Example.ORG", true, true, true},
+    {"example.org", "ws://example.org", true, true, true},
+    {"example.org:443", "wss://example.org", true, true, true},
+    {"example.org", "ws://example.org:443", false, false, true},
+    {"exa mple.org", "http://example.org", false, false, true},
+    {"example.org", "http:", false, false, false},
+    {"example.org", "ht tp://example.org", false, false, false},
     {"example.org:443", "https://example.org", true, true, true},
     {"example.org", "https://example.org:443", true, true, true},
     {"example.org", "http://example.org:80", true, true, true},
@@ -290,6 +296,11 @@ TEST(origin_null_passes_only_where_null_is_listed) {
     CHECK(!origin_ok(&(origin_row) {.host = "a", .origin = "NULL"}, SANDBOX, 2));
 }
 
+TEST(origin_entry_that_is_none_lists_nothing) {
+    static const char *const entries[] = {"example.org", "https://", ""};
+    CHECK(!origin_ok(&(origin_row) {.host = "a", .origin = "https://example.org"}, entries, 3));
+}
+
 TEST(origin_twice_is_foreign) {
     wf_str host = wf_str_of("a"), origin = wf_str_of("http://a");
     wf_http_header headers[] = {
@@ -314,6 +325,16 @@ TEST(accept_key_known_answers) {
     CHECK_EQ(wf_upgrade_accept_key(wf_str_of("dGhlIHNhbXBsZSBub25jZQ="), out), WF_EINVAL);
     CHECK_EQ(wf_upgrade_accept_key((wf_str) {NULL, 0}, out), WF_EINVAL);
     CHECK_STR(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
+/* It fails, or says that it did not and has written nothing. */
+TEST(accept_key_without_a_digest) {
+    char out[WF_UPGRADE_ACCEPT_BYTES + 1] = "untouched";
+    for (int answer = 0; answer <= 1; answer++) {
+        test_call_fail_at("EVP_Digest", 1, answer);
+        CHECK_EQ(wf_upgrade_accept_key(wf_str_of("sN9cRrP/n9NdMgdcy2VJFQ=="), out), WF_ESYS);
+        CHECK_STR(out, "untouched");
+    }
 }
 
 static wf_str pick(const wf_http_request *request, const char *first, const char *second) {
