@@ -65,6 +65,7 @@ SYSTEM(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *le
 SYSTEM(int, listen, (int fd, int backlog), (fd, backlog))
 SYSTEM(int, open, (const char *path, int flags, mode_t mode), (path, flags, mode))
 SYSTEM(ssize_t, recv, (int fd, void *data, size_t len, int flags), (fd, data, len, flags))
+SYSTEM(ssize_t, send, (int fd, const void *data, size_t len, int flags), (fd, data, len, flags))
 SYSTEM(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len), (fd, level, name, value, len))
 SYSTEM(int, socket, (int family, int type, int protocol), (family, type, protocol))
 SYSTEM(long, sysconf, (int name), (name))
