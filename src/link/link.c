@@ -296,7 +296,8 @@ void wf_link_flush(wf_link *link) {
         int count = wf_outq_gather(&link->q, ranges, RANGES_MAX);
         if (count == 0)
             break;
-        int64_t sent = wf_sock_send(link->env->loop, &link->sock, ranges, count);
+        int64_t sent = link->stage == WF_LINK_OPEN ? wf_sock_send_soon(link->env->loop, &link->sock, ranges, count)
+                                                   : wf_sock_send(link->env->loop, &link->sock, ranges, count);
         if (sent < 0) {
             wf_link_die(link, errno, "the connection broke");
             return;

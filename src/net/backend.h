@@ -25,10 +25,15 @@ struct wf_loop_backend {
     void (*pause)(wf_loop *loop, wf_sock *sock);
     void (*resume)(wf_loop *loop, wf_sock *sock);
     int64_t (*send)(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
+    int64_t (*send_soon)(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
+    void (*shutdown)(wf_loop *loop, wf_sock *sock);
     void (*close)(wf_loop *loop, wf_sock *sock); /* forgets the sock and closes its descriptor */
 };
 
-extern const struct wf_loop_backend wf_loop_epoll;
+extern const struct wf_loop_backend wf_loop_epoll, wf_loop_uring;
+
+/* One system call: send, or sendmsg. Bytes taken, or WF_ESYS with errno set, which is not EINTR. */
+int64_t wf_send_ranges(int fd, const struct iovec *ranges, int count);
 
 /* The listening socks of a loop, and how it gets through a lack of descriptors (accept.c). */
 typedef struct wf_acceptor {
@@ -42,8 +47,7 @@ struct wf_loop {
     const struct wf_loop_backend *backend;
 
     /* Loop only. */
-    uint8_t *recv_data; /* recv_bytes, and WF_RECV_SLACK behind them */
-    size_t recv_bytes;
+    size_t recv_bytes; /* of receive buffers */
     wf_acceptor acceptor;
 
     /* Any thread. */

@@ -1,6 +1,5 @@
 /*
- * The loop's face: picks a backend, makes what all backends share (the receive buffer, the wake descriptor,
- * the acceptor), and hands every call on through the backend's table.
+ * The loop's face: picks a backend, makes what all backends share (the wake descriptor, the acceptor), and hands every call on through the backend's table.
  *
  * Wakes are merged by one flag. Who finds it down raises it and writes to the eventfd; who finds it up knows
  * that the loop has yet to look, and leaves. The loop takes it down before it gives out WF_LOOP_WOKEN, so
@@ -15,11 +14,14 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RECV_BYTES_DEFAULT = 256 * 1024 };
+enum { RECV_BYTES_DEFAULT = 512 * 1024, RECV_BYTES_MAX = 1 << 30 };
 
 _Static_assert(sizeof(wf_sock) <= 16, "a sock is embedded in every connection");
 
@@ -29,19 +31,11 @@ static void release(wf_loop *loop) {
     wf_acceptor_deinit(&loop->acceptor);
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);
-    wf_mem_free(loop->recv_data);
     wf_mem_free(loop);
     errno = saved;
 }
 
-wf_loop *wf_loop_new(size_t recv_bytes) {
-    const struct wf_loop_backend *backend = &wf_loop_epoll;
-    if (recv_bytes == 0)
-        recv_bytes = RECV_BYTES_DEFAULT;
-    if (recv_bytes > SIZE_MAX - WF_RECV_SLACK) {
-        errno = EINVAL;
-        return NULL;
-    }
+static wf_loop *open_on(const struct wf_loop_backend *backend, size_t recv_bytes) {
     wf_loop *loop = wf_mem_zalloc(backend->size);
     if (!loop) {
         errno = ENOMEM;
@@ -49,18 +43,42 @@ wf_loop *wf_loop_new(size_t recv_bytes) {
     }
     loop->backend = backend;
     loop->recv_bytes = recv_bytes;
-    loop->wake_fd = -1;
     loop->acceptor.spare_fd = -1;
-    loop->recv_data = wf_mem_zalloc(recv_bytes + WF_RECV_SLACK);
-    if (!loop->recv_data)
-        errno = ENOMEM;
-    else
-        loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->wake_fd < 0 || wf_acceptor_init(&loop->acceptor) < 0 || backend->open(loop) < 0) {
         release(loop);
         return NULL;
     }
     return loop;
+}
+
+/* WF_LOOP_AUTO when the environment says nothing, or nothing we know. */
+static wf_loop_kind from_environment(void) {
+    const char *name = secure_getenv("WEFT_BACKEND");
+    if (name && strcmp(name, wf_loop_epoll.name) == 0)
+        return WF_LOOP_EPOLL;
+    return name && strcmp(name, "io_uring") == 0 ? WF_LOOP_URING : WF_LOOP_AUTO;
+}
+
+wf_loop *wf_loop_new_on(wf_loop_kind kind, size_t recv_bytes) {
+    if (recv_bytes == 0)
+        recv_bytes = RECV_BYTES_DEFAULT;
+    if (recv_bytes > RECV_BYTES_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (kind == WF_LOOP_AUTO)
+        kind = from_environment();
+    wf_loop *loop = NULL;
+    if (kind != WF_LOOP_EPOLL)
+        loop = open_on(&wf_loop_uring, recv_bytes);
+    if (kind == WF_LOOP_EPOLL || (!loop && kind == WF_LOOP_AUTO))
+        loop = open_on(&wf_loop_epoll, recv_bytes);
+    return loop;
+}
+
+wf_loop *wf_loop_new(size_t recv_bytes) {
+    return wf_loop_new_on(WF_LOOP_AUTO, recv_bytes);
 }
 
 void wf_loop_free(wf_loop *loop) {
@@ -130,10 +148,28 @@ int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, i
     return loop->backend->send(loop, sock, ranges, count);
 }
 
+int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count) {
+    wf_assert(sock->fd >= 0 && count > 0);
+    return loop->backend->send_soon(loop, sock, ranges, count);
+}
+
+/* One range is the usual case, and send costs the kernel less than sendmsg. */
+int64_t wf_send_ranges(int fd, const struct iovec *ranges, int count) {
+    struct msghdr message = {
+        .msg_iov = (struct iovec *)ranges, /* only read, but the type is shared with recvmsg */
+        .msg_iovlen = count > IOV_MAX ? IOV_MAX : (size_t)count,
+    };
+    ssize_t sent;
+    do {
+        sent = count == 1 ? send(fd, ranges->iov_base, ranges->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                          : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? WF_ESYS : sent;
+}
+
 void wf_sock_shutdown(wf_loop *loop, wf_sock *sock) {
-    (void)loop; /* a backend that queues its sends will want it */
     if (sock->fd >= 0)
-        shutdown(sock->fd, SHUT_WR);
+        loop->backend->shutdown(loop, sock);
 }
 
 void wf_sock_close(wf_loop *loop, wf_sock *sock) {

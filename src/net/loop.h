@@ -34,9 +34,10 @@ enum { WF_RECV_SLACK = 64 };
 
 typedef enum wf_sock_kind { WF_SOCK_STREAM, WF_SOCK_LISTEN } wf_sock_kind;
 
-/* Embedded in what owns it, and not moved in memory while open. Written by the loop only. 8 bytes. */
+/* Embedded in what owns it, and not moved in memory while open. Written by the loop only. 12 bytes. */
 typedef struct wf_sock {
-    int fd; /* -1: closed */
+    int fd;        /* -1: closed */
+    uint32_t slot; /* backend's own */
     uint8_t kind;
     uint8_t flags;     /* backend's own */
     uint16_t interest; /* backend's own */
@@ -64,9 +65,14 @@ typedef struct wf_loop_event {
     int sys_errno;
 } wf_loop_event;
 
-/* `recv_bytes`: size of the loop's receive buffer (0: 256 KiB). On failure NULL and errno is set. */
-wf_loop *wf_loop_new(size_t recv_bytes);
-void wf_loop_free(wf_loop *loop); /* closes no sock: their owners do, before */
+typedef enum wf_loop_kind { WF_LOOP_AUTO, WF_LOOP_EPOLL, WF_LOOP_URING } wf_loop_kind;
+
+/* `recv_bytes`: size of the loop's receive buffers together (0: 256 KiB). AUTO is what the environment variable
+ * WEFT_BACKEND names ("epoll", "io_uring"), else io_uring where the kernel has enough of it (6.12) and we may use it, else
+ * epoll. On failure NULL and errno is set. */
+wf_loop *wf_loop_new_on(wf_loop_kind kind, size_t recv_bytes);
+wf_loop *wf_loop_new(size_t recv_bytes); /* AUTO */
+void wf_loop_free(wf_loop *loop);        /* closes no sock: their owners do, before */
 const char *wf_loop_backend_name(const wf_loop *loop);
 
 /* Waits for events. timeout_ms < 0: for ever; 0: only looks. May end early with none: EINTR, or an inner
@@ -104,6 +110,10 @@ enum { WF_SEND_LATER = 0 };
  * 0: bytes taken now, perhaps fewer than given. WF_SEND_LATER: a WF_LOOP_SENT follows. WF_ESYS: over, errno
  * set (EPIPE, ECONNRESET, ...); never raises SIGPIPE. */
 int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
+
+/* The same for bytes that may go together with others of this turn, at the latest with the next wf_loop_wait: what is
+ * taken is the loop's to deliver, in order, and lost only when the sock is closed before that, or fails. */
+int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
 
 void wf_sock_shutdown(wf_loop *loop, wf_sock *sock); /* FIN: nothing more is sent */
 void wf_sock_close(wf_loop *loop, wf_sock *sock);    /* closed already: nothing happens */

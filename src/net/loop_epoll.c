@@ -20,6 +20,7 @@
 #include "net/backend.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -47,6 +48,7 @@ _Static_assert((INPUT | EPOLLOUT) < MUTED, "an interest fits in 16 bits");
 
 struct epoll_loop {
     wf_loop base;
+    uint8_t *recv_data; /* recv_bytes, and WF_RECV_SLACK behind them */
     int epoll_fd;
     int count, at;  /* entries of ready; the one to be looked at next */
     int taken;      /* connections that the entry at `at` has given */
@@ -95,19 +97,26 @@ static void listen_out(struct epoll_loop *loop, wf_sock *sock) {
 
 static int open_epoll(wf_loop *base) {
     struct epoll_loop *loop = epoll_of(base);
-    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (loop->epoll_fd < 0)
-        return WF_ESYS;
-    struct epoll_event added = {.events = EPOLLIN | EPOLLET, .data.ptr = loop};
-    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, base->wake_fd, &added) < 0) {
-        close(loop->epoll_fd);
+    loop->recv_data = wf_mem_zalloc(base->recv_bytes + WF_RECV_SLACK);
+    if (!loop->recv_data) {
+        errno = ENOMEM;
         return WF_ESYS;
     }
-    return 0;
+    struct epoll_event added = {.events = EPOLLIN | EPOLLET, .data.ptr = loop};
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epoll_fd >= 0 && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, base->wake_fd, &added) == 0)
+        return 0;
+    int saved = errno;
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    wf_mem_free(loop->recv_data);
+    errno = saved;
+    return WF_ESYS;
 }
 
 static void shut_epoll(wf_loop *base) {
     close(epoll_of(base)->epoll_fd);
+    wf_mem_free(epoll_of(base)->recv_data);
 }
 
 /* The rest is over: listens again, or rests again when there is no memory for it. */
@@ -219,9 +228,9 @@ static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t e
     }
     if (sock->flags & (PAUSED | EOF_TOLD | FAILED_TOLD))
         return quiet_event(loop, sock, events, out_event);
-    ssize_t got = recv(sock->fd, loop->base.recv_data, loop->base.recv_bytes, MSG_DONTWAIT);
+    ssize_t got = recv(sock->fd, loop->recv_data, loop->base.recv_bytes, MSG_DONTWAIT);
     if (got > 0) {
-        uint8_t *data = loop->base.recv_data;
+        uint8_t *data = loop->recv_data;
         *out_event = (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = (size_t)got};
         return GIVEN;
     }
@@ -285,27 +294,13 @@ static void resume_epoll(wf_loop *base, wf_sock *sock) {
         wf_acceptor_rest(&base->acceptor);
 }
 
-/* One range is the usual case, and send costs the kernel less than sendmsg. */
-static ssize_t send_ranges(int fd, const struct iovec *ranges, int count) {
-    struct msghdr message = {
-        .msg_iov = (struct iovec *)ranges, /* only read, but the type is shared with recvmsg */
-        .msg_iovlen = count > IOV_MAX ? IOV_MAX : (size_t)count,
-    };
-    if (count == 1)
-        return send(fd, ranges->iov_base, ranges->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 static int64_t send_epoll(wf_loop *base, wf_sock *sock, const struct iovec *ranges, int count) {
     wf_assert(!(sock->flags & SENDING));
     if (sock->flags & FAILED_TOLD) {
         errno = EPIPE;
         return WF_ESYS;
     }
-    ssize_t sent;
-    do {
-        sent = send_ranges(sock->fd, ranges, count);
-    } while (sent < 0 && errno == EINTR);
+    int64_t sent = wf_send_ranges(sock->fd, ranges, count);
     wf_assert(sent != 0); /* nothing was given */
     if (sent > 0)
         return sent;
@@ -314,6 +309,11 @@ static int64_t send_epoll(wf_loop *base, wf_sock *sock, const struct iovec *rang
     sock->flags |= SENDING;
     set_interest(epoll_of(base), sock, (sock->interest & INPUT) | EPOLLOUT);
     return WF_SEND_LATER;
+}
+
+static void shutdown_epoll(wf_loop *base, wf_sock *sock) {
+    (void)base;
+    shutdown(sock->fd, SHUT_WR);
 }
 
 static void close_epoll(wf_loop *base, wf_sock *sock) {
@@ -342,5 +342,7 @@ const struct wf_loop_backend wf_loop_epoll = {
     .pause = pause_epoll,
     .resume = resume_epoll,
     .send = send_epoll,
+    .send_soon = send_epoll,
+    .shutdown = shutdown_epoll,
     .close = close_epoll,
 };

@@ -63,3 +63,7 @@ void wf_sock_close(wf_loop *loop, wf_sock *sock) {
     loop->open = loop->sending = false;
     sock->fd = -1;
 }
+
+int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count) {
+    return wf_sock_send(loop, sock, ranges, count);
+}

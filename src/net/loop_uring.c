@@ -1,0 +1,722 @@
+/*
+ * The loop over io_uring: one system call per turn. It submits all that was sent and asked for in the last turn, and
+ * brings what has been received since.
+ *
+ * A stream is read by one multishot receive that stays with the kernel. A small send is copied into the ring's arena
+ * and leaves with the next entry; if the kernel then takes only a part, the rest waits in the slot's spill, and the
+ * owner's next send is answered WF_SEND_LATER until it has gone. A large send, or one that may not wait, is a system
+ * call of its own, as with epoll: nothing is copied then.
+ *
+ * A slot is what the kernel's answers lead to. It outlives its sock: a closed sock's requests are cancelled, and the
+ * slot is free again when the last of them has answered.
+ *
+ *      sock --slot--> slots[] | sock | spill | armed |  <--user_data-- completion
+ *
+ * A paused stream goes on receiving until something comes: that is kept in its spill, the receive is cancelled, and a
+ * poll watches for the loss of the peer. What is kept is given out again after the resume, through the list of due
+ * slots, which also carries what a completion could not tell at once.
+ */
+#include "net/backend.h"
+#include "net/uring.h"
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ACCEPT_MAX = 64, NO_SLOT = UINT32_MAX, SLOTS_MAX = 1 << 24 };
+
+/* wf_sock.flags, as with epoll. */
+enum {
+    PAUSED = 1,
+    SENDING = 2, /* a WF_LOOP_SENT is owed */
+    EOF_TOLD = 4,
+    FAILED_TOLD = 8,
+};
+
+/* slot.armed: requests that the kernel has. */
+enum { RECV = 1, OUT = 2, WATCH = 4, LISTEN = 8 };
+
+/* slot.flags */
+enum {
+    QUEUED = 1,   /* a send in the arena is not submitted yet */
+    DUE = 2,      /* stands in the list of due slots */
+    FAIL_DUE = 4, /* to be told when its turn comes */
+    EOF_DUE = 8,  /* the peer's FIN came behind what is kept */
+    SHUT_DUE = 16 /* our FIN goes behind what is unsent */
+};
+
+/* Taken when needed. */
+struct spill {
+    wf_buf in;     /* received while paused */
+    wf_buf out;    /* accepted from the owner and not taken by the kernel */
+    int sys_errno; /* with FAIL_DUE */
+};
+
+struct slot {
+    wf_sock *sock; /* NULL: closed, or free */
+    struct spill *spill;
+    uint32_t next; /* in the list of free slots, or of due ones */
+    uint8_t armed, flags;
+    uint16_t send_len; /* with QUEUED */
+};
+
+struct uring_loop {
+    wf_loop base;
+    wf_uring ring;
+    struct slot *slots;
+    uint32_t slot_count, slot_cap, free_first;
+    uint32_t due_first, due_last, due_count;
+    uint32_t due_left; /* how many of them may still be looked at in this turn */
+    bool given;        /* the last event gave out bytes of the ring's */
+    bool wake_armed;
+    wf_buf kept;    /* or they were kept here */
+    size_t spilled; /* bytes held in spills */
+};
+
+static struct uring_loop *uring_of(wf_loop *loop) {
+    return (struct uring_loop *)loop;
+}
+
+static struct slot *slot_of(struct uring_loop *loop, const wf_sock *sock) {
+    return &loop->slots[sock->slot];
+}
+
+/* ---- slots ---- */
+
+static int slot_new(struct uring_loop *loop, wf_sock *sock) {
+    uint32_t index = loop->free_first;
+    if (index != NO_SLOT) {
+        loop->free_first = loop->slots[index].next;
+    } else {
+        if (loop->slot_count == loop->slot_cap) {
+            uint32_t cap = loop->slot_cap ? loop->slot_cap + loop->slot_cap / 2 : 64;
+            struct slot *grown = cap > SLOTS_MAX ? NULL : wf_mem_resize(loop->slots, cap * sizeof *grown);
+            if (!grown) {
+                errno = ENOMEM;
+                return WF_ESYS;
+            }
+            loop->slots = grown;
+            loop->slot_cap = cap;
+        }
+        index = loop->slot_count++;
+    }
+    loop->slots[index] = (struct slot) {.sock = sock};
+    sock->slot = index;
+    return 0;
+}
+
+static void spill_free(struct uring_loop *loop, struct slot *slot) {
+    if (!slot->spill)
+        return;
+    loop->spilled -= slot->spill->in.cap + slot->spill->out.cap;
+    wf_buf_deinit(&slot->spill->in);
+    wf_buf_deinit(&slot->spill->out);
+    wf_mem_free(slot->spill);
+    slot->spill = NULL;
+}
+
+/* Nobody owns it and nobody will speak of it any more. */
+static void slot_release(struct uring_loop *loop, struct slot *slot) {
+    if (slot->sock || slot->armed || slot->flags & (DUE | QUEUED))
+        return;
+    slot->next = loop->free_first;
+    loop->free_first = (uint32_t)(slot - loop->slots);
+}
+
+static void slot_due(struct uring_loop *loop, struct slot *slot) {
+    uint32_t index = (uint32_t)(slot - loop->slots);
+    if (slot->flags & DUE)
+        return;
+    slot->flags |= DUE;
+    slot->next = NO_SLOT;
+    if (loop->due_first == NO_SLOT)
+        loop->due_first = index;
+    else
+        loop->slots[loop->due_last].next = index;
+    loop->due_last = index;
+    loop->due_count++;
+}
+
+static void fail_later(struct uring_loop *loop, struct slot *slot, int sys_errno) {
+    if (!slot->spill)
+        slot->spill = wf_mem_zalloc(sizeof *slot->spill);
+    if (slot->spill)
+        slot->spill->sys_errno = sys_errno; /* without memory the errno is ENOMEM */
+    slot->flags |= FAIL_DUE;
+    slot_due(loop, slot);
+}
+
+/* Keeps bytes in one of the spill's buffers; without memory the sock fails. */
+static bool keep(struct uring_loop *loop, struct slot *slot, bool in, const uint8_t *data, size_t len) {
+    if (!slot->spill)
+        slot->spill = wf_mem_zalloc(sizeof *slot->spill);
+    if (slot->spill) {
+        wf_buf *buf = in ? &slot->spill->in : &slot->spill->out;
+        size_t before = buf->cap;
+        int status = wf_buf_reserve(buf, len + WF_RECV_SLACK);
+        loop->spilled += buf->cap - before;
+        if (status == WF_OK) {
+            wf_buf_append(buf, data, len);
+            return true;
+        }
+    }
+    fail_later(loop, slot, ENOMEM);
+    return false;
+}
+
+static bool has_in(const struct slot *slot) {
+    return slot->spill && slot->spill->in.len > 0;
+}
+
+static bool has_out(const struct slot *slot) {
+    return slot->spill && slot->spill->out.len > 0;
+}
+
+/* ---- requests ---- */
+
+static struct io_uring_sqe *request(struct uring_loop *loop, struct slot *slot, wf_uring_op op) {
+    struct io_uring_sqe *sqe = wf_uring_request(&loop->ring, op, (uint32_t)(slot - loop->slots));
+    if (!sqe && slot->sock)
+        fail_later(loop, slot, ENOMEM);
+    return sqe;
+}
+
+static void arm_recv(struct uring_loop *loop, struct slot *slot) {
+    struct io_uring_sqe *sqe = slot->armed & RECV ? NULL : request(loop, slot, WF_URING_RECV);
+    if (!sqe)
+        return;
+    sqe->opcode = IORING_OP_RECV;
+    sqe->fd = slot->sock->fd;
+    sqe->ioprio = IORING_RECV_MULTISHOT;
+    sqe->flags = IOSQE_BUFFER_SELECT;
+    slot->armed |= RECV;
+}
+
+/* `multi`: it stays, and speaks whenever something changes. */
+static bool arm_poll(struct uring_loop *loop, struct slot *slot, wf_uring_op op, unsigned events, bool multi) {
+    struct io_uring_sqe *sqe = request(loop, slot, op);
+    if (!sqe)
+        return false;
+    sqe->opcode = IORING_OP_POLL_ADD;
+    sqe->fd = slot->sock->fd;
+    sqe->poll32_events = events;
+    sqe->len = multi ? IORING_POLL_ADD_MULTI : 0;
+    return true;
+}
+
+static void arm_out(struct uring_loop *loop, struct slot *slot) {
+    if (!(slot->armed & OUT) && arm_poll(loop, slot, WF_URING_OUT, POLLOUT, false))
+        slot->armed |= OUT;
+}
+
+static void arm_watch(struct uring_loop *loop, struct slot *slot) {
+    if (!(slot->armed & WATCH) && arm_poll(loop, slot, WF_URING_WATCH, POLLRDHUP, true))
+        slot->armed |= WATCH;
+}
+
+static void arm_listen(struct uring_loop *loop, struct slot *slot) {
+    if (!(slot->armed & LISTEN) && arm_poll(loop, slot, WF_URING_LISTEN, POLLIN, true))
+        slot->armed |= LISTEN;
+}
+
+static void arm_wake(struct uring_loop *loop) {
+    struct io_uring_sqe *sqe = wf_uring_request(&loop->ring, WF_URING_WAKE, 0);
+    loop->wake_armed = sqe != NULL;
+    if (!sqe)
+        return;
+    sqe->opcode = IORING_OP_POLL_ADD;
+    sqe->fd = loop->base.wake_fd;
+    sqe->poll32_events = POLLIN;
+    sqe->len = IORING_POLL_ADD_MULTI;
+}
+
+/* One receive of a slot, which answers ECANCELED. */
+static void cancel_recv(struct uring_loop *loop, struct slot *slot) {
+    struct io_uring_sqe *sqe = slot->armed & RECV ? request(loop, slot, WF_URING_IGNORE) : NULL;
+    if (!sqe)
+        return;
+    sqe->opcode = IORING_OP_ASYNC_CANCEL;
+    sqe->addr = (uint64_t)(slot - loop->slots) << 8 | WF_URING_RECV;
+}
+
+/* ---- sending ---- */
+
+static void shut_if_due(struct slot *slot) {
+    if (slot->flags & SHUT_DUE)
+        shutdown(slot->sock->fd, SHUT_WR);
+    slot->flags &= (uint8_t)~SHUT_DUE;
+}
+
+/* The kernel's answer to a send from the arena: what it did not take is kept, and goes when there is room. */
+static void send_done(struct uring_loop *loop, const struct io_uring_cqe *cqe) {
+    struct slot *slot = &loop->slots[wf_uring_slot_of(cqe)];
+    size_t sent = cqe->res > 0 ? (size_t)cqe->res : 0;
+    slot->flags &= (uint8_t)~QUEUED;
+    if (!slot->sock) {
+        slot_release(loop, slot);
+    } else if (cqe->res < 0 && cqe->res != -EAGAIN && cqe->res != -EINTR) {
+        fail_later(loop, slot, -cqe->res);
+    } else if (sent < slot->send_len) {
+        if (keep(loop, slot, false, wf_uring_sent_from(&loop->ring, cqe) + sent, slot->send_len - sent))
+            arm_out(loop, slot);
+    }
+}
+
+/* Hands the kernel what was laid down, so that the sends among it are done. */
+static void settle(struct uring_loop *loop) {
+    const struct io_uring_cqe *cqe;
+    wf_uring_submit(&loop->ring);
+    while ((cqe = wf_uring_settled(&loop->ring)))
+        send_done(loop, cqe);
+}
+
+/* What is kept goes by a call of its own. True: all of it went. */
+static bool send_spilled(struct uring_loop *loop, struct slot *slot) {
+    wf_buf *out = &slot->spill->out;
+    struct iovec range = {out->data, out->len};
+    ssize_t sent = wf_send_ranges(slot->sock->fd, &range, 1);
+    if (sent < 0 && errno != EAGAIN) {
+        fail_later(loop, slot, errno);
+        return false;
+    }
+    if (sent > 0)
+        wf_buf_consume(out, (size_t)sent);
+    if (out->len > 0) {
+        arm_out(loop, slot);
+        return false;
+    }
+    if (slot->spill->in.len == 0)
+        spill_free(loop, slot);
+    shut_if_due(slot);
+    return true;
+}
+
+static int64_t send_later(struct uring_loop *loop, struct slot *slot) {
+    slot->sock->flags |= SENDING;
+    arm_out(loop, slot);
+    return WF_SEND_LATER;
+}
+
+static int64_t send_uring(wf_loop *base, wf_sock *sock, const struct iovec *ranges, int count) {
+    struct uring_loop *loop = uring_of(base);
+    wf_assert(!(sock->flags & SENDING));
+    if (slot_of(loop, sock)->flags & QUEUED)
+        settle(loop);
+    struct slot *slot = slot_of(loop, sock);
+    if (sock->flags & FAILED_TOLD || slot->flags & FAIL_DUE) {
+        errno = EPIPE;
+        return WF_ESYS;
+    }
+    if (has_out(slot))
+        return send_later(loop, slot);
+    ssize_t sent = wf_send_ranges(sock->fd, ranges, count);
+    wf_assert(sent != 0); /* nothing was given */
+    if (sent > 0)
+        return sent;
+    return errno == EAGAIN ? send_later(loop, slot) : WF_ESYS;
+}
+
+static int64_t send_soon_uring(wf_loop *base, wf_sock *sock, const struct iovec *ranges, int count) {
+    struct uring_loop *loop = uring_of(base);
+    size_t len = 0;
+    for (int i = 0; i < count && len <= WF_URING_SEND_MAX; i++)
+        len += ranges[i].iov_len;
+    struct slot *slot = slot_of(loop, sock);
+    if (len > WF_URING_SEND_MAX || slot->flags & (QUEUED | FAIL_DUE) || slot->spill || sock->flags & FAILED_TOLD)
+        return send_uring(base, sock, ranges, count);
+    uint8_t *room = wf_uring_arena(&loop->ring, len);
+    if (!room) {
+        settle(loop);
+        room = wf_uring_arena(&loop->ring, len);
+        slot = slot_of(loop, sock);
+    }
+    struct io_uring_sqe *sqe = room ? wf_uring_request(&loop->ring, WF_URING_SEND, sock->slot) : NULL;
+    if (!sqe)
+        return send_uring(base, sock, ranges, count);
+    wf_uring_fill_send(&loop->ring, sqe, room, len);
+    sqe->fd = sock->fd;
+    for (int i = 0; i < count; room += ranges[i++].iov_len)
+        memcpy(room, ranges[i].iov_base, ranges[i].iov_len);
+    slot->flags |= QUEUED;
+    slot->send_len = (uint16_t)len;
+    return (int64_t)len;
+}
+
+static void shutdown_uring(wf_loop *base, wf_sock *sock) {
+    struct uring_loop *loop = uring_of(base);
+    if (slot_of(loop, sock)->flags & QUEUED)
+        settle(loop);
+    struct slot *slot = slot_of(loop, sock);
+    slot->flags |= SHUT_DUE;
+    if (!has_out(slot))
+        shut_if_due(slot);
+}
+
+/* ---- events ---- */
+
+enum step { NOTHING, GIVEN };
+
+static enum step give_failed(struct slot *slot, int sys_errno, wf_loop_event *out_event) {
+    wf_sock *sock = slot->sock;
+    if (sock->flags & FAILED_TOLD)
+        return NOTHING;
+    sock->flags |= FAILED_TOLD;
+    sock->flags &= (uint8_t)~SENDING;
+    *out_event = (wf_loop_event) {.kind = WF_LOOP_FAILED, .sock = sock, .sys_errno = sys_errno};
+    return GIVEN;
+}
+
+static enum step give_eof(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+    slot->sock->flags |= EOF_TOLD;
+    *out_event = (wf_loop_event) {.kind = WF_LOOP_EOF, .sock = slot->sock};
+    slot_due(loop, slot); /* to be watched, if its owner does not close it now, as most do */
+    return GIVEN;
+}
+
+static enum step give_sent(struct slot *slot, wf_loop_event *out_event) {
+    slot->sock->flags &= (uint8_t)~SENDING;
+    *out_event = (wf_loop_event) {.kind = WF_LOOP_SENT, .sock = slot->sock};
+    return GIVEN;
+}
+
+static void stop_receiving(struct uring_loop *loop, struct slot *slot) {
+    cancel_recv(loop, slot);
+    arm_watch(loop, slot);
+}
+
+/* Bytes: to the owner at once, or kept, behind what is kept. `cqe` becomes the last of those that brought them. */
+static enum step recv_bytes(struct uring_loop *loop, struct slot *slot, struct io_uring_cqe *cqe,
+                            wf_loop_event *out_event) {
+    uint8_t *data;
+    size_t len = wf_uring_take(&loop->ring, &data, cqe);
+    wf_sock *sock = slot->sock;
+    if (sock && !(sock->flags & (PAUSED | FAILED_TOLD)) && !has_in(slot)) {
+        *out_event = (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = len};
+        loop->given = true;
+        return GIVEN;
+    }
+    if (sock && !(sock->flags & FAILED_TOLD) && keep(loop, slot, true, data, len))
+        stop_receiving(loop, slot);
+    wf_uring_give_back(&loop->ring);
+    return NOTHING;
+}
+
+static enum step on_recv(struct uring_loop *loop, struct slot *slot, struct io_uring_cqe *cqe,
+                         wf_loop_event *out_event) {
+    enum step step = NOTHING;
+    if (cqe->res > 0)
+        step = recv_bytes(loop, slot, cqe, out_event);
+    else
+        wf_uring_seen(&loop->ring);
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        slot->armed &= (uint8_t)~RECV;
+    wf_sock *sock = slot->sock;
+    if (!sock || sock->flags & (EOF_TOLD | FAILED_TOLD))
+        return step;
+    if (cqe->res == 0) {
+        slot->flags |= has_in(slot) ? EOF_DUE : 0;
+        return has_in(slot) ? NOTHING : give_eof(loop, slot, out_event);
+    }
+    if (cqe->res == -ENOBUFS)
+        slot_due(loop, slot); /* when those of this turn are free */
+    else if (cqe->res < 0 && cqe->res != -ECANCELED && cqe->res != -EINTR && cqe->res != -EAGAIN)
+        return give_failed(slot, -cqe->res, out_event);
+    else if (!(sock->flags & PAUSED) && !has_in(slot))
+        arm_recv(loop, slot); /* it was resumed while the cancelling was under way */
+    else if (!(slot->armed & RECV))
+        arm_watch(loop, slot);
+    return step;
+}
+
+static enum step on_out(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+    wf_sock *sock = slot->sock;
+    slot->armed &= (uint8_t)~OUT;
+    if (!sock || sock->flags & FAILED_TOLD)
+        return NOTHING;
+    if (has_out(slot) && !send_spilled(loop, slot))
+        return NOTHING;
+    return sock->flags & SENDING ? give_sent(slot, out_event) : NOTHING;
+}
+
+/* What is to be told of a stream that is not read: that it broke, or that it ended with nothing unread. */
+static enum step on_watch(struct uring_loop *loop, struct slot *slot, const struct io_uring_cqe *cqe,
+                          wf_loop_event *out_event) {
+    wf_sock *sock = slot->sock;
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        slot->armed &= (uint8_t)~WATCH;
+    if (!sock || sock->flags & FAILED_TOLD || slot->armed & RECV)
+        return NOTHING; /* the receive will tell */
+    if (cqe->res > 0 && cqe->res & POLLERR) {
+        int sys_errno = 0;
+        socklen_t len = sizeof sys_errno;
+        getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &sys_errno, &len);
+        return give_failed(slot, sys_errno ? sys_errno : ECONNRESET, out_event);
+    }
+    if (!(sock->flags & PAUSED))
+        return NOTHING;
+    uint8_t byte;
+    if (!(sock->flags & EOF_TOLD) && !has_in(slot) && recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        return give_eof(loop, slot, out_event);
+    if (!(slot->armed & WATCH) && cqe->res >= 0)
+        arm_watch(loop, slot);
+    return NOTHING;
+}
+
+static void on_listen(struct uring_loop *loop, struct slot *slot, const struct io_uring_cqe *cqe) {
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        slot->armed &= (uint8_t)~LISTEN;
+    if (slot->sock && !(slot->sock->flags & (PAUSED | FAILED_TOLD)))
+        slot_due(loop, slot);
+}
+
+/* The list of due slots holds listening socks too: each gives one connection at a time. */
+static enum step accept_one(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+    wf_sock *sock = slot->sock;
+    if (sock->flags & (PAUSED | FAILED_TOLD) || loop->base.acceptor.rest_until_ms != 0)
+        return NOTHING;
+    int fd;
+    switch (wf_acceptor_take(&loop->base.acceptor, sock->fd, &fd)) {
+    case WF_ACCEPT_TAKEN:
+        slot_due(loop, slot); /* another may be waiting */
+        *out_event = (wf_loop_event) {.kind = WF_LOOP_ACCEPTED, .sock = sock, .fd = fd};
+        return GIVEN;
+    case WF_ACCEPT_NONE:
+        arm_listen(loop, slot); /* when the kernel gave the poll up */
+        return NOTHING;
+    case WF_ACCEPT_REST:
+        return NOTHING;
+    case WF_ACCEPT_FAILED:
+        break;
+    }
+    return give_failed(slot, errno, out_event);
+}
+
+/* Kept bytes go to the owner in one piece, from the buffer they were kept in. */
+static enum step give_kept(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+    wf_buf *in = &slot->spill->in;
+    loop->spilled -= in->cap;
+    wf_buf_deinit(&loop->kept);
+    loop->kept = *in;
+    *in = (wf_buf)WF_BUF_INIT;
+    if (slot->spill->out.len == 0)
+        spill_free(loop, slot);
+    *out_event =
+        (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = slot->sock, .data = loop->kept.data, .len = loop->kept.len};
+    if (slot->flags & EOF_DUE)
+        slot_due(loop, slot);
+    else
+        arm_recv(loop, slot);
+    return GIVEN;
+}
+
+static enum step on_due(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+    wf_sock *sock = slot->sock;
+    if (!sock) {
+        slot_release(loop, slot);
+        return NOTHING;
+    }
+    if (sock->kind == WF_SOCK_LISTEN)
+        return accept_one(loop, slot, out_event);
+    if (slot->flags & FAIL_DUE) {
+        slot->flags &= (uint8_t)~FAIL_DUE;
+        return give_failed(slot, slot->spill ? slot->spill->sys_errno : ENOMEM, out_event);
+    }
+    if (sock->flags & EOF_TOLD && !(sock->flags & FAILED_TOLD))
+        arm_watch(loop, slot);
+    if (sock->flags & (PAUSED | FAILED_TOLD | EOF_TOLD))
+        return NOTHING;
+    if (has_in(slot))
+        return give_kept(loop, slot, out_event);
+    if (slot->flags & EOF_DUE)
+        return give_eof(loop, slot, out_event);
+    arm_recv(loop, slot);
+    return NOTHING;
+}
+
+static enum step on_woken(struct uring_loop *loop, const struct io_uring_cqe *cqe, wf_loop_event *out_event) {
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        loop->wake_armed = false;
+    wf_loop_wake_seen(&loop->base);
+    *out_event = (wf_loop_event) {.kind = WF_LOOP_WOKEN};
+    return GIVEN;
+}
+
+/* The completion at hand, which is seen afterwards. */
+static enum step on_completion(struct uring_loop *loop, struct io_uring_cqe cqe, wf_loop_event *out_event) {
+    struct slot *slot = &loop->slots[wf_uring_slot_of(&cqe)];
+    enum step step = NOTHING;
+    if (wf_uring_op_of(&cqe) == WF_URING_RECV) {
+        step = on_recv(loop, slot, &cqe, out_event);
+    } else {
+        wf_uring_seen(&loop->ring);
+        switch (wf_uring_op_of(&cqe)) {
+        case WF_URING_OUT:
+            step = on_out(loop, slot, out_event);
+            break;
+        case WF_URING_WATCH:
+            step = on_watch(loop, slot, &cqe, out_event);
+            break;
+        case WF_URING_LISTEN:
+            on_listen(loop, slot, &cqe);
+            break;
+        case WF_URING_WAKE:
+            return on_woken(loop, &cqe, out_event);
+        default:
+            return NOTHING;
+        }
+    }
+    if (!slot->sock)
+        slot_release(loop, slot);
+    return step;
+}
+
+static int next_uring(wf_loop *base, wf_loop_event *out_event) {
+    struct uring_loop *loop = uring_of(base);
+    if (loop->given) {
+        wf_uring_give_back(&loop->ring);
+        loop->given = false;
+    }
+    const struct io_uring_cqe *cqe;
+    while ((cqe = wf_uring_next(&loop->ring)))
+        if (on_completion(loop, *cqe, out_event) == GIVEN)
+            return WF_OK;
+    while (loop->due_left > 0 && loop->due_first != NO_SLOT) {
+        struct slot *slot = &loop->slots[loop->due_first];
+        loop->due_left--;
+        loop->due_count--;
+        loop->due_first = slot->next;
+        slot->flags &= (uint8_t)~DUE;
+        if (on_due(loop, slot, out_event) == GIVEN)
+            return WF_OK;
+    }
+    return WF_WANT_INPUT;
+}
+
+static void end_rest(struct uring_loop *loop) {
+    for (size_t i = 0; i < loop->base.acceptor.count; i++)
+        slot_due(loop, slot_of(loop, loop->base.acceptor.listeners[i]));
+}
+
+static int wait_uring(wf_loop *base, int64_t timeout_ms) {
+    struct uring_loop *loop = uring_of(base);
+    if (loop->given || wf_uring_next(&loop->ring))
+        return 0;
+    int64_t rest_ms = wf_acceptor_rest_ms(&base->acceptor);
+    if (rest_ms == 0)
+        end_rest(loop);
+    else if (rest_ms > 0 && (timeout_ms < 0 || timeout_ms > rest_ms))
+        timeout_ms = rest_ms;
+    if (!loop->wake_armed)
+        arm_wake(loop);
+    int status = wf_uring_enter(&loop->ring, loop->due_count > 0 ? 0 : timeout_ms);
+    const struct io_uring_cqe *cqe;
+    while ((cqe = wf_uring_settled(&loop->ring)))
+        send_done(loop, cqe);
+    loop->due_left = loop->due_count + ACCEPT_MAX;
+    return status;
+}
+
+/* ---- socks ---- */
+
+static int adopt_uring(wf_loop *base, wf_sock *sock) {
+    struct uring_loop *loop = uring_of(base);
+    if (slot_new(loop, sock) < 0)
+        return WF_ESYS;
+    struct slot *slot = slot_of(loop, sock);
+    if (sock->kind == WF_SOCK_LISTEN)
+        arm_listen(loop, slot);
+    else
+        arm_recv(loop, slot);
+    if (slot->armed)
+        return 0;
+    slot->sock = NULL;
+    slot_release(loop, slot);
+    errno = ENOMEM;
+    return WF_ESYS;
+}
+
+static void pause_uring(wf_loop *base, wf_sock *sock) {
+    (void)base; /* what comes all the same is kept */
+    sock->flags |= PAUSED;
+}
+
+static void resume_uring(wf_loop *base, wf_sock *sock) {
+    struct uring_loop *loop = uring_of(base);
+    struct slot *slot = slot_of(loop, sock);
+    sock->flags &= (uint8_t)~PAUSED;
+    if (sock->flags & (EOF_TOLD | FAILED_TOLD))
+        return;
+    if (sock->kind == WF_SOCK_LISTEN || has_in(slot) || slot->flags & EOF_DUE)
+        slot_due(loop, slot);
+    else
+        arm_recv(loop, slot);
+}
+
+/* The requests of a sock hold its file: they end before it is closed, in the same entry. */
+static void close_soon(struct uring_loop *loop, struct slot *slot, int fd) {
+    struct io_uring_sqe *sqe = slot->armed ? request(loop, slot, WF_URING_IGNORE) : NULL;
+    if (sqe) {
+        sqe->opcode = IORING_OP_ASYNC_CANCEL;
+        sqe->fd = fd;
+        sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+        sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+    } else if (slot->armed) {
+        shutdown(fd, SHUT_RDWR); /* ends them too */
+    }
+    if (!(sqe = request(loop, slot, WF_URING_IGNORE))) {
+        close(fd);
+        return;
+    }
+    sqe->opcode = IORING_OP_CLOSE;
+    sqe->fd = fd;
+    sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void close_uring(wf_loop *base, wf_sock *sock) {
+    struct uring_loop *loop = uring_of(base);
+    struct slot *slot = slot_of(loop, sock);
+    slot->sock = NULL;
+    spill_free(loop, slot);
+    if (!loop->ring.enabled)
+        close(sock->fd); /* the kernel has heard of nothing yet */
+    else
+        close_soon(loop, slot, sock->fd);
+    if (sock->kind == WF_SOCK_LISTEN && loop->ring.enabled)
+        settle(loop); /* the address is free when this returns */
+    slot_release(loop, slot);
+}
+
+static int open_uring(wf_loop *base) {
+    struct uring_loop *loop = uring_of(base);
+    loop->free_first = loop->due_first = NO_SLOT;
+    return wf_uring_open(&loop->ring, base->recv_bytes);
+}
+
+static void shut_uring(wf_loop *base) {
+    struct uring_loop *loop = uring_of(base);
+    wf_uring_shut(&loop->ring);
+    wf_buf_deinit(&loop->kept);
+    wf_mem_free(loop->slots);
+}
+
+const struct wf_loop_backend wf_loop_uring = {
+    .name = "io_uring",
+    .size = sizeof(struct uring_loop),
+    .open = open_uring,
+    .shut = shut_uring,
+    .wait = wait_uring,
+    .next = next_uring,
+    .adopt = adopt_uring,
+    .pause = pause_uring,
+    .resume = resume_uring,
+    .send = send_uring,
+    .send_soon = send_soon_uring,
+    .shutdown = shutdown_uring,
+    .close = close_uring,
+};
