@@ -27,6 +27,7 @@ struct wf_loop_backend {
     int64_t (*send)(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
     int64_t (*send_soon)(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
     void (*shutdown)(wf_loop *loop, wf_sock *sock);
+    void (*flush)(wf_loop *loop);
     void (*close)(wf_loop *loop, wf_sock *sock); /* forgets the sock and closes its descriptor */
 };
 

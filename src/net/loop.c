@@ -172,6 +172,10 @@ void wf_sock_shutdown(wf_loop *loop, wf_sock *sock) {
         loop->backend->shutdown(loop, sock);
 }
 
+void wf_loop_flush(wf_loop *loop) {
+    loop->backend->flush(loop);
+}
+
 void wf_sock_close(wf_loop *loop, wf_sock *sock) {
     if (sock->fd < 0)
         return;

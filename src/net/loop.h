@@ -84,6 +84,10 @@ int wf_loop_wait(wf_loop *loop, int64_t timeout_ms);
  * turn at most, so that one busy peer cannot starve the others. */
 int wf_loop_next(wf_loop *loop, wf_loop_event *out_event);
 
+/* Does what else the next wait would: hands the kernel what was sent soon and what was closed. For a thread that will not
+ * wait again. */
+void wf_loop_flush(wf_loop *loop);
+
 /* The only call that may come from another thread (and from a signal handler). Wakes are merged: what was
  * made visible before a wake is visible after the WF_LOOP_WOKEN that answers it. Costs a system call only
  * when none is under way. */

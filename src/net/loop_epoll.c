@@ -316,6 +316,10 @@ static void shutdown_epoll(wf_loop *base, wf_sock *sock) {
     shutdown(sock->fd, SHUT_WR);
 }
 
+static void flush_epoll(wf_loop *base) {
+    (void)base; /* nothing waits */
+}
+
 static void close_epoll(wf_loop *base, wf_sock *sock) {
     struct epoll_loop *loop = epoll_of(base);
     for (int i = loop->at; i < loop->count; i++) {
@@ -344,5 +348,6 @@ const struct wf_loop_backend wf_loop_epoll = {
     .send = send_epoll,
     .send_soon = send_epoll,
     .shutdown = shutdown_epoll,
+    .flush = flush_epoll,
     .close = close_epoll,
 };

@@ -268,12 +268,16 @@ static void send_done(struct uring_loop *loop, const struct io_uring_cqe *cqe) {
     }
 }
 
-/* Hands the kernel what was laid down, so that the sends among it are done. */
-static void settle(struct uring_loop *loop) {
+static void look_at_sends(struct uring_loop *loop) {
     const struct io_uring_cqe *cqe;
-    wf_uring_submit(&loop->ring);
     while ((cqe = wf_uring_settled(&loop->ring)))
         send_done(loop, cqe);
+}
+
+/* Hands the kernel what was laid down, so that the sends among it are done. */
+static void settle(struct uring_loop *loop) {
+    wf_uring_submit(&loop->ring);
+    look_at_sends(loop);
 }
 
 /* What is kept goes by a call of its own. True: all of it went. */
@@ -615,9 +619,7 @@ static int wait_uring(wf_loop *base, int64_t timeout_ms) {
     if (!loop->wake_armed)
         arm_wake(loop);
     int status = wf_uring_enter(&loop->ring, loop->due_count > 0 ? 0 : timeout_ms);
-    const struct io_uring_cqe *cqe;
-    while ((cqe = wf_uring_settled(&loop->ring)))
-        send_done(loop, cqe);
+    look_at_sends(loop);
     loop->due_left = loop->due_count + ACCEPT_MAX;
     return status;
 }
@@ -678,6 +680,14 @@ static void close_soon(struct uring_loop *loop, struct slot *slot, int fd) {
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
 }
 
+static void flush_uring(wf_loop *base) {
+    struct uring_loop *loop = uring_of(base);
+    if (!loop->ring.enabled)
+        return;
+    wf_uring_submit_and_end(&loop->ring);
+    look_at_sends(loop);
+}
+
 static void close_uring(wf_loop *base, wf_sock *sock) {
     struct uring_loop *loop = uring_of(base);
     struct slot *slot = slot_of(loop, sock);
@@ -687,9 +697,9 @@ static void close_uring(wf_loop *base, wf_sock *sock) {
         close(sock->fd); /* the kernel has heard of nothing yet */
     else
         close_soon(loop, slot, sock->fd);
-    if (sock->kind == WF_SOCK_LISTEN && loop->ring.enabled)
-        settle(loop); /* the address is free when this returns */
     slot_release(loop, slot);
+    if (sock->kind == WF_SOCK_LISTEN)
+        flush_uring(base); /* the address is free when this returns */
 }
 
 static int open_uring(wf_loop *base) {
@@ -718,5 +728,6 @@ const struct wf_loop_backend wf_loop_uring = {
     .send = send_uring,
     .send_soon = send_soon_uring,
     .shutdown = shutdown_uring,
+    .flush = flush_uring,
     .close = close_uring,
 };

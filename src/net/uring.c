@@ -131,6 +131,12 @@ int wf_uring_submit(wf_uring *u) {
     return entered(io_uring_submit(&u->ring));
 }
 
+int wf_uring_submit_and_end(wf_uring *u) {
+    if (enable(u) < 0)
+        return WF_ESYS;
+    return entered(io_uring_submit_and_get_events(&u->ring));
+}
+
 int wf_uring_enter(wf_uring *u, int64_t timeout_ms) {
     if (enable(u) < 0)
         return WF_ESYS;

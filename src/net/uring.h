@@ -59,6 +59,9 @@ struct io_uring_sqe *wf_uring_request(wf_uring *u, wf_uring_op op, uint32_t slot
 /* Submits what was laid down without waiting. Sends are done when it returns. 0, or WF_ESYS with errno set. */
 int wf_uring_submit(wf_uring *u);
 
+/* The same, and lets what was cancelled end, so that nothing holds a descriptor any more that was closed. */
+int wf_uring_submit_and_end(wf_uring *u);
+
 /* Submits, and waits until something but sends is complete. timeout_ms as wf_loop_wait. 0, or WF_ESYS. */
 int wf_uring_enter(wf_uring *u, int64_t timeout_ms);
 

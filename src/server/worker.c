@@ -295,6 +295,7 @@ void *wf_worker_run(void *arg) {
         turn(w);
     wf_worker_deafen(w);
     close_all(w);
+    wf_loop_flush(w->loop);
     current = NULL;
     return NULL;
 }

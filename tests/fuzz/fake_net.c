@@ -67,3 +67,7 @@ void wf_sock_close(wf_loop *loop, wf_sock *sock) {
 int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count) {
     return wf_sock_send(loop, sock, ranges, count);
 }
+
+void wf_loop_flush(wf_loop *loop) {
+    (void)loop;
+}
