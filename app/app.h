@@ -22,6 +22,7 @@ typedef struct app_config {
     uint32_t history_messages, history_bytes; /* per room */
     weft_slow_policy slow_policy;
     weft_deflate deflate;
+    weft_backend backend;
     int ready_fd;  /* -1: none */
     int verbosity; /* -1 quiet, 0, 1 a line per connection and request */
     bool log_json;

@@ -117,6 +117,7 @@ static weft_server *make_server(const app_config *config) {
         .body_bytes_max = config->message_bytes_max,
         .origins = config->origins,
         .deflate = config->deflate,
+        .backend = config->backend,
         .limits = {.message_bytes_max = config->message_bytes_max,
                    .queue_bytes_max = config->queue_bytes_max,
                    .slow_policy = config->slow_policy,
@@ -169,8 +170,13 @@ static int serve(weft_server *server, const app_config *config) {
 int app_serve(const app_config *config) {
     app_log_setup(config->log_json, config->verbosity);
     weft_server *server = make_server(config);
-    if (!server)
-        return complain("cannot start: out of memory or descriptors");
+    if (!server) {
+        char text[160];
+        snprintf(text, sizeof text, "cannot start: %s%s", strerror(errno),
+                 config->backend == WEFT_BACKEND_IO_URING ? " (is there io_uring here? see --backend)" : "");
+        return complain(text);
+    }
+    app_log(APP_DEBUG, "loop", "backend", weft_server_backend(server), NULL);
     int code = serve(server, config);
     weft_server_free(server);
     return code;

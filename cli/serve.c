@@ -13,12 +13,13 @@ typedef struct serve_options {
     app_config app;
     cli_list listen, origins;
     const char *config;
-    int log, slow, deflate;
+    int log, slow, deflate, backend;
     uint32_t ready_fd;
 } serve_options;
 
 static const char *const log_choices[] = {"text", "json", NULL};
 static const char *const deflate_choices[] = {"off", "no-takeover", "shared", "dedicated", NULL};
+static const char *const backend_choices[] = {"auto", "epoll", "io_uring", NULL};
 static const char *const slow_choices[] = {"close", "drop-newest", "drop-oldest", NULL};
 
 #define AT(member) offsetof(serve_options, member)
@@ -28,6 +29,8 @@ static const cli_option options[] = {
      .standard = "127.0.0.1:9001"},
     {"threads", 't', CLI_NUMBER, AT(app.threads), "N", "worker threads; 0 is one per processor", .standard = "0",
      .max = 255},
+    {"backend", 0, CLI_CHOICE, AT(backend), "NAME", "how the kernel is asked; auto is io_uring where it can be used",
+     .standard = "auto", .choices = backend_choices},
     {"origin", 'o', CLI_LIST, AT(origins), "ORIGIN", "welcome pages of this origin too, repeatable; * is any",
      .standard = NULL},
     {"token", 0, CLI_TEXT, AT(app.token), "TOKEN", "joining and publishing need it: ?token= or a bearer header",
@@ -132,6 +135,7 @@ int cli_run_serve(int argc, char **argv) {
     o.app.log_json = o.log == 1;
     o.app.slow_policy = policies[o.slow];
     o.app.deflate.mode = modes[o.deflate];
+    o.app.backend = (weft_backend)o.backend;
     o.app.ready_fd = o.ready_fd == UINT32_MAX ? -1 : (int)o.ready_fd;
     return app_serve(&o.app);
 }

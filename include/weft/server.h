@@ -77,6 +77,10 @@ typedef struct weft_deflate {
     uint32_t message_bytes_min;  /* [128, DEDICATED 32] shorter messages are sent plain. WEFT_NONE: all are */
 } weft_deflate;
 
+/* How the kernel is asked. AUTO: io_uring where it is built in, the kernel has enough of it (Linux 6.12) and lets us
+ * use it, else epoll; the environment variable WEFT_BACKEND ("epoll", "io_uring") decides before. */
+typedef enum weft_backend { WEFT_BACKEND_AUTO, WEFT_BACKEND_EPOLL, WEFT_BACKEND_IO_URING } weft_backend;
+
 typedef struct weft_config {
     size_t struct_size;       /* WEFT_CONFIG_INIT */
     uint32_t workers;         /* [1] threads; WEFT_NONE: one per processor */
@@ -95,6 +99,7 @@ typedef struct weft_config {
     const char *server_name;       /* [none] value of a Server header; WebSocket answers too */
     weft_limits limits;
     weft_deflate deflate;
+    weft_backend backend;
 } weft_config;
 
 #define WEFT_CONFIG_INIT .struct_size = sizeof(weft_config)
@@ -137,8 +142,12 @@ typedef struct weft_route {
 #define WEFT_ROUTE_INIT .struct_size = sizeof(weft_route)
 
 /* NULL config: all defaults. The config is copied, the strings it points to are not: keep them. NULL when
- * memory is out, struct_size is not set or a window has not 8 to 15 bits. */
+ * memory or descriptors are out, the kernel has not the backend asked for (errno says), struct_size is not set or a window
+ * has not 8 to 15 bits (EINVAL). */
 WEFT_API weft_server *weft_server_new(const weft_config *config);
+
+/* "io_uring" or "epoll". */
+WEFT_API const char *weft_server_backend(const weft_server *server);
 
 /* Before run. The route is copied, its strings are not: keep them. WEFT_OK, WEFT_EINVAL, WEFT_ENOMEM. */
 WEFT_API int weft_server_route(weft_server *server, const weft_route *route);

@@ -50,6 +50,7 @@ struct wf_loop {
     /* Loop only. */
     size_t recv_bytes; /* of receive buffers */
     wf_acceptor acceptor;
+    size_t held_bytes; /* kept for socks: received while paused, taken and not yet sent */
 
     /* Any thread. */
     int wake_fd;       /* an eventfd; constant while the loop lives */

@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RECV_BYTES_DEFAULT = 512 * 1024, RECV_BYTES_MAX = 1 << 30 };
+enum { RECV_BYTES_DEFAULT = 2048 * 1024, RECV_BYTES_MAX = 1 << 30 };
 
 _Static_assert(sizeof(wf_sock) <= 16, "a sock is embedded in every connection");
 
@@ -70,8 +70,11 @@ wf_loop *wf_loop_new_on(wf_loop_kind kind, size_t recv_bytes) {
     if (kind == WF_LOOP_AUTO)
         kind = from_environment();
     wf_loop *loop = NULL;
+    errno = ENOSYS;
+#if WF_HAVE_URING
     if (kind != WF_LOOP_EPOLL)
         loop = open_on(&wf_loop_uring, recv_bytes);
+#endif
     if (kind == WF_LOOP_EPOLL || (!loop && kind == WF_LOOP_AUTO))
         loop = open_on(&wf_loop_epoll, recv_bytes);
     return loop;
@@ -170,6 +173,10 @@ int64_t wf_send_ranges(int fd, const struct iovec *ranges, int count) {
 void wf_sock_shutdown(wf_loop *loop, wf_sock *sock) {
     if (sock->fd >= 0)
         loop->backend->shutdown(loop, sock);
+}
+
+size_t wf_loop_memory(const wf_loop *loop) {
+    return loop->held_bytes;
 }
 
 void wf_loop_flush(wf_loop *loop) {

@@ -84,6 +84,9 @@ int wf_loop_wait(wf_loop *loop, int64_t timeout_ms);
  * turn at most, so that one busy peer cannot starve the others. */
 int wf_loop_next(wf_loop *loop, wf_loop_event *out_event);
 
+/* Bytes of memory held for socks: what came while they were paused, what was taken from them and not yet by the kernel. */
+size_t wf_loop_memory(const wf_loop *loop);
+
 /* Does what else the next wait would: hands the kernel what was sent soon and what was closed. For a thread that will not
  * wait again. */
 void wf_loop_flush(wf_loop *loop);

@@ -75,8 +75,7 @@ struct uring_loop {
     uint32_t due_left; /* how many of them may still be looked at in this turn */
     bool given;        /* the last event gave out bytes of the ring's */
     bool wake_armed;
-    wf_buf kept;    /* or they were kept here */
-    size_t spilled; /* bytes held in spills */
+    wf_buf kept; /* or they were kept here */
 };
 
 static struct uring_loop *uring_of(wf_loop *loop) {
@@ -114,7 +113,7 @@ static int slot_new(struct uring_loop *loop, wf_sock *sock) {
 static void spill_free(struct uring_loop *loop, struct slot *slot) {
     if (!slot->spill)
         return;
-    loop->spilled -= slot->spill->in.cap + slot->spill->out.cap;
+    loop->base.held_bytes -= slot->spill->in.cap + slot->spill->out.cap;
     wf_buf_deinit(&slot->spill->in);
     wf_buf_deinit(&slot->spill->out);
     wf_mem_free(slot->spill);
@@ -160,7 +159,7 @@ static bool keep(struct uring_loop *loop, struct slot *slot, bool in, const uint
         wf_buf *buf = in ? &slot->spill->in : &slot->spill->out;
         size_t before = buf->cap;
         int status = wf_buf_reserve(buf, len + WF_RECV_SLACK);
-        loop->spilled += buf->cap - before;
+        loop->base.held_bytes += buf->cap - before;
         if (status == WF_OK) {
             wf_buf_append(buf, data, len);
             return true;
@@ -504,7 +503,7 @@ static enum step accept_one(struct uring_loop *loop, struct slot *slot, wf_loop_
 /* Kept bytes go to the owner in one piece, from the buffer they were kept in. */
 static enum step give_kept(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
     wf_buf *in = &slot->spill->in;
-    loop->spilled -= in->cap;
+    loop->base.held_bytes -= in->cap;
     wf_buf_deinit(&loop->kept);
     loop->kept = *in;
     *in = (wf_buf)WF_BUF_INIT;

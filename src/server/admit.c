@@ -91,7 +91,7 @@ static void close_largest(wf_worker *w) {
 }
 
 void wf_worker_check_memory(wf_worker *w) {
-    size_t own = w->env.pool.bytes_used + w->env.input_bytes + wf_codec_memory(&w->env.codec);
+    size_t own = w->env.pool.bytes_used + w->env.input_bytes + wf_codec_memory(&w->env.codec) + wf_loop_memory(w->loop);
     wf_count_set(&w->memory_bytes, own);
     size_t now = own + atomic_load_explicit(&w->server->blob_bytes, memory_order_relaxed);
     if (now > w->memory_checked + MEMORY_STEP && short_of_memory(w->server, 90))

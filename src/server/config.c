@@ -78,7 +78,8 @@ static wf_pmd_config pmd_config(const weft_deflate *deflate) {
 
 int wf_server_resolve(weft_config *config, const weft_config *given) {
     *config = given ? *given : (weft_config) {WEFT_CONFIG_INIT};
-    if (config->struct_size != sizeof *config || resolve_deflate(&config->deflate, NULL) < 0)
+    if (config->struct_size != sizeof *config || resolve_deflate(&config->deflate, NULL) < 0 ||
+        config->backend > WEFT_BACKEND_IO_URING)
         return WF_EINVAL;
     fill(&config->workers, 1);
     if (config->workers == WEFT_NONE) {

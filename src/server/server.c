@@ -19,8 +19,10 @@ enum { RELIEF_BYTES_MAX = 512 * 1024 };
 
 weft_server *weft_server_new(const weft_config *config) {
     weft_config resolved;
-    if (wf_server_resolve(&resolved, config) < 0)
+    if (wf_server_resolve(&resolved, config) < 0) {
+        errno = EINVAL;
         return NULL;
+    }
     weft_server *server = wf_mem_zalloc(sizeof *server);
     if (!server)
         return NULL;
@@ -32,7 +34,9 @@ weft_server *weft_server_new(const weft_config *config) {
     server->workers = wf_mem_zalloc(server->worker_count * sizeof *server->workers);
     for (unsigned i = 0; server->workers && i < server->worker_count; i++) {
         if (wf_worker_init(&server->workers[i], server, i) < 0) {
+            int saved = errno;
             weft_server_free(server);
+            errno = saved;
             return NULL;
         }
     }
@@ -41,6 +45,10 @@ weft_server *weft_server_new(const weft_config *config) {
         return NULL;
     }
     return server;
+}
+
+const char *weft_server_backend(const weft_server *server) {
+    return wf_loop_backend_name(server->workers[0].loop);
 }
 
 /* Removed when listening stops, not later: by then the path may be another server's. */

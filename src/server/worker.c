@@ -33,6 +33,9 @@ static size_t history_bytes_max(const weft_server *server) {
     return share < HISTORY_BYTES_MAX ? (size_t)share : HISTORY_BYTES_MAX;
 }
 
+_Static_assert((int)WEFT_BACKEND_EPOLL == WF_LOOP_EPOLL && (int)WEFT_BACKEND_IO_URING == WF_LOOP_URING,
+               "public and internal backends are the same numbers");
+
 int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
     w->server = server;
     w->index = index;
@@ -46,7 +49,7 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
         getrandom(&w->env.ping_secret, sizeof w->env.ping_secret, 0) != sizeof w->env.ping_secret)
         return WF_ESYS;
     wf_hub_init(&w->hub, &hub);
-    w->loop = w->env.loop = wf_loop_new(0);
+    w->loop = w->env.loop = wf_loop_new_on((wf_loop_kind)server->config.backend, 0);
     w->outboxes = wf_mem_zalloc(server->worker_count * sizeof *w->outboxes);
     /* Some more than the maximum, to be told 503 instead of being dropped. */
     if (!w->loop || !w->outboxes || wf_slots_init(&w->slots, server->config.connections_max + 64) < 0)

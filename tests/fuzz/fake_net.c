@@ -68,6 +68,11 @@ int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *rang
     return wf_sock_send(loop, sock, ranges, count);
 }
 
+size_t wf_loop_memory(const wf_loop *loop) {
+    (void)loop;
+    return 0;
+}
+
 void wf_loop_flush(wf_loop *loop) {
     (void)loop;
 }
