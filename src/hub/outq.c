@@ -400,10 +400,8 @@ void wf_outq_taken(wf_outq *q, size_t count) {
         seg->pinned = false;
 }
 
-void wf_outq_mark_ready(wf_outq *q) {
+void wf_outq_list_ready(wf_outq *q) {
     wf_outq_pool *pool = q->pool;
-    if (q->listed)
-        return;
     q->listed = true;
     q->ready_next = NULL;
     *(pool->ready_last ? &pool->ready_last->ready_next : &pool->ready_first) = q;

@@ -149,7 +149,13 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);
 void wf_outq_taken(wf_outq *q, size_t count);
 
 /* Puts the queue on the ready list. */
-void wf_outq_mark_ready(wf_outq *q);
+void wf_outq_list_ready(wf_outq *q);
+
+static inline void wf_outq_mark_ready(wf_outq *q) {
+    if (!q->listed)
+        wf_outq_list_ready(q);
+}
+
 wf_outq *wf_outq_ready_take(wf_outq_pool *pool); /* NULL: none */
 void wf_outq_ready_remove(wf_outq *q);
 

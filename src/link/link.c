@@ -210,7 +210,7 @@ static void input_ended(wf_link *link) {
     }
 }
 
-static bool take_due(bool *due, wf_link_event_kind kind, wf_link_event *out_event) {
+static bool take(bool *due, wf_link_event_kind kind, wf_link_event *out_event) {
     bool was = *due;
     *due = false;
     if (was)
@@ -218,20 +218,24 @@ static bool take_due(bool *due, wf_link_event_kind kind, wf_link_event *out_even
     return was;
 }
 
+static bool take_due(wf_link *link, wf_link_event *out_event) {
+    if (take(&link->due_ended, WF_LINK_ENDED, out_event)) {
+        drop_input(link);
+        return true;
+    }
+    return link->stage != WF_LINK_DEAD && (take(&link->due_broken, WF_LINK_BROKEN, out_event) ||
+                                           take(&link->due_unanswered, WF_LINK_UNANSWERED, out_event) ||
+                                           (wf_outq_sendable(&link->q) == 0 && link->stage == WF_LINK_OPEN &&
+                                            take(&link->want_drained, WF_LINK_DRAINED, out_event)));
+}
+
 int wf_link_next(wf_link *link, wf_link_event *out_event) {
     for (;;) {
-        if (take_due(&link->due_ended, WF_LINK_ENDED, out_event)) {
-            drop_input(link);
+        if ((link->due_ended | link->due_broken | link->due_unanswered | link->want_drained) &&
+            take_due(link, out_event))
             return WF_OK;
-        }
         if (link->stage == WF_LINK_DEAD)
             return WF_WANT_INPUT;
-        if (take_due(&link->due_broken, WF_LINK_BROKEN, out_event) ||
-            take_due(&link->due_unanswered, WF_LINK_UNANSWERED, out_event))
-            return WF_OK;
-        if (wf_outq_sendable(&link->q) == 0 && link->stage == WF_LINK_OPEN &&
-            take_due(&link->want_drained, WF_LINK_DRAINED, out_event))
-            return WF_OK;
         if (gated(link)) {
             rest(link);
             if (wf_link_has_done_enough(link))

@@ -297,22 +297,23 @@ void wf_link_encode(wf_link *link, size_t segs_max) {
     wf_link_count_memory(link);
 }
 
-static int send_with(int (*queue)(wf_link *, uint8_t, const void *, size_t), wf_link *link, uint8_t opcode,
-                     const void *data, size_t len) {
-    int got = link->q.fragmenting && link->stage == WF_LINK_OPEN ? WF_EINVAL : may_send(link);
+static int send_whole(wf_link *link, uint8_t opcode, const void *data, size_t len, bool plain) {
+    if (link->q.fragmenting && link->stage == WF_LINK_OPEN)
+        return WF_EINVAL;
+    int got = may_send(link);
     if (got == WF_OK)
-        got = queue(link, opcode, data, len);
+        got = plain ? queue_plain(link, opcode, data, len) : queue_message(link, opcode, data, len);
     if (got == WF_OK)
         wf_count_add(&link->env->messages_out, 1);
     return got;
 }
 
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    return send_with(queue_message, link, opcode, data, len);
+    return send_whole(link, opcode, data, len, link->pmd == NULL);
 }
 
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    return send_with(queue_plain, link, opcode, data, len);
+    return send_whole(link, opcode, data, len, true);
 }
 
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin) {

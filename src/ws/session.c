@@ -13,6 +13,7 @@
 #include "ws/session.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "ws/close.h"
 
@@ -342,7 +343,44 @@ static int read_payload(wf_ws *ws, wf_ws_event *out_event) {
     return ws->compressed ? read_compressed(ws, out_event) : read_data(ws, out_event);
 }
 
+/* Most messages by far: one uncompressed frame of at most 64 KiB, whole in the input, and nothing begun. WF_WANT_INPUT:
+ * it is something else, or breaks a rule, and goes the long way; nothing of it is used. */
+static int read_whole(wf_ws *ws, wf_ws_event *out_event) {
+    bool masked = ws->role == WF_WS_SERVER;
+    uint8_t *head = ws->in;
+    if (ws->in_len < 6 || (head[0] != (0x80 | WF_OP_TEXT) && head[0] != (0x80 | WF_OP_BINARY)) ||
+        head[1] >> 7 != masked)
+        return WF_WANT_INPUT;
+    size_t len = head[1] & 0x7f, head_len = masked ? 6 : 2;
+    if (len > 125) {
+        if (len == 127 || (len = wf_load_be16(head + 2)) < 126)
+            return WF_WANT_INPUT;
+        head_len += 2;
+    }
+    if (len > ws->in_len - head_len || len > ws->limits->message_bytes_max)
+        return WF_WANT_INPUT;
+    uint8_t *data = head + head_len, opcode = head[0] & 15;
+    if (opcode == WF_OP_BINARY) {
+        if (masked)
+            wf_mask(data, data, len, data - 4, 0);
+    } else {
+        wf_utf8 utf8 = {0};
+        int got = masked ? wf_mask_utf8(data, data, len, data - 4, 0, &utf8) : wf_utf8_feed(&utf8, data, len);
+        if (got < 0 || !wf_utf8_complete(&utf8))
+            return fail_utf8(ws);
+    }
+    ws->in = data + len;
+    ws->in_len -= head_len + len;
+    *out_event = (wf_ws_event) {.kind = WF_WS_MESSAGE, .opcode = opcode, .data = data, .len = len};
+    return WF_OK;
+}
+
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
+    if (ws->stage == STAGE_HEAD && ws->message_kind == 0 && ws->head_len == 0 && !ws->control) {
+        int got = read_whole(ws, out_event);
+        if (got != WF_WANT_INPUT)
+            return got;
+    }
     if (ws->stage == STAGE_DONE) { /* the message handed out last time is dead now */
         wf_buf_deinit(&ws->message);
         ws->stage = STAGE_HEAD;
