@@ -43,15 +43,13 @@ void wf_link_pmd_free(wf_link *link) {
 }
 
 /* Writes a frame to the queue. The budget is the caller's to look at. */
-static int queue_frame(wf_link *link, wf_frame frame, const void *data) {
-    uint8_t head[WF_FRAME_HEAD_MAX];
-    size_t head_len = wf_frame_encode(head, &frame), len = (size_t)frame.len;
-    uint8_t *room = wf_outq_write(&link->q, head_len + len);
+static int queue_frame(wf_link *link, const wf_frame *frame, const void *data) {
+    uint8_t *room = wf_outq_write(&link->q, wf_frame_encoded_bytes(frame) + (size_t)frame->len);
     if (!room)
         return WF_ENOMEM;
-    memcpy(room, head, head_len);
-    if (len > 0)
-        memcpy(room + head_len, data, len);
+    room += wf_frame_encode(room, frame);
+    if (frame->len > 0)
+        memcpy(room, data, (size_t)frame->len);
     return WF_OK;
 }
 
@@ -70,7 +68,7 @@ static void start_closing(wf_link *link, int code, const char *reason, size_t re
     wf_outq_close(&link->q);
     link->end.sent_code = (uint16_t)(len > 0 ? code : WF_CLOSE_NO_STATUS);
     wf_link_enter(link, WF_LINK_CLOSING, link->limits->close_timeout_ms);
-    if (queue_frame(link, (wf_frame) {.fin = true, .opcode = WF_OP_CLOSE, .len = len}, payload) < 0)
+    if (queue_frame(link, &(wf_frame) {.fin = true, .opcode = WF_OP_CLOSE, .len = len}, payload) < 0)
         wf_link_die(link, 0, "out of memory");
 }
 
@@ -230,7 +228,7 @@ static int may_send(wf_link *link) {
 }
 
 static int queue_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    return queue_frame(link, (wf_frame) {.fin = true, .opcode = opcode, .len = len}, data);
+    return queue_frame(link, &(wf_frame) {.fin = true, .opcode = opcode, .len = len}, data);
 }
 
 /* The frame of a message compressed, when that was agreed on and it pays. */
@@ -254,7 +252,7 @@ static int queue_message(wf_link *link, uint8_t opcode, const void *data, size_t
     wf_link_encode(link, SIZE_MAX); /* what was published before it comes before it in the context too */
     if (!deflate_frame(link, opcode, data, len, &frame, &deflated))
         return queue_plain(link, opcode, data, len);
-    int got = queue_frame(link, frame, deflated);
+    int got = queue_frame(link, &frame, deflated);
     if (got < 0)
         forget_context(link);
     wf_link_count_memory(link);
@@ -320,7 +318,7 @@ int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_
     int got = may_send(link);
     uint8_t this_opcode = link->q.fragmenting ? WF_OP_CONTINUATION : opcode;
     if (got == WF_OK)
-        got = queue_frame(link, (wf_frame) {.fin = fin, .opcode = this_opcode, .len = len}, data);
+        got = queue_frame(link, &(wf_frame) {.fin = fin, .opcode = this_opcode, .len = len}, data);
     if (got != WF_OK)
         return got;
     if (fin) {

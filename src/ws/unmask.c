@@ -46,24 +46,46 @@ const wf_unmask_kernel *wf_unmask_kernels(size_t index) {
     return index < list(kernels) ? kernels[index] : NULL;
 }
 
-static const wf_unmask_kernel *best(void) {
-    static _Atomic(const wf_unmask_kernel *) chosen;
-    const wf_unmask_kernel *kernel = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (!kernel) {
-        kernel = wf_unmask_kernels(0);
-        atomic_store_explicit(&chosen, kernel, memory_order_relaxed);
-    }
-    return kernel;
+/* The kernel in use. The first one called chooses: no other call pays for the question. */
+static void first_mask(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset);
+static int first_utf8(wf_utf8 *utf8, const uint8_t *data, size_t len);
+static int first_mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset,
+                           wf_utf8 *utf8);
+
+static const wf_unmask_kernel first = {"first", first_mask, first_utf8, first_mask_utf8};
+static _Atomic(const wf_unmask_kernel *) chosen = &first;
+
+static inline const wf_unmask_kernel *kernel(void) {
+    return atomic_load_explicit(&chosen, memory_order_relaxed);
+}
+
+static const wf_unmask_kernel *choose(void) {
+    const wf_unmask_kernel *best = wf_unmask_kernels(0);
+    atomic_store_explicit(&chosen, best, memory_order_relaxed);
+    return best;
+}
+
+static void first_mask(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset) {
+    choose()->mask(dst, src, len, key, offset);
+}
+
+static int first_utf8(wf_utf8 *utf8, const uint8_t *data, size_t len) {
+    return choose()->utf8(utf8, data, len);
+}
+
+static int first_mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset,
+                           wf_utf8 *utf8) {
+    return choose()->mask_utf8(dst, src, len, key, offset, utf8);
 }
 
 void wf_mask(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset) {
-    best()->mask(dst, src, len, key, offset);
+    kernel()->mask(dst, src, len, key, offset);
 }
 
 int wf_utf8_feed(wf_utf8 *utf8, const uint8_t *data, size_t len) {
-    return best()->utf8(utf8, data, len);
+    return kernel()->utf8(utf8, data, len);
 }
 
 int wf_mask_utf8(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t key[4], size_t offset, wf_utf8 *utf8) {
-    return best()->mask_utf8(dst, src, len, key, offset, utf8);
+    return kernel()->mask_utf8(dst, src, len, key, offset, utf8);
 }
