@@ -357,7 +357,7 @@ static int read_whole(wf_ws *ws, wf_ws_event *out_event) {
             return WF_WANT_INPUT;
         head_len += 2;
     }
-    if (len > ws->in_len - head_len || len > ws->limits->message_bytes_max)
+    if (head_len + len > ws->in_len || len > ws->limits->message_bytes_max)
         return WF_WANT_INPUT;
     uint8_t *data = head + head_len, opcode = head[0] & 15;
     if (opcode == WF_OP_BINARY) {
