@@ -41,8 +41,8 @@ void wf_frame_decode(const uint8_t *head, wf_frame *out_frame);
 bool wf_frame_length_ok(const uint8_t *head, const wf_frame *frame);
 
 /* Bytes of the head that wf_frame_encode will write. */
-static inline size_t wf_frame_encoded_bytes(const wf_frame *frame) {
-    return (frame->len < 126 ? 2 : frame->len <= 0xffff ? 4 : 10) + (frame->masked ? 4 : 0);
+static inline size_t wf_frame_encoded_bytes(const wf_frame *of) {
+    return (of->len < 126 ? 2 : of->len <= 0xffff ? 4 : 10) + (of->masked ? 4 : 0);
 }
 
 /* Writes the head in its shortest form; returns its bytes. The key follows when masked. */
