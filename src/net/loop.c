@@ -115,6 +115,10 @@ void wf_loop_wake(wf_loop *loop) {
 
 static int adopt(wf_loop *loop, wf_sock *sock, int fd, wf_sock_kind kind) {
     *sock = (wf_sock) {.fd = fd, .kind = (uint8_t)kind};
+    if (fd < 0) {
+        errno = EBADF;
+        return WF_ESYS;
+    }
     int status = loop->backend->adopt(loop, sock);
     if (status < 0)
         sock->fd = -1;
