@@ -118,7 +118,7 @@ wf_accept_result wf_acceptor_take(wf_acceptor *acceptor, int listen_fd, int *out
             break;
         }
     }
-    return WF_ACCEPT_NONE;
+    return WF_ACCEPT_AGAIN;
 }
 
 int64_t wf_acceptor_rest_ms(wf_acceptor *acceptor) {

@@ -75,6 +75,7 @@ void wf_acceptor_prepare(int listen_fd);
 typedef enum wf_accept_result {
     WF_ACCEPT_TAKEN, /* *out_fd is a new connection */
     WF_ACCEPT_NONE,  /* nobody is waiting */
+    WF_ACCEPT_AGAIN, /* only ones that died: there may be more, to be looked at in the next turn */
     WF_ACCEPT_REST,  /* no descriptors or no memory: rest_until_ms is set, stop listening until then */
     WF_ACCEPT_FAILED /* the listening socket is broken; errno says how */
 } wf_accept_result;

@@ -170,6 +170,7 @@ static enum step listen_event(struct epoll_loop *loop, wf_sock *sock, wf_loop_ev
         *out_event = (wf_loop_event) {.kind = WF_LOOP_ACCEPTED, .sock = sock, .fd = fd};
         return GIVEN_MORE;
     case WF_ACCEPT_NONE:
+    case WF_ACCEPT_AGAIN: /* epoll will tell again */
         return NOTHING;
     case WF_ACCEPT_REST:
         listen_out(loop, sock);

@@ -492,6 +492,10 @@ static enum step accept_one(struct uring_loop *loop, struct slot *slot, wf_loop_
     case WF_ACCEPT_NONE:
         arm_listen(loop, slot); /* when the kernel gave the poll up */
         return NOTHING;
+    case WF_ACCEPT_AGAIN:
+        slot_due(loop, slot);
+        loop->due_left = 0; /* and the others wait with it */
+        return NOTHING;
     case WF_ACCEPT_REST:
         return NOTHING;
     case WF_ACCEPT_FAILED:
