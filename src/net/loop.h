@@ -7,16 +7,16 @@
  * The contract fits readiness (epoll) and completion (io_uring) alike:
  *   - Received bytes arrive in a buffer that belongs to the loop; they are the caller's to change in place until the next
  *     wf_loop_next or wf_loop_wait on this loop. WF_RECV_SLACK bytes behind them may be read (their content is nothing).
- *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: nothing was taken and nothing is kept, no
- *     second send may be started, and an event WF_LOOP_SENT follows when to try again. (A backend that keeps the bytes until
- *     the kernel has them will answer otherwise, and tell in SENT how many went.) WF_LOOP_FAILED and wf_sock_close end the
- *     wait as well.
+ *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: nothing was taken, no second send may be
+ *     started, and an event WF_LOOP_SENT follows when to try again. WF_LOOP_FAILED and wf_sock_close end the wait as well.
  *   - A closed socket gives no event any more, not even one that was already collected in this turn.
+ *   - The events of one turn come in any order, but for those of one direction of one sock: RECEIVED before its EOF.
  *
- * Waiting, next, receive and send allocate nothing, and a message costs the system calls it needs: one to
- * receive, one to send, and its share of the wait.
+ * A message costs the system calls it needs, or less: with epoll one to receive, one to send, and its share of the wait; with
+ * io_uring only its share. Waiting, next, receive and send allocate nothing as long as peers are read and read themselves:
+ * io_uring keeps what comes before a pause is known to the kernel, and what was sent soon and not taken (wf_loop_memory).
  *
- * A backend is one table of functions (struct wf_loop_backend in backend.h); loop.c chooses. Today: epoll.
+ * A backend is one table of functions (struct wf_loop_backend in backend.h); loop.c chooses: epoll or io_uring.
  */
 #ifndef WF_NET_LOOP_H
 #define WF_NET_LOOP_H
@@ -67,7 +67,7 @@ typedef struct wf_loop_event {
 
 typedef enum wf_loop_kind { WF_LOOP_AUTO, WF_LOOP_EPOLL, WF_LOOP_URING } wf_loop_kind;
 
-/* `recv_bytes`: size of the loop's receive buffers together (0: 256 KiB). AUTO is what the environment variable
+/* `recv_bytes`: size of the loop's receive buffers together (0: 2 MiB). AUTO is what the environment variable
  * WEFT_BACKEND names ("epoll", "io_uring"), else io_uring where the kernel has enough of it (6.12) and we may use it, else
  * epoll. On failure NULL and errno is set. */
 wf_loop *wf_loop_new_on(wf_loop_kind kind, size_t recv_bytes);
@@ -80,8 +80,9 @@ const char *wf_loop_backend_name(const wf_loop *loop);
  * or WF_ESYS with errno set. */
 int wf_loop_wait(wf_loop *loop, int64_t timeout_ms);
 
-/* The next event of this turn: WF_OK, or WF_WANT_INPUT when there is none left. One RECEIVED per sock and
- * turn at most, so that one busy peer cannot starve the others. */
+/* The next event of this turn: WF_OK, or WF_WANT_INPUT when there is none left. A turn ends: of one sock it gives out what
+ * the kernel had for it when the wait ended, and no more than the receive buffers hold (epoll: one RECEIVED), so that one
+ * busy peer cannot starve the others. */
 int wf_loop_next(wf_loop *loop, wf_loop_event *out_event);
 
 /* Bytes of memory held for socks: what came while they were paused, what was taken from them and not yet by the kernel. */
@@ -99,7 +100,7 @@ void wf_loop_wake(wf_loop *loop);
 /* Puts a non-blocking stream descriptor under the loop; reading starts at once. The descriptor is the sock's
  * from here on. It may still be connecting: a send then answers WF_SEND_LATER, WF_LOOP_SENT comes with the
  * connection and WF_LOOP_FAILED with its failure. 0, or WF_ESYS (errno set; the descriptor stays the
- * caller's). */
+ * caller's). What is no stream at all is refused here (epoll, mostly), or told in WF_LOOP_FAILED (io_uring). */
 int wf_sock_adopt(wf_loop *loop, wf_sock *sock, int fd);
 
 /* Stops and restarts RECEIVED, or ACCEPTED on a listening sock. While a stream is paused, a peer that went
@@ -107,7 +108,8 @@ int wf_sock_adopt(wf_loop *loop, wf_sock *sock, int fd);
  *   - broken (reset, timed out): WF_LOOP_FAILED at once; bytes that were not yet read are lost with it.
  *   - finished (FIN, or both directions closed) and nothing unread: WF_LOOP_EOF at once.
  *   - finished behind unread bytes: nothing until the resume, then those bytes and WF_LOOP_EOF.
- * Costs no system call as long as nothing arrives. */
+ * Costs no system call as long as nothing arrives. What arrives before the kernel knows of the pause is kept, and given
+ * with the resume. */
 void wf_sock_pause(wf_loop *loop, wf_sock *sock);
 void wf_sock_resume(wf_loop *loop, wf_sock *sock);
 
