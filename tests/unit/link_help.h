@@ -274,7 +274,7 @@ static inline void peer_closes(fixture *f) {
     f->peer = -1;
 }
 
-static inline void fixture_init(fixture *f) {
+static inline void fixture_init_on(fixture *f, wf_loop_kind backend) {
     int fds[2];
     memset(f, 0, sizeof *f);
     f->live_before = test_mem_live();
@@ -290,7 +290,7 @@ static inline void fixture_init(fixture *f) {
                                   .slow_policy = WF_SLOW_CLOSE,
                                   .close_timeout_ms = 5000,
                                   .pings_per_second = 10};
-    f->env.loop = wf_loop_new(0);
+    f->env.loop = wf_loop_new_on(backend, 0);
     f->env.http = &f->http;
     f->env.now_ms = START_MS;
     CHECK(f->env.loop != NULL);
@@ -301,6 +301,10 @@ static inline void fixture_init(fixture *f) {
     f->peer = fds[1];
     CHECK_EQ(wf_link_init(&f->link, &f->env, fds[0]), WF_OK);
     f->live_idle = test_mem_live();
+}
+
+static inline void fixture_init(fixture *f) {
+    fixture_init_on(f, WF_LOOP_AUTO);
 }
 
 static inline void fixture_deinit(fixture *f) {
@@ -318,12 +322,16 @@ static inline void fixture_deinit(fixture *f) {
 }
 
 /* As far as the open WebSocket. */
-static inline void fixture_open(fixture *f) {
-    fixture_init(f);
+static inline void fixture_open_on(fixture *f, wf_loop_kind backend) {
+    fixture_init_on(f, backend);
     peer_writes(f, UPGRADE, strlen(UPGRADE));
     CHECK_STR(peer_text(f), ACCEPT);
     CHECK_STR(f->yielded, "request(/chat) ");
     f->yielded[0] = '\0';
+}
+
+static inline void fixture_open(fixture *f) {
+    fixture_open_on(f, WF_LOOP_AUTO);
 }
 
 /* What was yielded since last asked. */

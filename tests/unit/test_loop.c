@@ -1,7 +1,9 @@
 /*
  * The loop with real sockets: streams, their ends, pauses, and what may not happen after a close. Every state
  * in which a sock waits for its owner is checked to be silent and to cost next to nothing (check_silent).
- * Calls of epoll_ctl are counted by standing in for it.
+ *
+ * What is said here holds for every backend; which one runs is WEFT_BACKEND's choice. How events of one turn are ordered, and
+ * how bytes are cut, is a backend's own: see test_loop_epoll.c and test_loop_uring.c.
  */
 #include "net/backend.h"
 #include "net_help.h"
@@ -13,16 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-
-static atomic_int epoll_ctl_calls;
-
-int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event) {
-    epoll_ctl_calls++;
-    return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
-}
 
 static wf_loop *loop;
 static wf_sock sock;
@@ -58,27 +51,38 @@ static void check_received(const char *text) {
 }
 
 TEST(a_loop_that_gets_no_memory_is_not_made) {
+    static const struct {
+        wf_loop_kind kind;
+        const char *name;
+    } rows[] = {{WF_LOOP_EPOLL, "epoll"}, {WF_LOOP_URING, "io_uring"}};
     size_t live = test_mem_live();
     int lowest_free = dup(0);
     close(lowest_free);
-    for (size_t n = 1; n <= 2; n++) {
-        test_mem_fail_at(n);
-        errno = 0;
-        CHECK(wf_loop_new(0) == NULL);
-        CHECK_EQ(errno, ENOMEM);
-        CHECK_EQ(test_mem_live(), live);
+    for (size_t i = 0; i < 2; i++) {
+        test_context("%s", rows[i].name);
+        test_mem_fail_at(0);
+        wf_loop *made = wf_loop_new_on(rows[i].kind, 1000);
+        if (!made && rows[i].kind == WF_LOOP_URING)
+            continue; /* not here */
+        CHECK(made != NULL);
+        size_t calls = test_mem_calls();
+        CHECK(calls >= 2);
+        CHECK_STR(wf_loop_backend_name(made), rows[i].name);
+        wf_loop_free(made);
+        for (size_t n = 1; n <= calls; n++) {
+            test_mem_fail_at(n);
+            errno = 0;
+            CHECK(wf_loop_new_on(rows[i].kind, 0) == NULL);
+            CHECK_EQ(errno, ENOMEM);
+            CHECK_EQ(test_mem_live(), live);
+        }
+        test_mem_fail_at(0);
+        int after = dup(0);
+        close(after);
+        CHECK_EQ(after, lowest_free); /* no descriptor stayed open */
     }
-    test_mem_fail_at(0);
-    wf_loop *made = wf_loop_new(1000);
-    CHECK(made != NULL);
-    CHECK_EQ(test_mem_calls(), 2);
-    CHECK_STR(wf_loop_backend_name(made), "epoll");
-    wf_loop_free(made);
     wf_loop_free(NULL);
     CHECK_EQ(test_mem_live(), live);
-    int after = dup(0);
-    close(after);
-    CHECK_EQ(after, lowest_free); /* no descriptor stayed open */
 }
 
 TEST(a_wait_keeps_its_time) {
@@ -110,9 +114,8 @@ TEST(a_signal_ends_the_wait_early_and_well) {
     wf_loop_free(loop);
 }
 
-TEST(messages_cost_no_epoll_ctl_and_no_memory) {
+TEST(messages_cost_no_memory) {
     open_pair(connect_tcp);
-    epoll_ctl_calls = 0;
     test_mem_fail_at(0);
     char answer[4];
     for (int i = 0; i < 1000; i++) {
@@ -124,7 +127,6 @@ TEST(messages_cost_no_epoll_ctl_and_no_memory) {
         CHECK_EQ(wf_loop_wait(loop, 0), 0);
         wf_sock_resume(loop, &sock);
     }
-    CHECK_EQ(epoll_ctl_calls, 0);
     CHECK_EQ(test_mem_calls(), 0);
     close_pair();
 }
@@ -147,16 +149,29 @@ TEST(the_receive_buffer_bounds_a_read_and_has_slack) {
     close_pair();
 }
 
-TEST(one_read_per_sock_and_turn) {
+/* However much it is: it cannot fill the turn. */
+TEST(a_busy_peer_does_not_starve_the_others) {
     open_pair(connect_tcp);
-    wf_loop_free(loop);
-    loop = wf_loop_new(2);
-    CHECK_EQ(wf_sock_adopt(loop, &sock, sock.fd), 0);
-    peer_writes("abcd");
-    wf_loop_event event;
+    static char flood[1 << 20];
+    wf_sock other;
+    int fds[2];
+    connect_unix(fds);
+    CHECK_EQ(wf_sock_adopt(loop, &other, fds[0]), 0);
+    CHECK_EQ(wf_loop_wait(loop, 0), 0);
+    CHECK(send(peer, flood, sizeof flood, MSG_DONTWAIT) > 0);
+    CHECK_EQ(send(fds[1], "x", 1, 0), 1);
     CHECK_EQ(wf_loop_wait(loop, PATIENCE_MS), 0);
-    CHECK_EQ(wf_loop_next(loop, &event), WF_OK);
-    CHECK_EQ(wf_loop_next(loop, &event), WF_WANT_INPUT);
+    bool heard = false;
+    wf_loop_event event;
+    for (int events = 0; !heard && wf_loop_next(loop, &event) == WF_OK; events++) {
+        CHECK(events < 64);
+        heard = event.sock == &other;
+        if (!heard)
+            send(peer, flood, sizeof flood, MSG_DONTWAIT);
+    }
+    CHECK(heard);
+    wf_sock_close(loop, &other);
+    close(fds[1]);
     close_pair();
 }
 
@@ -288,10 +303,8 @@ TEST(a_paused_sock_is_still_told_that_it_may_send) {
     wf_sock_pause(loop, &sock);
     peer_writes("unread");
     check_silent(loop);
-    epoll_ctl_calls = 0;
     send_until_later(loop, &sock);
     check_silent(loop);
-    CHECK_EQ(epoll_ctl_calls, 1); /* for the output alone: the input is not watched again */
     CHECK(drain_peer(peer) > 0);
     CHECK_EQ(next_event(loop).kind, WF_LOOP_SENT);
     check_silent(loop);
@@ -345,10 +358,16 @@ TEST(a_pending_send_ends_when_the_peer_stops_reading) {
     open_pair(connect_unix);
     send_until_later(loop, &sock);
     CHECK_EQ(shutdown(peer, SHUT_RDWR), 0); /* what fills the socket stays there: it never gets writable */
-    CHECK_EQ(next_event(loop).kind, WF_LOOP_SENT);
-    CHECK_EQ(send_text(loop, &sock, "x"), WF_ESYS);
-    CHECK_EQ(errno, EPIPE);
-    CHECK_EQ(next_event(loop).kind, WF_LOOP_EOF);
+    unsigned told = 0;
+    for (int i = 0; i < 2; i++) {
+        wf_loop_event event = next_event(loop);
+        told |= 1U << event.kind;
+        if (event.kind == WF_LOOP_SENT) {
+            CHECK_EQ(send_text(loop, &sock, "x"), WF_ESYS);
+            CHECK_EQ(errno, EPIPE);
+        }
+    }
+    CHECK_EQ(told, 1U << WF_LOOP_SENT | 1U << WF_LOOP_EOF);
     check_silent(loop);
     close_pair();
 }
@@ -369,17 +388,27 @@ TEST(what_is_no_socket_fails_and_is_not_sent_to) {
     close_pair();
 }
 
-TEST(what_cannot_be_watched_is_not_adopted) {
+TEST(what_is_no_stream_is_refused_or_fails) {
     loop = wf_loop_new(0);
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    CHECK_EQ(wf_sock_adopt(loop, &sock, file), WF_ESYS);
-    CHECK_EQ(errno, EPERM);
-    CHECK_EQ(sock.fd, -1);
-    CHECK_EQ(wf_listen_adopt(loop, &sock, file), WF_ESYS);
-    CHECK_EQ(errno, EPERM);
-    CHECK_EQ(sock.fd, -1);
-    CHECK_EQ(loop->acceptor.count, 0);
-    CHECK_EQ(close(file), 0); /* still ours */
+    for (int listens = 0; listens < 2; listens++) {
+        errno = 0;
+        int status = listens ? wf_listen_adopt(loop, &sock, file) : wf_sock_adopt(loop, &sock, file);
+        if (status == WF_ESYS) {
+            CHECK_EQ(errno, EPERM);
+            CHECK_EQ(sock.fd, -1);
+            CHECK_EQ(loop->acceptor.count, 0);
+            continue; /* still ours */
+        }
+        wf_loop_event event = next_event(loop);
+        CHECK_EQ(event.kind, WF_LOOP_FAILED);
+        CHECK_EQ(event.sys_errno, ENOTSOCK);
+        check_silent(loop);
+        wf_sock_close(loop, &sock);
+        wf_loop_flush(loop);
+        file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    CHECK_EQ(close(file), 0);
     wf_loop_free(loop);
 }
 
@@ -464,33 +493,36 @@ TEST(a_closed_sock_gives_no_event_of_this_turn) {
     wf_loop_free(loop);
 }
 
-TEST(a_sock_closed_at_its_sent_gives_no_received) {
+TEST(a_sock_closed_at_one_event_gives_no_other_of_this_turn) {
     open_pair(connect_unix);
     send_until_later(loop, &sock);
+    check_silent(loop);
     drain_peer(peer);
     peer_writes("x");
     CHECK_EQ(wf_loop_wait(loop, PATIENCE_MS), 0);
     wf_loop_event event;
     CHECK_EQ(wf_loop_next(loop, &event), WF_OK);
-    CHECK_EQ(event.kind, WF_LOOP_SENT);
+    CHECK(event.kind == WF_LOOP_SENT || event.kind == WF_LOOP_RECEIVED);
     wf_sock_close(loop, &sock);
     CHECK_EQ(wf_loop_next(loop, &event), WF_WANT_INPUT);
     close_pair();
 }
 
-TEST(sent_and_received_come_in_one_turn) {
+TEST(sent_and_received_are_both_told) {
     open_pair(connect_unix);
     send_until_later(loop, &sock);
+    check_silent(loop);
     drain_peer(peer);
     peer_writes("x");
-    CHECK_EQ(wf_loop_wait(loop, PATIENCE_MS), 0);
-    wf_loop_event event;
-    CHECK_EQ(wf_loop_next(loop, &event), WF_OK);
-    CHECK_EQ(event.kind, WF_LOOP_SENT);
-    send_until_later(loop, &sock); /* owed anew, not to be told in this turn */
-    CHECK_EQ(wf_loop_next(loop, &event), WF_OK);
-    CHECK_EQ(event.kind, WF_LOOP_RECEIVED);
-    CHECK_EQ(wf_loop_next(loop, &event), WF_WANT_INPUT);
+    unsigned told = 0;
+    for (int i = 0; i < 2; i++) {
+        wf_loop_event event = next_event(loop);
+        told |= 1U << event.kind;
+        if (event.kind == WF_LOOP_SENT)
+            send_until_later(loop, &sock); /* owed anew, not to be told again while the peer does not read */
+    }
+    CHECK_EQ(told, 1U << WF_LOOP_SENT | 1U << WF_LOOP_RECEIVED);
+    check_silent(loop);
     close_pair();
 }
 
