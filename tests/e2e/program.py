@@ -157,7 +157,8 @@ token = from the file
             return raw.response()[0]
 
     def test_is_read(self):
-        server = self.serve('--config', self.config(self.text), listen=None)
+        # One thread: others may join before they have heard what was published.
+        server = self.serve('--threads', '1', '--config', self.config(self.text), listen=None)
         self.assertEqual(self.settled(server), 1024)
         self.assertEqual([self.publish(server, 'from the file') for _ in range(9)], [204] * 9)
         raw = self.enterContext(server.raw())
