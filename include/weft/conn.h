@@ -1,10 +1,13 @@
 /*
- * weft/conn.h - one open WebSocket.
+ * weft/conn.h - one open WebSocket, of a server or of a client.
  *
- * A weft_conn belongs to one loop (worker thread) and may be touched only from callbacks on that loop. Every
- * call here is legal inside every callback, closing this connection included; none invokes a callback. The
- * pointer is valid from `open` until `closed` returns. From any other thread, and to keep beyond a callback,
- * use its weft_handle.
+ * A weft_conn belongs to one loop: a server's worker, where it may be touched only from callbacks, or a client,
+ * whose thread may also touch it between two turns. Every call here is legal inside every callback, closing this
+ * connection included; none invokes a callback. The pointer is valid from `open` until `closed` returns (a client's
+ * from the dial on). From any other thread, and to keep beyond a callback, use a server connection's weft_handle.
+ *
+ * Topics and handles are a server's: on a client's connection subscribe, unsubscribe and publish answer WEFT_EINVAL,
+ * weft_conn_server NULL and weft_conn_handle 0.
  */
 #ifndef WEFT_CONN_H
 #define WEFT_CONN_H

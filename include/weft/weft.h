@@ -4,7 +4,9 @@
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 
+#include <weft/client.h>
 #include <weft/conn.h>
+#include <weft/limits.h>
 #include <weft/request.h>
 #include <weft/server.h>
 #include <weft/stats.h>

@@ -1,0 +1,164 @@
+/*
+ * weft/client.h - WebSocket clients: one loop on one thread, with any number of connections.
+ *
+ *     weft_client *client = weft_client_new(NULL);
+ *     weft_client_dial(client, &(weft_dial) {WEFT_DIAL_INIT, .url = "ws://127.0.0.1:9001/echo",
+ *                                            .open = on_open, .message = on_message}, NULL);
+ *     weft_client_run(client);        // until no connection is left
+ *     weft_client_free(client);
+ *
+ * A client and its connections belong to the thread that turns it; only stop and wake may come from elsewhere.
+ * Callbacks run inside weft_client_turn and weft_client_run and nowhere else: no other call calls back. Every call but
+ * these two and weft_client_free is legal inside every callback.
+ */
+#ifndef WEFT_CLIENT_H
+#define WEFT_CLIENT_H
+
+#include <weft/conn.h>
+#include <weft/limits.h>
+#include <weft/request.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weft_client weft_client;
+
+/* Zero is the value in brackets. */
+typedef struct weft_client_config {
+    size_t struct_size;            /* WEFT_CLIENT_CONFIG_INIT */
+    uint32_t connect_timeout_ms;   /* [10,000] until connected, all addresses together. WEFT_NONE: the kernel's */
+    uint32_t handshake_timeout_ms; /* [10,000] from there to a whole response; bytes do not extend it */
+    uint32_t head_bytes_max;       /* [16 KiB] of a response: status line and headers */
+    uint32_t headers_max;          /* [100] */
+    weft_limits limits;
+    weft_deflate deflate; /* what is offered [OFF] */
+} weft_client_config;
+
+#define WEFT_CLIENT_CONFIG_INIT .struct_size = sizeof(weft_client_config)
+
+/* The server's answer to an opening handshake. Texts are borrowed, until the callback returns. */
+typedef struct weft_response weft_response;
+
+WEFT_API int weft_response_status(const weft_response *response);                         /* 101 */
+WEFT_API weft_text weft_response_header(const weft_response *response, const char *name); /* first of that name */
+
+/* Header `index`, in order; false behind the last. */
+WEFT_API bool weft_response_header_at(const weft_response *response, size_t index, weft_text *out_name,
+                                      weft_text *out_value);
+
+/* What came of the body of a refusal, at most 4 KiB; chunks are put together. */
+WEFT_API weft_text weft_response_body(const weft_response *response);
+
+/* How far a dial that failed had come. */
+typedef enum weft_dial_phase {
+    WEFT_DIAL_CONNECT = 1, /* no connection */
+    WEFT_DIAL_HANDSHAKE    /* connected, and no WebSocket came of it */
+} weft_dial_phase;
+
+/* Strings live until the callback returns. */
+typedef struct weft_dial_failure {
+    weft_dial_phase phase;
+    int sys_errno;                 /* ECONNREFUSED, ETIMEDOUT (a timeout of ours too), ECANCELED (by us), ...; or 0 */
+    const char *text;              /* all of it in words: "cannot connect to 127.0.0.1:9001: Connection refused" */
+    const char *rule;              /* the rule the server broke: "RFC6455/4.1: ..."; NULL: none was */
+    const weft_response *response; /* when a whole head came, also of 200, 302, 401, ...; NULL: none */
+} weft_dial_failure;
+
+/*
+ * One connection to make. Zero is a default everywhere; callbacks may be NULL. Nothing is kept of it behind the call
+ * but the callbacks and `user`: strings are copied.
+ *
+ * Of each dial that was answered WEFT_OK comes exactly one of these, unless the client is freed before: `failed`; or
+ * `open`, and last `closed`. The connection's pointer is valid from the dial until `failed` or `closed` returns.
+ * Until `open`, sends and closes answer WEFT_ECLOSED; weft_conn_abort gives the dial up (`failed`, ECANCELED).
+ */
+typedef struct weft_dial {
+    size_t struct_size; /* WEFT_DIAL_INIT */
+
+    /* "ws://host[:port][/path][?query]", or over a unix socket "ws+unix:/path/of/socket[:/path[?query]]". http means
+     * ws. A fragment is dropped, user and password are refused. The host is an IP address ("[::1]" for IPv6),
+     * "localhost", or any name together with `address`. */
+    const char *url;
+    /* Where to connect to in place of the URL's host and port: "127.0.0.1:9001", "[::1]:9001", "unix:/path",
+     * "unix:@abstract"; or several TCP addresses parted by commas, tried in turn. What weft_resolve writes. */
+    const char *address;
+    const char *local_address; /* an IP address of this host to connect from: "127.0.0.2" */
+
+    void *user;                      /* yours: given to each callback, and at first the connection's (weft_conn_user) */
+    const char *origin;              /* the Origin header */
+    const char *const *subprotocols; /* NULL-terminated, most wanted first */
+    const char *const *headers;      /* NULL-terminated, each "Name: value"; none that the handshake sets itself */
+    uint32_t connect_timeout_ms;     /* zero inherits the client's, as below */
+    uint32_t handshake_timeout_ms;
+    weft_limits limits;
+    weft_deflate deflate;
+
+    /* The WebSocket is open. `response` is readable until this returns. */
+    void (*open)(weft_conn *conn, const weft_response *response, void *user);
+    void (*message)(weft_conn *conn, weft_message message, void *user);
+    /* The queue is empty again after a send was answered WEFT_FULL. */
+    void (*drained)(weft_conn *conn, void *user);
+    /* Our ping was answered. */
+    void (*pong)(weft_conn *conn, uint64_t rtt_ns, void *user);
+    /* Exactly once for each `open`, last. Sends answer WEFT_ECLOSED. */
+    void (*closed)(weft_conn *conn, const weft_close_info *info, void *user);
+    /* No WebSocket came of it. */
+    void (*failed)(weft_conn *conn, const weft_dial_failure *failure, void *user);
+} weft_dial;
+
+#define WEFT_DIAL_INIT .struct_size = sizeof(weft_dial)
+
+/* NULL config: all defaults. NULL, with errno, when memory or descriptors are out (ENOMEM, EMFILE) or the config is
+ * wrong (EINVAL: struct_size is not set, a window has not 8 to 15 bits). Ignores nothing and installs nothing: no
+ * signal handler; SIGPIPE is never raised. */
+WEFT_API weft_client *weft_client_new(const weft_client_config *config);
+
+/* Cuts what is left of the connections, and calls back no more: what your user pointers own is yours to release.
+ * NULL is accepted. */
+WEFT_API void weft_client_free(weft_client *client);
+
+/* Starts a connection; all the network has to say about it comes by callback, in a later turn. *out_conn may be NULL.
+ * WEFT_OK; WEFT_EINVAL: the dial cannot be meant so, weft_client_error says why; WEFT_ENOMEM. Never blocks. */
+WEFT_API int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out_conn);
+
+/* Why the last dial was answered WEFT_EINVAL, in words. Never NULL. */
+WEFT_API const char *weft_client_error(const weft_client *client);
+
+/* Looks up the host of a URL and writes its addresses, as weft_dial.address takes them. BLOCKS, as the system's
+ * resolver does (seconds, when a name server does not answer): call it before the loop, or on a thread of yours.
+ * WEFT_OK; WEFT_EINVAL: not a URL; WEFT_ELIMIT: does not fit (256 bytes hold at least five); WEFT_ESTALE: there is no
+ * such host; WEFT_ESYS: the resolver failed. *out_why, when not NULL, says it in words: a static string. */
+WEFT_API int weft_resolve(const char *url, char *out, size_t cap, const char **out_why);
+
+/* One turn: sends what was queued since the last one, waits at most timeout_ms (negative: as long as it takes; 0: only
+ * looks) for something to happen, calls back, sends what the callbacks queued. WEFT_OK; WEFT_ESYS with errno when
+ * waiting is impossible. */
+WEFT_API int weft_client_turn(weft_client *client, int timeout_ms);
+
+/* Turns until no connection is left, or weft_client_stop. WEFT_OK, WEFT_ESYS. It may be called again. */
+WEFT_API int weft_client_run(weft_client *client);
+
+/* Makes weft_client_run return at the end of its turn, the connections as they are; called outside of a run, the next
+ * one returns after one turn. Any thread, also a signal handler. */
+WEFT_API void weft_client_stop(weft_client *client);
+
+/* Makes a weft_client_turn that waits return. Any thread, also a signal handler. */
+WEFT_API void weft_client_wake(weft_client *client);
+
+/* Connections that were dialled and have neither failed nor closed. */
+WEFT_API size_t weft_client_connections(const weft_client *client);
+
+/* For a loop of yours: readable when there is something for weft_client_turn(client, 0) to do; and the milliseconds
+ * after which it should be called anyway, for the sake of deadlines and of what was queued since (-1: never). */
+WEFT_API int weft_client_fd(const weft_client *client);
+WEFT_API int weft_client_timeout_ms(const weft_client *client);
+
+/* The client of a connection; NULL when it is a server's. */
+WEFT_API weft_client *weft_conn_client(const weft_conn *conn);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
