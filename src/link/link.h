@@ -114,6 +114,7 @@ typedef struct wf_link_pmd {
 typedef struct wf_link {
     wf_sock sock;
     wf_link_env *env;
+    void *user; /* the application's: carried, not looked at */
     wf_timer timer;
     wf_outq q;
     const wf_link_limits *limits; /* from accept on */
@@ -137,6 +138,7 @@ typedef struct wf_link {
     bool served;                                /* HTTP: not the first request */
     bool in_flight;                             /* the loop has our bytes and will tell */
     bool want_drained;                          /* a send was refused */
+    bool deflates;                              /* permessage-deflate was agreed on; stays when `pmd` is gone */
     bool due_broken, due_unanswered, due_ended; /* events to come */
 } wf_link;
 
@@ -191,6 +193,11 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule);
 /* Something may have become of it besides new input: pull. */
 static inline bool wf_link_runnable(const wf_link *link) {
     return link->deadlines.resting || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
+}
+
+/* We have dialled, from the first moment on. */
+static inline bool wf_link_is_client(const wf_link *link) {
+    return link->ws.role == WF_WS_CLIENT;
 }
 
 /* Bytes held in and out. */

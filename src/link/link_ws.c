@@ -24,6 +24,7 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
                     link->limits->pmd.bytes_min);
     wf_ws_use_inflate(&link->ws, &pmd->in);
     link->pmd = pmd;
+    link->deflates = true;
     /* A message encoded once for all refers to nothing outside of itself, so it may be as long as the peer's window. */
     unsigned bits = params->server_bits_named ? params->server_max_window_bits : WF_WINDOW_BITS_MAX;
     link->q.recodes = !params->server_no_context_takeover;

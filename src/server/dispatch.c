@@ -7,7 +7,7 @@
 
 static void count_deflating(weft_conn *conn, int by) {
     weft_server *server = wf_conn_worker(conn)->server;
-    if (conn->deflates)
+    if (conn->link.deflates)
         atomic_fetch_add_explicit(&server->deflating, (unsigned)by, memory_order_relaxed);
     if (conn->shares)
         atomic_fetch_add_explicit(&server->sharing, (unsigned)by, memory_order_relaxed);
@@ -22,20 +22,9 @@ static void conn_ended(weft_conn *conn) {
         weft_request_unref(conn->request);
         conn->request = NULL;
     }
-    const wf_link_end *end = &conn->link.end;
-    const wf_fault *fault = &conn->link.fault;
     if (conn->opened) {
-        bool clean = end->sent_code && end->received_code && fault->status == 0;
-        weft_close_info info = {
-            .code = end->by_peer || clean ? end->received_code : fault->close_code,
-            .reason = end->reason ? end->reason : "",
-            .clean = clean,
-            .by_peer = end->by_peer,
-            .rule = fault->rule,
-            .sys_errno = fault->sys_errno,
-        };
-        if (info.code == 0)
-            info.code = WEFT_CLOSE_ABNORMAL;
+        weft_close_info info;
+        wf_conn_close_info(conn, &info);
         wf_count_add(&w->websockets, (uint64_t)-1);
         count_deflating(conn, -1);
         int counted = weft_close_slot(info.code);
@@ -56,8 +45,7 @@ static void conn_open(weft_conn *conn) {
     conn->request = NULL;
     conn->open_due = false;
     conn->opened = true;
-    conn->deflates = conn->link.pmd != NULL;
-    conn->shares = conn->deflates && !conn->link.q.recodes;
+    conn->shares = conn->link.deflates && !conn->link.q.recodes;
     wf_count_add(&wf_conn_worker(conn)->websockets, 1);
     count_deflating(conn, 1);
     if (conn->route->is.open)

@@ -157,6 +157,8 @@ int weft_publish(weft_server *server, const char *topic, weft_kind kind, const v
 }
 
 int weft_conn_publish(weft_conn *conn, const char *topic, weft_kind kind, const void *data, size_t len) {
+    if (wf_link_is_client(&conn->link))
+        return WEFT_EINVAL;
     return publish(wf_conn_worker(conn)->server, topic, kind, data, len, wf_handle_of(conn));
 }
 

@@ -207,7 +207,7 @@ int wf_request_apply(wf_answer *a) {
     int got;
     if (a->accept) {
         conn->route = request->route;
-        conn->user = request->user;
+        conn->link.user = request->user;
         got = wf_link_accept(&conn->link, a->bytes.data, a->bytes.len, &request->route->limits);
         if (got == WF_OK && a->deflates)
             got = wf_link_deflate(&conn->link, &a->pmd);

@@ -8,6 +8,7 @@
 #ifndef WF_SERVER_SERVER_IMPL_H
 #define WF_SERVER_SERVER_IMPL_H
 
+#include "conn/conn.h"
 #include "http/upgrade.h"
 #include "hub/hub.h"
 #include "link/link.h"
@@ -41,7 +42,6 @@ enum {
 struct weft_conn {
     wf_link link;          /* first: a sock and a queue lead back to their connection; its env leads to the worker */
     const wf_route *route; /* from the answer to the handshake on */
-    void *user;
     wf_subscriber subscriber;
     union {
         struct {
@@ -52,7 +52,7 @@ struct weft_conn {
     };
     uint32_t slot;
     bool half_open, opened, open_due;
-    bool deflates, shares; /* counted in the server's `deflating`, `sharing` */
+    bool shares; /* counted in the server's `sharing` */
 };
 
 /* slots.c: connections by number, and the handles made of them. */
@@ -144,9 +144,6 @@ int wf_route_limits(const weft_route *route, const weft_config *server, wf_link_
                     uint32_t *out_topics);     /* WF_EINVAL: a value out of range */
 size_t wf_list_count(const char *const *list); /* of a NULL-terminated one; NULL: 0 */
 const wf_route *wf_route_find(const weft_server *server, wf_str path);
-
-/* conn.c: false: no kind at all. */
-bool wf_kind_split(weft_kind kind, uint8_t *out_opcode, bool *out_plain);
 
 /* slots.c */
 int wf_slots_init(wf_slots *s, uint32_t count);

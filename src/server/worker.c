@@ -166,7 +166,7 @@ static void read_mail(wf_worker *w) {
             conn = wf_handle_conn(w, m->handle);
             if (!conn || !conn->opened || conn->link.stage != WF_LINK_OPEN)
                 break;
-            if (conn->deflates)
+            if (conn->link.deflates)
                 wf_publish_deflate(w, m->blob);
             if (wf_outq_publish(&conn->link.q, m->blob) == WF_OK)
                 wf_count_add(&w->env.messages_out, 1);
