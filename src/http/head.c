@@ -15,8 +15,7 @@
 
 #define BAD_REQUEST 400
 
-/* Takes the next line, without its CRLF. False at the end of the bytes. */
-static bool next_line(wf_str *rest, wf_str *out_line) {
+bool wf_http_head_line(wf_str *rest, wf_str *out_line) {
     const char *end = rest->len > 0 ? memchr(rest->data, '\n', rest->len) : NULL;
     if (!end)
         return false;
@@ -54,19 +53,24 @@ static void cut_target(wf_http_request *request, wf_str *out_authority) {
         request->path = wf_str_of("/");
 }
 
+void wf_http_head_fields(wf_str *rest, wf_http_header *headers, size_t count) {
+    wf_str line;
+    for (size_t i = 0; i < count && wf_http_head_line(rest, &line); i++) {
+        headers[i].name = take_until(&line, ':');
+        headers[i].value = wf_str_trim(line);
+    }
+}
+
 void wf_http_head_cut(wf_str bytes, wf_http_request *request, wf_http_head *out_head) {
     wf_str line = {NULL, 0};
-    while (next_line(&bytes, &line) && line.len == 0)
+    while (wf_http_head_line(&bytes, &line) && line.len == 0)
         ;
     request->method = take_until(&line, ' ');
     request->target = take_until(&line, ' ');
     out_head->version = line;
     cut_target(request, &out_head->authority);
 
-    for (size_t i = 0; i < request->header_count && next_line(&bytes, &line); i++) {
-        request->headers[i].name = take_until(&line, ':');
-        request->headers[i].value = wf_str_trim(line);
-    }
+    wf_http_head_fields(&bytes, request->headers, request->header_count);
     request->version_minor = wf_str_eq(out_head->version, wf_str_of("HTTP/1.1"));
     bool close = wf_http_header_has_token(request, "Connection", "close");
     bool keep = request->version_minor > 0 || wf_http_header_has_token(request, "Connection", "keep-alive");

@@ -6,6 +6,12 @@
 
 #include "http/request.h"
 
+/* Takes the next line of *rest, without its CRLF. False at the end of the bytes. */
+bool wf_http_head_line(wf_str *rest, wf_str *out_line);
+
+/* Cuts lines into headers, as many as there is room for; what is missing comes out empty. Nothing is judged. */
+void wf_http_head_fields(wf_str *rest, wf_http_header *headers, size_t count);
+
 /* What only the checks need to see of a head. */
 typedef struct wf_http_head {
     wf_str version;   /* third part of the request line: "HTTP/1.1" */

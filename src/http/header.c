@@ -7,25 +7,27 @@
 
 #include <arpa/inet.h>
 
-const wf_str *wf_http_header_find(const wf_http_request *request, const char *name, size_t *out_count) {
+const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, const char *name,
+                                   size_t *out_count) {
     const wf_str *found = NULL;
     size_t count = 0;
-    for (size_t i = 0; i < request->header_count; i++) {
-        if (!wf_str_eq_nocase(request->headers[i].name, wf_str_of(name)))
+    for (size_t i = 0; i < header_count; i++) {
+        if (!wf_str_eq_nocase(headers[i].name, wf_str_of(name)))
             continue;
         if (count++ == 0)
-            found = &request->headers[i].value;
+            found = &headers[i].value;
     }
     if (out_count)
         *out_count = count;
     return found;
 }
 
-bool wf_http_header_has_token(const wf_http_request *request, const char *name, const char *token) {
-    for (size_t i = 0; i < request->header_count; i++) {
-        if (!wf_str_eq_nocase(request->headers[i].name, wf_str_of(name)))
+bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_count, const char *name,
+                                const char *token) {
+    for (size_t i = 0; i < header_count; i++) {
+        if (!wf_str_eq_nocase(headers[i].name, wf_str_of(name)))
             continue;
-        wf_str rest = request->headers[i].value, element;
+        wf_str rest = headers[i].value, element;
         while (wf_str_next_element(&rest, &element))
             if (wf_str_eq_nocase(element, wf_str_of(token)))
                 return true;
@@ -46,6 +48,15 @@ bool wf_http_is_token(wf_str s) {
         if (!is_alnum(s.data[i]) && !is_one_of(s.data[i], "!#$%&'*+-.^_`|~"))
             return false;
     return s.len > 0;
+}
+
+bool wf_http_is_value(wf_str s) {
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
 }
 
 static int hex_value(char c) {

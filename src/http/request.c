@@ -19,6 +19,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "http/guard.h"
 #include "http/head.h"
 
 #include <llhttp.h>
@@ -31,18 +32,11 @@ enum {
 
 typedef enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE } phase;
 
-typedef struct line_guard {
-    bool cr;      /* the last byte was CR */
-    bool ended;   /* the last byte ended an empty line that was not a leading one */
-    size_t len;   /* bytes in this line so far */
-    size_t lines; /* whole lines that were not empty */
-} line_guard;
-
 struct wf_http_reader {
     wf_http_limits limits;
     wf_fault fault;
     phase phase;
-    line_guard guard;
+    wf_http_guard guard;
     llhttp_t parser;
 
     wf_buf bytes;
@@ -190,36 +184,9 @@ static int parse(wf_http_reader *reader, const char *data, size_t len) {
 
 /* --- our side --- */
 
-/* Lets one byte through, or answers the rule it breaks. */
-static const char *guard_byte(line_guard *guard, uint8_t byte) {
-    guard->ended = false;
-    if (guard->cr) {
-        if (byte != '\n')
-            return "RFC9112/2.2: a CR without LF";
-        guard->ended = guard->len == 0 && guard->lines > 0;
-        guard->lines += guard->len > 0;
-        guard->len = 0;
-        guard->cr = false;
-        return NULL;
-    }
-    if (byte == '\r') {
-        guard->cr = true;
-        return NULL;
-    }
-    if (byte == '\n')
-        return "RFC9112/2.2: a LF without CR";
-    if (byte == '\0')
-        return "RFC9110/5.5: a NUL byte";
-    if ((byte < ' ' && byte != '\t') || byte == 0x7f)
-        return "RFC9110/5.5: a control byte";
-    if (guard->len++ == 0 && (byte == ' ' || byte == '\t'))
-        return "RFC9112/5.2: a line that begins with white space (line folding)";
-    return NULL;
-}
-
 /* One byte of the head against the limits and the guard. 0, or the HTTP status with *out_rule. */
 static int vet_head_byte(wf_http_reader *reader, uint8_t byte, size_t head_len, const char **out_rule) {
-    line_guard *guard = &reader->guard;
+    wf_http_guard *guard = &reader->guard;
     if (head_len >= reader->limits.head_bytes_max) {
         *out_rule = guard->lines == 0 ? "RFC9110/15.5.15: the request line is over the limit"
                                       : "RFC6585/5: the headers are over the limit";
@@ -229,7 +196,7 @@ static int vet_head_byte(wf_http_reader *reader, uint8_t byte, size_t head_len, 
         *out_rule = "RFC6585/5: too many headers";
         return 431;
     }
-    *out_rule = guard_byte(guard, byte);
+    *out_rule = wf_http_guard_byte(guard, byte);
     return *out_rule ? 400 : 0;
 }
 
@@ -259,7 +226,7 @@ static int feed_head(wf_http_reader *reader, const uint8_t *data, size_t len, si
 
 /* One byte of chunk size, chunk extension, trailer, or of the CRLF around them. */
 static int feed_framing(wf_http_reader *reader, uint8_t byte) {
-    const char *rule = guard_byte(&reader->guard, byte);
+    const char *rule = wf_http_guard_byte(&reader->guard, byte);
     if (rule)
         return refuse(reader, 400, rule);
     if (reader->framing_free > 0)

@@ -81,13 +81,27 @@ bool wf_http_reader_wants_continue(wf_http_reader *reader);
 bool wf_http_reader_idle(const wf_http_reader *reader);
 
 /* The first header of this name, or NULL. `count` of them when out_count is not NULL. O(headers). */
-const wf_str *wf_http_header_find(const wf_http_request *request, const char *name, size_t *out_count);
+const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, const char *name,
+                                   size_t *out_count);
 
 /* True when any header line of this name lists the token, without case (RFC 9110 5.6.1). */
-bool wf_http_header_has_token(const wf_http_request *request, const char *name, const char *token);
+bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_count, const char *name,
+                                const char *token);
+
+/* The same over a request. */
+static inline const wf_str *wf_http_header_find(const wf_http_request *request, const char *name, size_t *out_count) {
+    return wf_http_headers_find(request->headers, request->header_count, name, out_count);
+}
+
+static inline bool wf_http_header_has_token(const wf_http_request *request, const char *name, const char *token) {
+    return wf_http_headers_have_token(request->headers, request->header_count, name, token);
+}
 
 /* True for a token (RFC 9110 5.6.2): not empty, no separators. */
 bool wf_http_is_token(wf_str s);
+
+/* True when it can be sent as the value of a header: no control byte but HTAB. */
+bool wf_http_is_value(wf_str s);
 
 /* Splits "host[:port]" (RFC 3986 3.2.2, 3.2.3). An IPv6 literal keeps its brackets. *out_port is 0 when none
  * is given. False when malformed, or when the host is empty or the port not in 1-65535; nothing is set then.

@@ -71,15 +71,6 @@ static bool has_no_body(int status) {
     return status < 200 || status == 204 || status == 304;
 }
 
-static bool is_value(wf_str s) {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.data[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 static bool is_named(const wf_http_header_out *header, const char *name) {
     return wf_str_eq_nocase(header->name, wf_str_of(name));
 }
@@ -93,7 +84,7 @@ static bool is_valid(const wf_http_response *response) {
         return false;
     for (size_t i = 0; i < response->header_count; i++) {
         const wf_http_header_out *header = &response->headers[i];
-        if (!wf_http_is_token(header->name) || !is_value(header->value) || is_named(header, "Content-Length"))
+        if (!wf_http_is_token(header->name) || !wf_http_is_value(header->value) || is_named(header, "Content-Length"))
             return false;
         if (response->has_length && is_named(header, "Transfer-Encoding"))
             return false;
