@@ -59,9 +59,9 @@ typedef enum weft_dial_phase {
 /* Strings live until the callback returns. */
 typedef struct weft_dial_failure {
     weft_dial_phase phase;
-    int sys_errno;                 /* ECONNREFUSED, ETIMEDOUT (a timeout of ours too), ECANCELED (by us), ...; or 0 */
-    const char *text;              /* all of it in words: "cannot connect to 127.0.0.1:9001: Connection refused" */
-    const char *rule;              /* the rule the server broke: "RFC6455/4.1: ..."; NULL: none was */
+    int sys_errno;    /* ECONNREFUSED, ETIMEDOUT (a timeout of ours too), ECONNABORTED (by us), ...; or 0 */
+    const char *text; /* all of it in words: "cannot connect to 127.0.0.1:9001: Connection refused" */
+    const char *rule; /* the rule the server broke: "RFC6455/4.1: ..."; NULL: none was */
     const weft_response *response; /* when a whole head came, also of 200, 302, 401, ...; NULL: none */
 } weft_dial_failure;
 
@@ -71,7 +71,7 @@ typedef struct weft_dial_failure {
  *
  * Of each dial that was answered WEFT_OK comes exactly one of these, unless the client is freed before: `failed`; or
  * `open`, and last `closed`. The connection's pointer is valid from the dial until `failed` or `closed` returns.
- * Until `open`, sends and closes answer WEFT_ECLOSED; weft_conn_abort gives the dial up (`failed`, ECANCELED).
+ * Until `open`, sends and closes answer WEFT_ECLOSED; weft_conn_abort gives the dial up (`failed`, ECONNABORTED).
  */
 typedef struct weft_dial {
     size_t struct_size; /* WEFT_DIAL_INIT */

@@ -7,18 +7,18 @@
 #include "base/status.h"
 #include "http/request.h"
 
-typedef struct scheme {
+typedef struct url_scheme {
     const char *name;
     unsigned port;
     bool tls, unix_socket;
-} scheme;
+} url_scheme;
 
-static const scheme schemes[] = {
+static const url_scheme schemes[] = {
     {"ws", 80, false, false},    {"wss", 443, true, false},   {"http", 80, false, false},
     {"https", 443, true, false}, {"ws+unix", 0, false, true}, {"wss+unix", 0, true, true},
 };
 
-static const scheme *find_scheme(wf_str name) {
+static const url_scheme *find_scheme(wf_str name) {
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
         if (wf_str_eq_nocase(name, wf_str_of(schemes[i].name)))
             return &schemes[i];
@@ -64,7 +64,7 @@ static const char *judge_target(wf_str target) {
     return NULL;
 }
 
-static const char *parse_tcp(const scheme *scheme, wf_str rest, wf_url *url) {
+static const char *parse_tcp(const url_scheme *scheme, wf_str rest, wf_url *url) {
     if (!starts(rest, "//"))
         return "RFC6455/3: two slashes do not follow the scheme";
     rest = from(rest, 2);
@@ -106,7 +106,7 @@ static const char *parse_unix(wf_str rest, wf_url *url) {
 int wf_url_parse(wf_str text, wf_url *out_url, const char **out_why) {
     wf_url url = {0};
     size_t colon = find_any(text, ":");
-    const scheme *scheme = find_scheme((wf_str) {text.data, colon});
+    const url_scheme *scheme = find_scheme((wf_str) {text.data, colon});
     const char *why = "RFC6455/3: this is not a ws:// URL";
     if (colon < text.len && scheme) {
         wf_str rest = from(text, colon + 1);

@@ -256,7 +256,7 @@ int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace) {
         memcpy(last->data, frame, len);
         return WF_OK;
     }
-    wf_seg *seg = seg_new(q->pool, 128); /* any control frame, so that a later one can replace it */
+    wf_seg *seg = seg_new(q->pool, WF_OUTQ_URGENT_BYTES); /* any control frame, so that a later one can replace it */
     if (!seg)
         return WF_ENOMEM;
     wf_assert(len > 0 && len <= seg->cap);

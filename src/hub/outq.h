@@ -108,9 +108,9 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob);
 /* The connection can read the blob's other encoding, and wants it for a message of this length. */
 bool wf_outq_takes_alt(const wf_outq *q, const wf_blob *blob);
 
-/* Queues a control frame of up to 128 bytes ahead of data. When WF_OUTQ_URGENT_MAX of them wait and the last
+/* Queues a control frame of up to WF_OUTQ_URGENT_BYTES ahead of data. When WF_OUTQ_URGENT_MAX of them wait and the last
  * one came with `replace` as well, it is overwritten instead. */
-enum { WF_OUTQ_URGENT_MAX = 16 };
+enum { WF_OUTQ_URGENT_MAX = 16, WF_OUTQ_URGENT_BYTES = 132 }; /* a masked frame of 125 is 131 bytes */
 int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace);
 
 /* What is queued now leaves before any control frame queued later: the answer to the opening handshake. */

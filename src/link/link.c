@@ -1,6 +1,6 @@
 /*
  * The socket's side of a connection: stages, the timer, flushing, resting and ending. What the bytes mean is
- * in link_http.c and link_ws.c.
+ * in link_http.c, link_dial.c and link_ws.c.
  *
  * Ending is the part that is easily got wrong, so there is one way: wf_link_die closes the socket, and ENDED
  * is pulled once after it. All else (a close handshake, a fault, a last HTTP answer) leads there, through
@@ -81,8 +81,11 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
     wf_timers_cancel(&link->env->timers, &link->timer);
     wf_outq_ready_remove(&link->q);
     wf_outq_deinit(&link->q);
-    wf_http_reader_free(link->reader);
-    link->reader = NULL; /* the input stays until ENDED is pulled: a callback may be looking at it */
+    if (wf_link_is_client(link))
+        wf_http_reply_reader_free(wf_link_take_reply(link));
+    else
+        wf_http_reader_free(wf_link_take_reader(link));
+    /* the input stays until ENDED is pulled: a callback may be looking at it */
 }
 
 void wf_link_deinit(wf_link *link) {
@@ -99,17 +102,31 @@ void wf_link_abort(wf_link *link) {
     wf_link_die(link, ECONNABORTED, NULL);
 }
 
+/* What still comes is read and passed over. */
+static void pass_over(wf_link *link) {
+    drop_input(link);
+    if (link->deadlines.resting)
+        wf_sock_resume(link->env->loop, &link->sock);
+    link->deadlines.resting = false;
+}
+
 void wf_link_linger(wf_link *link) {
     if (link->input_over) {
         wf_link_die(link, 0, NULL);
         return;
     }
-    drop_input(link);
     wf_sock_shutdown(link->env->loop, &link->sock);
-    if (link->deadlines.resting)
-        wf_sock_resume(link->env->loop, &link->sock);
-    link->deadlines.resting = false;
+    pass_over(link);
     wf_link_enter(link, WF_LINK_LINGER, LINGER_MS);
+}
+
+void wf_link_await_fin(wf_link *link) {
+    if (link->input_over) {
+        wf_link_die(link, 0, NULL);
+        return;
+    }
+    pass_over(link);
+    link->stage = WF_LINK_LINGER; /* the deadline stays */
 }
 
 /* ---- input ---- */
@@ -129,7 +146,9 @@ void wf_link_input_over(wf_link *link) {
 }
 
 void wf_link_failed(wf_link *link, int sys_errno) {
-    wf_link_die(link, sys_errno, "the connection broke");
+    if (link->stage == WF_LINK_LINGER) /* all was said */
+        wf_link_die(link, 0, NULL);
+    wf_link_die(link, sys_errno, link->stage == WF_LINK_CONNECTING ? NULL : "the connection broke");
 }
 
 static bool gated(const wf_link *link) {
@@ -229,6 +248,20 @@ static bool take_due(wf_link *link, wf_link_event *out_event) {
                                             take(&link->want_drained, WF_LINK_DRAINED, out_event)));
 }
 
+static int pull(wf_link *link, wf_link_event *out_event) {
+    switch (link->stage) {
+    case WF_LINK_HTTP:
+        return wf_link_next_http(link, out_event);
+    case WF_LINK_CONNECTING:
+    case WF_LINK_REPLY:
+        return wf_link_next_reply(link, out_event);
+    case WF_LINK_LINGER:
+        return WF_WANT_INPUT;
+    default:
+        return wf_link_next_ws(link, out_event);
+    }
+}
+
 int wf_link_next(wf_link *link, wf_link_event *out_event) {
     for (;;) {
         if ((link->due_ended | link->due_broken | link->due_unanswered | link->want_drained) &&
@@ -246,9 +279,7 @@ int wf_link_next(wf_link *link, wf_link_event *out_event) {
                 return WF_WANT_INPUT;
             continue;
         }
-        int got = link->stage == WF_LINK_HTTP     ? wf_link_next_http(link, out_event)
-                  : link->stage == WF_LINK_LINGER ? WF_WANT_INPUT
-                                                  : wf_link_next_ws(link, out_event);
+        int got = pull(link, out_event);
         if (got != WF_WANT_INPUT)
             return got;
         wf_link_count_memory(link);
@@ -303,13 +334,13 @@ void wf_link_flush(wf_link *link) {
         int64_t sent = link->stage == WF_LINK_OPEN ? wf_sock_send_soon(link->env->loop, &link->sock, ranges, count)
                                                    : wf_sock_send(link->env->loop, &link->sock, ranges, count);
         if (sent < 0) {
-            wf_link_die(link, errno, "the connection broke");
+            wf_link_failed(link, errno);
             return;
         }
         if (sent == WF_SEND_LATER) {
             link->in_flight = true;
             wf_outq_taken(&link->q, 0); /* nothing was kept: what waits may still be dropped */
-            if (!link->deadlines.sending) {
+            if (!link->deadlines.sending && link->stage != WF_LINK_CONNECTING) {
                 link->deadlines.sending = true;
                 link->deadlines.output_ms = link->env->now_ms;
                 wf_link_arm(link);
@@ -319,6 +350,8 @@ void wf_link_flush(wf_link *link) {
         wf_count_add(&link->env->bytes_out, (uint64_t)sent);
         link->deadlines.output_ms = link->env->now_ms;
         wf_outq_taken(&link->q, (size_t)sent);
+        if (link->stage == WF_LINK_CONNECTING)
+            wf_link_connected(link);
     }
     if (wf_outq_sendable(&link->q) == 0)
         flushed(link);
@@ -351,6 +384,12 @@ static void stage_over(wf_link *link) {
     case WF_LINK_WAITING:
         link->due_unanswered = true;
         link->deadlines.stage_ms = 0;
+        break;
+    case WF_LINK_CONNECTING:
+        wf_link_die(link, ETIMEDOUT, "connect_timeout: no connection came about in time");
+        break;
+    case WF_LINK_REPLY:
+        wf_link_die(link, ETIMEDOUT, "handshake_timeout: no whole answer came in time");
         break;
     case WF_LINK_CLOSING:
         wf_link_die(link, 0, "the closing handshake was not finished in time");

@@ -1,5 +1,5 @@
 /*
- * link.h - one connection, from accept to the last byte: it joins the socket, HTTP, the WebSocket session and
+ * link.h - one connection, from accept or dial to the last byte: it joins the socket, HTTP, the WebSocket session and
  * the queue, keeps the deadlines, and yields events by pull. No callbacks; nothing here knows routes or
  * applications.
  *
@@ -8,14 +8,20 @@
  *           <--------- queue <------------------------
  *             flush              send, reply, accept
  *
+ *   server
  *      HTTP ---request---> WAITING ---accept---> OPEN ---close---> CLOSING ---> LINGER ---> DEAD
  *        ^-----reply---------'                     '---- fault, error, deadline ------------^
+ *   client
+ *      CONNECTING ---connected---> REPLY ---answer---> WAITING ---open---> OPEN, and on as above
  *
  * HTTP     reads a request.
  * WAITING  the request is the server's to answer; nothing is read.
+ * CONNECTING, REPLY  a client's request waits for the connection; then it is sent, and its answer read. WAITING is then the
+ *          client's, to judge it.
  * OPEN     a WebSocket.
  * CLOSING  our close frame is queued; the peer's may still come.
- * LINGER   all is said and FIN is sent; what the peer still sends is passed over, so that no reset eats our last words.
+ * LINGER   all is said; what the peer still sends is passed over. Behind a FIN of ours, so that no reset eats our last words;
+ *          in a client, when both close frames are through, until the server ends the connection (RFC 6455 7.1.1).
  * DEAD     the socket is closed.
  *
  * Reading rests while a request waits for its answer, while the queue is at its budget, while the peer has sent too
@@ -27,15 +33,17 @@
 
 #include "base/counter.h"
 #include "base/timer.h"
+#include "http/reply.h"
 #include "http/request.h"
 #include "hub/outq.h"
 #include "link/deadlines.h"
+#include "link/keys.h"
 #include "net/loop.h"
 #include "ws/deflate.h"
 #include "ws/extension.h"
 #include "ws/session.h"
 
-/* Per route. */
+/* Per route or dial. */
 typedef struct wf_link_limits {
     wf_ws_limits ws;
     wf_pmd_config pmd;
@@ -44,9 +52,10 @@ typedef struct wf_link_limits {
     wf_slow_policy slow_policy;
     uint32_t close_timeout_ms;
     uint32_t pings_per_second;
+    uint32_t handshake_timeout_ms; /* a client's, from connected to a whole answer */
 } wf_link_limits;
 
-/* Per server, before a route is known. */
+/* Per server, before a route is known. Of a client only the limits and send_timeout_ms. */
 typedef struct wf_link_http {
     wf_http_limits limits;
     uint32_t handshake_timeout_ms, answer_timeout_ms, keep_alive_ms, send_timeout_ms;
@@ -61,6 +70,7 @@ typedef struct wf_link_env {
     wf_outq_pool pool;
     wf_codec codec;
     const wf_link_http *http;
+    wf_mask_keys *keys;   /* a client's; NULL in a server */
     uint64_t ping_secret; /* random: turns the time of a ping into its payload */
     size_t input_bytes;   /* held for links: cut messages, resting input */
     wf_counter bytes_in, bytes_out, messages_in, messages_out;
@@ -69,6 +79,8 @@ typedef struct wf_link_env {
 typedef enum wf_link_stage {
     WF_LINK_HTTP,
     WF_LINK_WAITING,
+    WF_LINK_CONNECTING,
+    WF_LINK_REPLY,
     WF_LINK_OPEN,
     WF_LINK_CLOSING,
     WF_LINK_LINGER,
@@ -79,6 +91,7 @@ typedef enum wf_link_event_kind {
     WF_LINK_REQUEST,    /* whole; take the reader (wf_link_take_reader), then answer */
     WF_LINK_BROKEN,     /* not HTTP, over a limit or too slow: answer link->fault.close_code, closing */
     WF_LINK_UNANSWERED, /* the request waited too long: answer 503 */
+    WF_LINK_REPLIED,    /* a client's: the answer is whole; take it (wf_link_take_reply), then open or die */
     WF_LINK_MESSAGE,    /* message */
     WF_LINK_PONG,       /* our ping was answered; link->rtt_ns is new */
     WF_LINK_DRAINED,    /* the queue is empty after a send was refused */
@@ -118,11 +131,14 @@ typedef struct wf_link {
     wf_timer timer;
     wf_outq q;
     const wf_link_limits *limits; /* from accept on */
-    wf_http_reader *reader;       /* while a request is being read */
-    wf_ws ws;                     /* from OPEN on */
-    wf_link_pmd *pmd;             /* owned; NULL: messages are not compressed */
-    wf_buf held;                  /* input that came while reading rests; `in` points into it then */
-    uint8_t *in;                  /* input not yet used */
+    union {
+        wf_http_reader *reader;      /* a server's, while a request is being read */
+        wf_http_reply_reader *reply; /* a client's, while the answer is */
+    };
+    wf_ws ws;         /* from OPEN on */
+    wf_link_pmd *pmd; /* owned; NULL: messages are not compressed */
+    wf_buf held;      /* input that came while reading rests; `in` points into it then */
+    uint8_t *in;      /* input not yet used */
     size_t in_len;
     size_t counted; /* of env->input_bytes */
     wf_deadlines deadlines;
@@ -134,6 +150,7 @@ typedef struct wf_link {
     uint8_t stage;
     bool input_over;                            /* the peer sent FIN */
     bool close_after;                           /* HTTP: close when all is sent */
+    bool connected;                             /* a client's: the request has begun to leave */
     bool waits_upgrade;                         /* the request that waits for its answer is a handshake */
     bool served;                                /* HTTP: not the first request */
     bool in_flight;                             /* the loop has our bytes and will tell */
@@ -145,6 +162,14 @@ typedef struct wf_link {
 /* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the
  * caller's then and there is nothing to free. */
 int wf_link_init(wf_link *link, wf_link_env *env, int fd);
+
+/* A client's, CONNECTING and without a socket yet: starts the connect deadline (WF_NEVER: none). `limits` must outlive it. */
+void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms);
+
+/* Gives it a descriptor that is connecting or connected, and queues the request. WF_OK; WF_ESYS with errno, or WF_ENOMEM: the
+ * descriptor stays the caller's and it may be tried again. */
+int wf_link_connect(wf_link *link, int fd, wf_str request);
+
 void wf_link_deinit(wf_link *link); /* closes what is open, at once */
 
 /* From the loop. After each call, and after flush, pull events until there is none. */
@@ -171,10 +196,16 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
 /* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
 int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
 
-/* Right after an accept whose 101 agreed to permessage-deflate with these parameters. WF_OK, or WF_ENOMEM: it ends. */
+/* Client side. The reader taken is the caller's, with the answer in it. */
+wf_http_reply_reader *wf_link_take_reply(wf_link *link);
+
+/* The answer was as it should be: it becomes a WebSocket. */
+void wf_link_open(wf_link *link);
+
+/* Right after an accept or open whose 101 agreed to permessage-deflate with these parameters. WF_OK, or WF_ENOMEM: it ends. */
 int wf_link_deflate(wf_link *link, const wf_pmd_params *params);
 
-/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order). A message is compressed when that
+/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order); a client's also WF_ESYS (wf_mask_key). A message is compressed when that
  * was agreed on and it pays; one that is sent plain or in fragments never is. */
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len);

@@ -1,6 +1,6 @@
 /*
  * link_impl.h - what the files of this room share: link.c (socket, stages, deadlines), link_http.c,
- * link_ws.c.
+ * link_dial.c, link_ws.c.
  */
 #ifndef WF_LINK_LINK_IMPL_H
 #define WF_LINK_LINK_IMPL_H
@@ -16,8 +16,12 @@ void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms);
 /* Copies bytes to the queue. On WF_ENOMEM the link is dead. */
 int wf_link_queue(wf_link *link, const void *data, size_t len);
 
+/* The first bytes of a client's request have gone. */
+void wf_link_connected(wf_link *link);
+
 /* Pulls from HTTP and from the session. */
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);
+int wf_link_next_reply(wf_link *link, wf_link_event *out_event);
 int wf_link_next_ws(wf_link *link, wf_link_event *out_event);
 
 /* A published message did not fit and the policy is to close: it fails with 1008. False: there is no such gap. */
@@ -25,6 +29,9 @@ bool wf_link_fail_slow(wf_link *link);
 
 /* All is said: FIN, then pass over what still comes. */
 void wf_link_linger(wf_link *link);
+
+/* Both close frames are through: the server is to end the connection, within what is left of the close deadline. */
+void wf_link_await_fin(wf_link *link);
 
 /* The closing handshake may be complete: both close frames are through, or ours after a fault. */
 void wf_link_close_done(wf_link *link);

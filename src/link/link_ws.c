@@ -19,16 +19,23 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
         return WF_ENOMEM;
     }
     *pmd = (wf_link_pmd) {.turn = link->env->turn};
-    wf_inflate_init(&pmd->in, codec, params->client_no_context_takeover ? 0 : params->client_max_window_bits);
-    wf_deflate_init(&pmd->out, codec, params->server_max_window_bits, !params->server_no_context_takeover,
-                    link->limits->pmd.bytes_min);
+    uint32_t bytes_min = link->limits->pmd.bytes_min;
+    unsigned server_bits = params->server_max_window_bits, client_bits = params->client_max_window_bits;
+    bool server_forgets = params->server_no_context_takeover, client_forgets = params->client_no_context_takeover;
     wf_ws_use_inflate(&link->ws, &pmd->in);
     link->pmd = pmd;
     link->deflates = true;
+    if (wf_link_is_client(link)) {
+        wf_inflate_init(&pmd->in, codec, server_forgets ? 0 : server_bits);
+        wf_deflate_init(&pmd->out, codec, client_bits, !client_forgets, bytes_min);
+        return WF_OK;
+    }
+    wf_inflate_init(&pmd->in, codec, client_forgets ? 0 : client_bits);
+    wf_deflate_init(&pmd->out, codec, server_bits, !server_forgets, bytes_min);
     /* A message encoded once for all refers to nothing outside of itself, so it may be as long as the peer's window. */
-    unsigned bits = params->server_bits_named ? params->server_max_window_bits : WF_WINDOW_BITS_MAX;
-    link->q.recodes = !params->server_no_context_takeover;
-    link->q.alt_bytes_min = link->limits->pmd.bytes_min;
+    unsigned bits = params->server_bits_named ? server_bits : WF_WINDOW_BITS_MAX;
+    link->q.recodes = !server_forgets;
+    link->q.alt_bytes_min = bytes_min;
     link->q.alt_bytes_max = bits == WF_WINDOW_BITS_MAX ? UINT32_MAX : 1u << bits;
     return WF_OK;
 }
@@ -43,23 +50,37 @@ void wf_link_pmd_free(wf_link *link) {
     link->pmd = NULL;
 }
 
+/* What a client sends is masked, each frame with a new key (RFC 6455 5.3). */
+static int choose_mask(wf_link *link, wf_frame *frame) {
+    frame->masked = wf_link_is_client(link);
+    return frame->masked ? wf_mask_key(link->env->keys, frame->key) : WF_OK;
+}
+
 /* Writes a frame to the queue. The budget is the caller's to look at. */
-static int queue_frame(wf_link *link, const wf_frame *frame, const void *data) {
+static int queue_frame(wf_link *link, wf_frame *frame, const void *data) {
+    if (choose_mask(link, frame) < 0)
+        return WF_ESYS;
     uint8_t *room = wf_outq_write(&link->q, wf_frame_encoded_bytes(frame) + (size_t)frame->len);
     if (!room)
         return WF_ENOMEM;
     room += wf_frame_encode(room, frame);
-    if (frame->len > 0)
+    if (frame->len > 0 && frame->masked)
+        wf_mask(room, data, (size_t)frame->len, frame->key, 0);
+    else if (frame->len > 0)
         memcpy(room, data, (size_t)frame->len);
     return WF_OK;
 }
 
 /* A control frame ahead of data. */
 static int queue_urgent(wf_link *link, uint8_t opcode, const uint8_t *data, size_t len, bool replace) {
-    uint8_t frame[2 + WF_CONTROL_BYTES_MAX] = {(uint8_t)(0x80 | opcode), (uint8_t)len};
+    uint8_t bytes[WF_OUTQ_URGENT_BYTES];
+    wf_frame frame = {.fin = true, .opcode = opcode, .len = len};
+    if (choose_mask(link, &frame) < 0)
+        return WF_ESYS;
+    size_t head_len = wf_frame_encode(bytes, &frame);
     if (len > 0)
-        memcpy(frame + 2, data, len);
-    return wf_outq_urgent(&link->q, frame, 2 + len, replace);
+        wf_mask(bytes + head_len, data, len, frame.key, 0); /* a server's key is zero */
+    return wf_outq_urgent(&link->q, bytes, head_len + len, replace);
 }
 
 /* The close frame goes behind all data; after it nothing is sent. */
@@ -76,6 +97,8 @@ static void start_closing(wf_link *link, int code, const char *reason, size_t re
 void wf_link_close_done(wf_link *link) {
     if (link->fault.status != 0)
         wf_link_linger(link);
+    else if (link->end.received_code != 0 && wf_link_is_client(link))
+        wf_link_await_fin(link);
     else if (link->end.received_code != 0)
         wf_link_die(link, 0, NULL);
 }
@@ -94,6 +117,8 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
         break;
     case WF_LINK_HTTP:
     case WF_LINK_WAITING:
+    case WF_LINK_CONNECTING:
+    case WF_LINK_REPLY:
         wf_link_die(link, 0, rule);
         break;
     default:

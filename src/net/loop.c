@@ -95,6 +95,10 @@ const char *wf_loop_backend_name(const wf_loop *loop) {
     return loop->backend->name;
 }
 
+int wf_loop_fd(const wf_loop *loop) {
+    return loop->backend->fd(loop);
+}
+
 int wf_loop_wait(wf_loop *loop, int64_t timeout_ms) {
     return loop->backend->wait(loop, timeout_ms);
 }

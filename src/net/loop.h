@@ -75,6 +75,9 @@ wf_loop *wf_loop_new(size_t recv_bytes); /* AUTO */
 void wf_loop_free(wf_loop *loop);        /* closes no sock: their owners do, before */
 const char *wf_loop_backend_name(const wf_loop *loop);
 
+/* A descriptor that is readable when a wait would find something. The loop's own: only to be watched. */
+int wf_loop_fd(const wf_loop *loop);
+
 /* Waits for events. timeout_ms < 0: for ever; 0: only looks. May end early with none: EINTR, or an inner
  * deadline. Events of the last turn that were not pulled are kept, and the call returns at once. Returns 0,
  * or WF_ESYS with errno set. */

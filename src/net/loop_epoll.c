@@ -119,6 +119,10 @@ static void shut_epoll(wf_loop *base) {
     wf_mem_free(epoll_of(base)->recv_data);
 }
 
+static int fd_epoll(const wf_loop *base) {
+    return ((const struct epoll_loop *)base)->epoll_fd;
+}
+
 /* The rest is over: listens again, or rests again when there is no memory for it. */
 static void end_rest(struct epoll_loop *loop) {
     wf_acceptor *acceptor = &loop->base.acceptor;
@@ -341,6 +345,7 @@ const struct wf_loop_backend wf_loop_epoll = {
     .size = sizeof(struct epoll_loop),
     .open = open_epoll,
     .shut = shut_epoll,
+    .fd = fd_epoll,
     .wait = wait_epoll,
     .next = next_epoll,
     .adopt = adopt_epoll,

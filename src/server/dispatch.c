@@ -90,6 +90,8 @@ void wf_conn_pump(weft_conn *conn) {
             if (route->drained)
                 route->drained(conn, route->user);
             break;
+        case WF_LINK_REPLIED: /* a client's */
+            break;
         case WF_LINK_ENDED:
             conn_ended(conn);
             return;

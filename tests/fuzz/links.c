@@ -223,6 +223,9 @@ static void pump(world *w) {
         case WF_LINK_DRAINED:
             fuzz_log(&w->log, 'D', 0, NULL, 0);
             break;
+        case WF_LINK_REPLIED:
+            CHECK(!"a server is not answered");
+            break;
         case WF_LINK_ENDED:
             w->ended = true;
             log_end(w);

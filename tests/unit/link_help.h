@@ -113,6 +113,9 @@ static inline void pump(fixture *f) {
         case WF_LINK_DRAINED:
             say(f, "drained", NULL, 0);
             break;
+        case WF_LINK_REPLIED:
+            say(f, "replied", NULL, 0);
+            break;
         case WF_LINK_ENDED:
             say(f, "ended", NULL, 0);
             return;

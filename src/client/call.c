@@ -1,0 +1,167 @@
+/*
+ * From a call's events to the application's callbacks, and nowhere else. No API call calls back, so a pump is never inside
+ * another.
+ */
+#include "client/client_impl.h"
+
+#include "base/mem.h"
+#include "http/response.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Not the next address: the time is up, or the application has given it up. */
+static bool is_final(const wf_link *link) {
+    return link->connected || link->fault.rule || link->fault.sys_errno == ECONNABORTED;
+}
+
+/* The address did not answer, and there is another. */
+static bool try_next(wf_call *call) {
+    wf_dialling *d = call->dialling;
+    weft_client *client = wf_call_client(call);
+    if (!d || is_final(&call->link) || d->at + 1 >= d->count)
+        return false;
+    uint64_t now_ms = client->env.now_ms;
+    if (d->connect_until_ms <= now_ms)
+        return false;
+    uint64_t left_ms = d->connect_until_ms - now_ms;
+    void *user = call->link.user;
+    d->at++;
+    wf_link_deinit(&call->link);
+    wf_link_dial(&call->link, &client->env, &call->limits, left_ms < WF_NEVER ? (uint32_t)left_ms : WF_NEVER);
+    call->link.user = user;
+    wf_call_connect(call);
+    return true;
+}
+
+static void say_failed(const wf_call *call, const wf_http_reply *reply, char *out, size_t cap) {
+    const wf_fault *fault = &call->link.fault;
+    const char *why = fault->rule ? fault->rule : strerror(fault->sys_errno);
+    char address[WF_ADDRESS_TEXT_BYTES];
+    wf_address_format(&call->dialling->addresses[call->dialling->at], address, sizeof address);
+    if (!call->link.connected)
+        snprintf(out, cap, "cannot connect to %s: %s", address, why);
+    else if (reply && reply->status != 101)
+        snprintf(out, cap, "%s answered %d %s", address, reply->status, wf_http_status_text(reply->status));
+    else
+        snprintf(out, cap, "the handshake with %s failed: %s", address, why);
+}
+
+static void call_failed(wf_call *call) {
+    const wf_http_reply *reply = call->dialling->reply ? wf_http_reply_of(call->dialling->reply) : NULL;
+    char text[512];
+    say_failed(call, reply, text, sizeof text);
+    weft_dial_failure failure = {
+        .phase = call->link.connected ? WEFT_DIAL_HANDSHAKE : WEFT_DIAL_CONNECT,
+        .sys_errno = call->link.fault.sys_errno,
+        .text = text,
+        .rule = call->link.fault.rule,
+        .response = (const weft_response *)reply,
+    };
+    if (call->failed)
+        call->failed(wf_call_conn(call), &failure, call->user);
+}
+
+static void call_closed(wf_call *call) {
+    weft_close_info info;
+    wf_conn_close_info(wf_call_conn(call), &info);
+    if (call->closed)
+        call->closed(wf_call_conn(call), &info, call->user);
+}
+
+static void unlist(wf_call *call) {
+    weft_client *client = wf_call_client(call);
+    *(call->prev ? &call->prev->next : &client->calls) = call->next;
+    if (call->next)
+        call->next->prev = call->prev;
+    client->call_count--;
+    for (wf_call **at = &client->waiting; call->waiting && *at; at = &(*at)->waiting_next)
+        if (*at == call) {
+            *at = call->waiting_next;
+            break;
+        }
+}
+
+static void on_ended(wf_call *call) {
+    weft_client *client = wf_call_client(call);
+    if (try_next(call))
+        return;
+    if (call->dialling)
+        call_failed(call);
+    else
+        call_closed(call);
+    unlist(call);
+    call->next = client->ended;
+    client->ended = call;
+}
+
+/* ---- the answer ---- */
+
+static int judge_extensions(const wf_dialling *d, const wf_http_reply *reply, bool *out_agreed,
+                            wf_pmd_params *out_params, wf_fault *fault) {
+    wf_str *lines = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < reply->header_count; i++) {
+        if (!wf_str_eq_nocase(reply->headers[i].name, wf_str_of("Sec-WebSocket-Extensions")))
+            continue;
+        if (!lines && !(lines = wf_mem_alloc(reply->header_count * sizeof *lines)))
+            return wf_fault_set(fault, WF_ENOMEM, 0, "out of memory");
+        lines[count++] = reply->headers[i].value;
+    }
+    int got = wf_pmd_check_answer(lines, count, d->offers ? &d->offer : NULL, out_agreed, out_params, fault);
+    wf_mem_free(lines);
+    return got;
+}
+
+static void on_replied(wf_call *call) {
+    wf_dialling *d = call->dialling;
+    d->reply = wf_link_take_reply(&call->link);
+    const wf_http_reply *reply = wf_http_reply_of(d->reply);
+    wf_fault fault = {0};
+    wf_pmd_params params;
+    bool agreed;
+    if (wf_opening_judge(reply, d->key, (const char *const *)d->subprotocols, &fault) < 0 ||
+        judge_extensions(d, reply, &agreed, &params, &fault) < 0) {
+        wf_link_die(&call->link, fault.status == WF_ENOMEM ? ENOMEM : 0, fault.rule);
+        return;
+    }
+    wf_link_open(&call->link);
+    if (agreed && wf_link_deflate(&call->link, &params) < 0)
+        return;
+    call->dialling = NULL;
+    if (call->open)
+        call->open(wf_call_conn(call), (const weft_response *)reply, call->user);
+    wf_dialling_free(d);
+}
+
+void wf_call_pump(wf_call *call) {
+    wf_call_client(call)->pumped = true;
+    wf_link_event event;
+    weft_conn *conn = wf_call_conn(call);
+    while (wf_link_next(&call->link, &event) == WF_OK) {
+        switch (event.kind) {
+        case WF_LINK_REPLIED:
+            on_replied(call);
+            break;
+        case WF_LINK_MESSAGE:
+            if (call->message)
+                call->message(conn,
+                              (weft_message) {(weft_kind)event.message.opcode, event.message.data, event.message.len},
+                              call->user);
+            break;
+        case WF_LINK_PONG:
+            if (call->pong)
+                call->pong(conn, call->link.rtt_ns, call->user);
+            break;
+        case WF_LINK_DRAINED:
+            if (call->drained)
+                call->drained(conn, call->user);
+            break;
+        case WF_LINK_ENDED:
+            on_ended(call);
+            return;
+        default: /* a server's */
+            break;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+/*
+ * client_impl.h - the inside of a client: one loop and its calls. A call is a dial and the connection that comes of it.
+ *
+ *      weft_client -- calls: a list -- each a link, and while it is not open yet, its wf_dialling
+ *
+ * All of it belongs to the thread that turns the client, but for what stands under "any thread".
+ */
+#ifndef WF_CLIENT_CLIENT_IMPL_H
+#define WF_CLIENT_CLIENT_IMPL_H
+
+#include "conn/conn.h"
+#include "http/opening.h"
+#include "net/address.h"
+
+#include <stdatomic.h>
+#include <weft/client.h>
+
+enum { WF_ADDRESSES_MAX = 16, WF_BODY_BYTES_MAX = 4096 };
+
+/* Where to connect to. TCP addresses are tried in turn. */
+typedef struct wf_addresses {
+    wf_address list[WF_ADDRESSES_MAX];
+    size_t count;
+} wf_addresses;
+
+/* What is kept of a dial until it has opened or failed. */
+typedef struct wf_dialling {
+    wf_buf request;
+    char key[WF_UPGRADE_KEY_BYTES + 1];
+    char **subprotocols; /* one block with its strings, NULL-terminated; NULL: none */
+    wf_pmd_offer offer;
+    bool offers;
+    bool from_local;
+    wf_address local;
+    uint64_t connect_until_ms;   /* UINT64_MAX: as long as it takes */
+    wf_http_reply_reader *reply; /* NULL: none came */
+    size_t at;                   /* the address that is being tried */
+    size_t count;
+    wf_address addresses[];
+} wf_dialling;
+
+typedef struct wf_call wf_call;
+
+struct wf_call {
+    wf_link link; /* first: it is a weft_conn; its env leads to the client */
+    void *user;
+    void (*message)(weft_conn *conn, weft_message message, void *user);
+    void (*open)(weft_conn *conn, const weft_response *response, void *user);
+    void (*drained)(weft_conn *conn, void *user);
+    void (*pong)(weft_conn *conn, uint64_t rtt_ns, void *user);
+    void (*closed)(weft_conn *conn, const weft_close_info *info, void *user);
+    void (*failed)(weft_conn *conn, const weft_dial_failure *failure, void *user);
+    wf_dialling *dialling; /* NULL from `open` on */
+    wf_call *prev, *next;  /* all of the client's; at last `next` alone: those to be freed */
+    wf_call *waiting_next;
+    bool waiting; /* listed: the unix socket's backlog was full */
+    wf_link_limits limits;
+};
+
+struct weft_client {
+    /* loop only */
+    weft_client_config config; /* with the defaults filled in */
+    wf_link_http http;
+    wf_link_env env;
+    wf_mask_keys keys;
+    wf_loop *loop; /* its wake: any thread */
+    wf_call *calls;
+    size_t call_count;
+    wf_call *waiting;
+    wf_call *ended; /* to be freed at the end of the turn */
+    bool pumped;    /* the application may have been called in this turn */
+    char error[256];
+    /* any thread */
+    atomic_bool stop;
+};
+
+static inline weft_client *wf_call_client(const wf_call *call) {
+    return (weft_client *)((char *)call->link.env - offsetof(weft_client, env));
+}
+
+static inline weft_conn *wf_call_conn(wf_call *call) {
+    return (weft_conn *)call;
+}
+
+/* resolve.c: without looking anything up. WF_OK, or WF_EINVAL with a static text in *out_why. */
+int wf_addresses_of_url(const wf_url *url, wf_addresses *out_addresses, const char **out_why);
+int wf_addresses_parse(const char *text, wf_addresses *out_addresses, const char **out_why);
+
+/* dial.c */
+void wf_call_connect(
+    wf_call *call); /* tries the addresses from dialling->at on; what comes of it is told by its link */
+void wf_dialling_free(wf_dialling *dialling);
+
+/* call.c: the one place that calls the application. */
+void wf_call_pump(wf_call *call);
+
+#endif

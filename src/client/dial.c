@@ -1,0 +1,221 @@
+/*
+ * From a weft_dial to a call: everything that can be judged without the network is judged here, at once; all the network has
+ * to say goes by way of the link, and is told in a turn. So a refused connection looks the same whether the kernel knows it
+ * within connect() or a second later.
+ */
+#include "client/client_impl.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/response.h"
+#include "net/dial.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static wf_pmd_offer offer_of(const weft_deflate *deflate) {
+    bool dedicated = deflate->mode == WEFT_DEFLATE_DEDICATED;
+    uint32_t server_bits = deflate->client_window_bits;
+    return (wf_pmd_offer) {
+        .server_no_context_takeover = deflate->mode == WEFT_DEFLATE_NO_TAKEOVER,
+        .client_no_context_takeover = !dedicated,
+        .server_max_window_bits = server_bits < WF_WINDOW_BITS_MAX ? (uint8_t)server_bits : 0,
+        .client_bits = true,
+        .client_max_window_bits = dedicated ? (uint8_t)deflate->window_bits : 0,
+    };
+}
+
+void wf_dialling_free(wf_dialling *dialling) {
+    if (!dialling)
+        return;
+    wf_buf_deinit(&dialling->request);
+    wf_http_reply_reader_free(dialling->reply);
+    wf_mem_free(dialling->subprotocols);
+    wf_mem_free(dialling);
+}
+
+static int copy_subprotocols(wf_dialling *dialling, const char *const *list) {
+    size_t count = 0, bytes = 0;
+    for (; list && list[count]; count++)
+        bytes += strlen(list[count]) + 1;
+    if (count == 0)
+        return WF_OK;
+    char **copy = wf_mem_alloc((count + 1) * sizeof *copy + bytes);
+    if (!copy)
+        return WF_ENOMEM;
+    char *text = (char *)(copy + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(list[i]) + 1;
+        copy[i] = memcpy(text, list[i], len);
+        text += len;
+    }
+    copy[count] = NULL;
+    dialling->subprotocols = copy;
+    return WF_OK;
+}
+
+static int write_request(weft_client *client, wf_dialling *dialling, const weft_dial *dial, const wf_url *url,
+                         const char **out_why) {
+    uint8_t nonce[WF_OPENING_NONCE_BYTES];
+    char extensions[WF_PMD_TEXT_MAX];
+    if (wf_mask_random(&client->keys, nonce, sizeof nonce) < 0)
+        return WF_ESYS;
+    wf_opening opening = {.url = url,
+                          .nonce = nonce,
+                          .origin = dial->origin,
+                          .subprotocols = dial->subprotocols,
+                          .headers = dial->headers};
+    if (dialling->offers)
+        opening.extensions = (wf_str) {extensions, wf_pmd_offer_write(&dialling->offer, extensions)};
+    return wf_opening_write(&dialling->request, &opening, dialling->key, out_why);
+}
+
+/* What the dial says about where to and from where. */
+static int find_addresses(const weft_dial *dial, const wf_url *url, wf_addresses *out_addresses, wf_address *out_local,
+                          const char **out_why) {
+    if (url->tls) {
+        *out_why = "wss:// is not there yet: this is a client without TLS";
+        return WF_EINVAL;
+    }
+    char local[WF_ADDRESS_TEXT_BYTES];
+    bool ipv6 = dial->local_address && strchr(dial->local_address, ':') && dial->local_address[0] != '[';
+    if (dial->local_address) {
+        int len = snprintf(local, sizeof local, ipv6 ? "[%s]:0" : "%s:0", dial->local_address);
+        const char *unused;
+        if (len < 0 || (size_t)len >= sizeof local || wf_address_parse(local, out_local, &unused) < 0) {
+            *out_why = "local_address is not an IP address";
+            return WF_EINVAL;
+        }
+    }
+    return dial->address ? wf_addresses_parse(dial->address, out_addresses, out_why)
+                         : wf_addresses_of_url(url, out_addresses, out_why);
+}
+
+static uint32_t first_of(uint32_t value, uint32_t standard) {
+    return value ? value : standard;
+}
+
+static int make_dialling(weft_client *client, const weft_dial *dial, const weft_deflate *deflate,
+                         wf_dialling **out_dialling, const char **out_why) {
+    wf_url url;
+    wf_addresses addresses;
+    wf_address local = {0};
+    if (wf_url_parse(wf_str_of(dial->url), &url, out_why) < 0 ||
+        find_addresses(dial, &url, &addresses, &local, out_why) < 0)
+        return WF_EINVAL;
+    size_t bytes = addresses.count * sizeof addresses.list[0];
+    wf_dialling *dialling = wf_mem_zalloc(sizeof *dialling + bytes);
+    if (!dialling)
+        return WF_ENOMEM;
+    memcpy(dialling->addresses, addresses.list, bytes);
+    dialling->count = addresses.count;
+    dialling->from_local = dial->local_address && !url.socket.data;
+    dialling->local = local;
+    dialling->offers = deflate->mode != WEFT_DEFLATE_OFF;
+    dialling->offer = offer_of(deflate);
+    int got = write_request(client, dialling, dial, &url, out_why);
+    if (got == WF_OK)
+        got = copy_subprotocols(dialling, dial->subprotocols);
+    if (got != WF_OK) {
+        wf_dialling_free(dialling);
+        return got;
+    }
+    *out_dialling = dialling;
+    return WF_OK;
+}
+
+static void wait_for_backlog(wf_call *call) {
+    weft_client *client = wf_call_client(call);
+    call->waiting = true;
+    call->waiting_next = client->waiting;
+    client->waiting = call;
+}
+
+void wf_call_connect(wf_call *call) {
+    wf_dialling *d = call->dialling;
+    wf_str request = {(const char *)d->request.data, d->request.len};
+    int sys_errno = EADDRNOTAVAIL;
+    for (; d->at < d->count; d->at++) {
+        int fd = wf_dial_open(&d->addresses[d->at], d->from_local ? &d->local : NULL);
+        if (fd >= 0) {
+            int got = wf_link_connect(&call->link, fd, request);
+            if (got == WF_OK)
+                return;
+            sys_errno = got == WF_ENOMEM ? ENOMEM : errno;
+            close(fd);
+        } else if (errno == EAGAIN && d->addresses[d->at].storage.ss_family == AF_UNIX) {
+            wait_for_backlog(call);
+            return;
+        } else {
+            sys_errno = errno;
+        }
+    }
+    d->at = d->count - 1; /* the one to be named */
+    wf_link_die(&call->link, sys_errno, NULL);
+    wf_outq_mark_ready(&call->link.q); /* so that the next turn pulls its end */
+}
+
+static void list_call(weft_client *client, wf_call *call) {
+    call->next = client->calls;
+    if (client->calls)
+        client->calls->prev = call;
+    client->calls = call;
+    client->call_count++;
+}
+
+static int fail_dial(weft_client *client, const char *why) {
+    snprintf(client->error, sizeof client->error, "%s", why);
+    return WEFT_EINVAL;
+}
+
+static void take_callbacks(wf_call *call, const weft_dial *dial) {
+    call->user = call->link.user = dial->user;
+    call->open = dial->open;
+    call->message = dial->message;
+    call->drained = dial->drained;
+    call->pong = dial->pong;
+    call->closed = dial->closed;
+    call->failed = dial->failed;
+}
+
+static wf_link_limits limits_of(const weft_client *client, const weft_dial *dial, const weft_deflate *deflate) {
+    weft_limits filled = dial->limits;
+    wf_limits_fill(&filled, &client->config.limits);
+    wf_link_limits limits = wf_limits_of_link(&filled);
+    limits.handshake_timeout_ms = first_of(dial->handshake_timeout_ms, client->config.handshake_timeout_ms);
+    limits.pmd.bytes_min = deflate->message_bytes_min;
+    return limits;
+}
+
+int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out_conn) {
+    weft_deflate deflate = dial->deflate;
+    const char *why = "";
+    wf_dialling *dialling;
+    if (dial->struct_size != sizeof *dial)
+        return fail_dial(client, "struct_size is not set: begin with WEFT_DIAL_INIT");
+    if (!dial->url)
+        return fail_dial(client, "there is no url");
+    if (wf_deflate_fill(&deflate, &client->config.deflate, WF_WINDOW_BITS_MAX) < 0)
+        return fail_dial(client, "deflate: a window has 8 to 15 bits");
+    int got = make_dialling(client, dial, &deflate, &dialling, &why);
+    if (got != WF_OK)
+        return got == WF_EINVAL ? fail_dial(client, why) : got;
+    wf_call *call = wf_mem_zalloc(sizeof *call);
+    if (!call) {
+        wf_dialling_free(dialling);
+        return WEFT_ENOMEM;
+    }
+    uint32_t timeout_ms = first_of(dial->connect_timeout_ms, client->config.connect_timeout_ms);
+    client->env.now_ms = wf_clock_ms();
+    dialling->connect_until_ms = timeout_ms == WEFT_NONE ? UINT64_MAX : client->env.now_ms + timeout_ms;
+    call->dialling = dialling;
+    call->limits = limits_of(client, dial, &deflate);
+    wf_link_dial(&call->link, &client->env, &call->limits, timeout_ms);
+    take_callbacks(call, dial);
+    list_call(client, call);
+    wf_call_connect(call);
+    if (out_conn)
+        *out_conn = wf_call_conn(call);
+    return WEFT_OK;
+}

@@ -1,0 +1,72 @@
+/*
+ * A client's connection until it is a WebSocket: the request waits in the queue while the socket connects, leaves with the
+ * first flush that succeeds, and then its answer is read.
+ */
+#include "link/link_impl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms) {
+    memset(link, 0, sizeof *link);
+    link->env = env;
+    link->limits = limits;
+    link->sock.fd = -1;
+    wf_ws_init(&link->ws, WF_WS_CLIENT, &limits->ws);
+    wf_outq_init(&link->q, &env->pool, limits->queue_bytes_max, limits->slow_policy);
+    wf_link_enter(link, WF_LINK_CONNECTING, connect_timeout_ms);
+}
+
+int wf_link_connect(wf_link *link, int fd, wf_str request) {
+    uint8_t *room = link->q.bytes == 0 ? wf_outq_write(&link->q, request.len) : NULL;
+    if (link->q.bytes == 0)
+        return WF_ENOMEM;
+    if (room)
+        memcpy(room, request.data, request.len);
+    return wf_sock_adopt(link->env->loop, &link->sock, fd);
+}
+
+void wf_link_connected(wf_link *link) {
+    link->connected = true;
+    wf_link_enter(link, WF_LINK_REPLY, link->limits->handshake_timeout_ms);
+}
+
+/* An answer before the request is none, and what it says will not fit our key: so it needs no rule here. */
+int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
+    if (link->in_len == 0 && !link->input_over)
+        return WF_WANT_INPUT;
+    if (!link->reply && !(link->reply = wf_http_reply_reader_new(&link->env->http->limits))) {
+        wf_link_die(link, ENOMEM, "out of memory");
+        return WF_WANT_INPUT;
+    }
+    int got = WF_WANT_INPUT;
+    size_t used = 0;
+    if (link->in_len > 0)
+        got = wf_http_reply_feed(link->reply, link->in, link->in_len, &used);
+    link->in += used;
+    link->in_len -= used;
+    if (got == WF_WANT_INPUT && link->input_over)
+        got = wf_http_reply_end(link->reply);
+    if (got == WF_WANT_INPUT)
+        return got;
+    if (got < 0) {
+        wf_link_die(link, got == WF_ENOMEM ? ENOMEM : 0, wf_http_reply_fault(link->reply)->rule);
+        return WF_WANT_INPUT;
+    }
+    wf_link_enter(link, WF_LINK_WAITING, WF_NEVER);
+    out_event->kind = WF_LINK_REPLIED;
+    return WF_OK;
+}
+
+wf_http_reply_reader *wf_link_take_reply(wf_link *link) {
+    wf_http_reply_reader *reply = link->reply;
+    link->reply = NULL;
+    return reply;
+}
+
+void wf_link_open(wf_link *link) {
+    wf_ping_bucket_init(&link->bucket, link->env->now_ms);
+    link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
+    wf_link_enter(link, WF_LINK_OPEN, WF_NEVER);
+}
