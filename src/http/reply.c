@@ -79,9 +79,11 @@ static int judge_head(wf_http_reply_reader *reader) {
     reader->reply.header_count = count;
     if (!cut_head(reader))
         return refuse(reader, "RFC9112/4: the answer does not begin with an HTTP/1.x status line");
-    for (size_t i = 0; i < count; i++)
-        if (!wf_http_is_token(reader->reply.headers[i].name))
+    for (size_t i = 0; i < count; i++) {
+        wf_str name = reader->reply.headers[i].name;
+        if (!wf_http_is_token(name) || name.data[name.len] != ':') /* without one CR stands there */
             return refuse(reader, "RFC9112/5: a header line is not name:value");
+    }
     return WF_OK;
 }
 

@@ -20,6 +20,10 @@ static int bind_local(int fd, const wf_address *local) {
 
 int wf_dial_open(const wf_address *address, const wf_address *local) {
     int family = address->storage.ss_family;
+    if (local && local->storage.ss_family != family) {
+        errno = EAFNOSUPPORT;
+        return -1;
+    }
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;

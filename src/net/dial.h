@@ -11,7 +11,7 @@
  * connections as there are different destinations for each port.
  *
  * Returns the descriptor, connected or connecting (wf_sock_adopt takes it either way), or -1 with errno set: what the
- * kernel knows at once (ECONNREFUSED, ENETUNREACH, EMFILE, ...). EAGAIN: a unix socket's backlog is full: later. */
+ * kernel knows at once (ECONNREFUSED, ENETUNREACH, EMFILE, ...); EAFNOSUPPORT: `local` is of another family. EAGAIN: a unix socket's backlog is full: later. */
 int wf_dial_open(const wf_address *address, const wf_address *local);
 
 #endif
