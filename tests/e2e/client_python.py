@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+"""Our client against a server nobody here wrote: the library websockets for Python, over TCP and over a unix socket.
+
+    TALKER=/path/to/talker client_python.py
+"""
+
+import asyncio
+import os
+import tempfile
+import unittest
+
+import websockets
+
+PATIENCE_S = 20
+ALL = ['pong measured', 'all came back', "closed 4321 'thank you' clean"]
+
+
+async def messages(socket):
+    """Until it closes, with whatever code."""
+    try:
+        async for message in socket:
+            yield message
+    except websockets.ConnectionClosedError:
+        pass
+
+
+async def echo(socket, path=None):
+    async for message in messages(socket):
+        await socket.send(message)
+
+
+async def in_pieces(socket, path=None):
+    """Echoes in fragments of odd lengths."""
+    async for message in messages(socket):
+        step = len(message) // 3 + 1
+        pieces = [message[at:at + step] for at in range(0, len(message), step)]
+        await socket.send(pieces or message)
+
+
+async def talker(url, *args):
+    process = await asyncio.create_subprocess_exec(os.environ['TALKER'], url, *args, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    return [line.rstrip() for line in out.decode().splitlines()]
+
+
+class Client(unittest.IsolatedAsyncioTestCase):
+    async def talk(self, handler, *args, **options):
+        async with websockets.serve(handler, '127.0.0.1', 0, **options) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            return await talker(f'ws://127.0.0.1:{port}/', *args)
+
+    async def test_plain(self):
+        self.assertEqual(await self.talk(echo, compression=None), ['open plain', *ALL])
+
+    async def test_compressed(self):
+        for mode in 'no-takeover', 'shared', 'dedicated':
+            with self.subTest(mode):
+                self.assertEqual(await self.talk(echo, mode), ['open deflate', *ALL])
+
+    async def test_fragments(self):
+        for mode in 'off', 'shared':
+            with self.subTest(mode):
+                self.assertEqual((await self.talk(in_pieces, mode))[1:], ALL)
+
+    async def test_subprotocol(self):
+        lines = await self.talk(echo, 'off', 'a', 'b', subprotocols=['b'])
+        self.assertEqual(lines, ['open plain b', *ALL])
+
+    async def test_unix_socket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'socket')
+            async with websockets.unix_serve(echo, path):
+                self.assertEqual(await talker(f'ws+unix:{path}:/chat', 'off'), ['open plain', *ALL])
+            self.assertEqual(await talker(f'ws+unix:{path}:/chat'),
+                             [f'failed cannot connect to unix:{path}: Connection refused'])
+
+
+if __name__ == '__main__':
+    unittest.main()
