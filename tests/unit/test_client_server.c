@@ -212,6 +212,32 @@ TEST(every_call_answers_in_a_client) {
     end();
 }
 
+/* What the server saw: each handshake with a key of its own (RFC 6455 4.1). */
+static void tell_key(weft_conn *conn, const weft_request *request, void *user) {
+    (void)user;
+    weft_text key = weft_request_header(request, "Sec-WebSocket-Key");
+    diary("%.*s", (int)key.len, key.data);
+    weft_conn_close(conn, 1000, NULL);
+}
+
+TEST(keys_are_drawn_for_each_connection) {
+    char first[100];
+    fixture_new(NULL);
+    fixture_route("/echo", &(weft_route) {.open = tell_key});
+    fixture_run(NULL);
+    snprintf(url, sizeof url, "ws://%s/echo", fixture.address);
+    here = weft_client_new(NULL);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(weft_client_dial(here, &(weft_dial) {WEFT_DIAL_INIT, .url = url}, NULL), WEFT_OK);
+    turn_until_done();
+    snprintf(first, sizeof first, "%s", diary_next());
+    CHECK_EQ(strlen(first), 24);
+    const char *second = diary_next();
+    CHECK_EQ(strlen(second), 24);
+    CHECK(strcmp(first, second) != 0);
+    end();
+}
+
 /* Sent between two turns: it leaves with the next, before that waits. */
 TEST(what_is_sent_between_turns_leaves_at_once) {
     weft_conn *conn;

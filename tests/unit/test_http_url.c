@@ -64,6 +64,7 @@ static const row rows[] = {
     {"ipv6_broken", "ws://[::1/", HOST_PORT},
     {"ipv6_zone", "ws://[fe80::1%25eth0]/", HOST_PORT},
     {"space_in_host", "ws://exa mple.org/", HOST_PORT},
+    {"utf8_in_host", "ws://ex\xc3\xa4mple.org/", HOST_PORT},
     {"control_in_host", "ws://exa\rmple.org/", HOST_PORT},
     {"space_in_path", "ws://example.org/a b", ENCODE},
     {"line_end_in_path", "ws://example.org/a\r\nX: y", ENCODE},
