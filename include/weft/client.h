@@ -119,7 +119,8 @@ WEFT_API weft_client *weft_client_new(const weft_client_config *config);
 WEFT_API void weft_client_free(weft_client *client);
 
 /* Starts a connection; all the network has to say about it comes by callback, in a later turn. *out_conn may be NULL.
- * WEFT_OK; WEFT_EINVAL: the dial cannot be meant so, weft_client_error says why; WEFT_ENOMEM. Never blocks. */
+ * WEFT_OK; WEFT_EINVAL: the dial cannot be meant so, weft_client_error says why; WEFT_ENOMEM; WEFT_ESYS: there is no
+ * randomness for a key. Never blocks. */
 WEFT_API int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out_conn);
 
 /* Why the last dial was answered WEFT_EINVAL, in words. Never NULL. */

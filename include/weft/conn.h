@@ -50,7 +50,8 @@ typedef struct weft_close_info {
 
 /* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again. With permessage-deflate
  * it is compressed where that makes it shorter. WEFT_OK, WEFT_FULL, WEFT_ECLOSED, WEFT_ENOMEM; WEFT_EINVAL while a
- * fragmented message is open. Cost: one copy, or the compressor's. */
+ * fragmented message is open; WEFT_ESYS in a client that finds no randomness to mask with (RFC 6455 5.3). Cost: one
+ * copy, which masks, or the compressor's. */
 WEFT_API int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len);
 
 /* Sends a message in fragments (RFC 6455 5.4), never compressed: the first call gives the kind, the last has `fin`

@@ -363,8 +363,9 @@ int wf_link_ping(wf_link *link) {
         return WF_FULL;
     link->ping_ns = wf_clock_ns();
     uint64_t nonce = ping_nonce(link);
-    if (queue_urgent(link, WF_OP_PING, (const uint8_t *)&nonce, sizeof nonce, false) < 0)
-        return WF_ENOMEM;
+    int got = queue_urgent(link, WF_OP_PING, (const uint8_t *)&nonce, sizeof nonce, false);
+    if (got < 0)
+        return got;
     link->deadlines.ping_ms = link->env->now_ms;
     wf_link_arm(link);
     return WF_OK;

@@ -79,6 +79,7 @@ LIBRARY(pthread_create, (pthread_t * thread, const pthread_attr_t *how, void *(*
 LIBRARY(EVP_Digest,
         (const void *data, size_t len, unsigned char *out, unsigned *out_len, const void *type, void *engine),
         (data, len, out, out_len, type, engine))
+LIBRARY(RAND_bytes, (unsigned char *out, int len), (out, len))
 LIBRARY(deflate, (void *z, int flush), (z, flush))
 LIBRARY(deflateReset, (void *z), (z))
 LIBRARY(deflateSetDictionary, (void *z, const unsigned char *data, unsigned len), (z, data, len))

@@ -212,6 +212,30 @@ TEST(every_call_answers_in_a_client) {
     end();
 }
 
+/* Nothing leaves unmasked when there is no randomness. */
+static void send_without_keys(weft_conn *conn, const weft_response *response, void *user) {
+    (void)response, (void)user;
+    int got = WEFT_OK;
+    test_call_fail_at("RAND_bytes", 0, 0);
+    for (int i = 0; i < 2000 && got == WEFT_OK; i++)
+        got = weft_conn_send(conn, WEFT_TEXT, "a", 1);
+    wrong += got != WEFT_ESYS || weft_conn_send_fragment(conn, WEFT_TEXT, "a", 1, true) != WEFT_ESYS ||
+             weft_conn_ping(conn) != WEFT_ESYS;
+    test_call_fail_at(NULL, 0, 0);
+    wrong += weft_conn_send(conn, WEFT_TEXT, "b", 1) != WEFT_OK || weft_conn_close(conn, 1000, NULL) != WEFT_OK;
+}
+
+TEST(without_randomness_nothing_is_sent) {
+    begin(NULL);
+    weft_dial dial = {WEFT_DIAL_INIT, .url = url, .open = send_without_keys, .closed = count_closed,
+                      .failed = count_failed};
+    CHECK_EQ(weft_client_dial(here, &dial, NULL), WEFT_OK);
+    turn_until_done();
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(closed_clean, 1);
+    end();
+}
+
 /* What the server saw: each handshake with a key of its own (RFC 6455 4.1). */
 static void tell_key(weft_conn *conn, const weft_request *request, void *user) {
     (void)user;
