@@ -110,7 +110,7 @@ typedef struct weft_dial {
 #define WEFT_DIAL_INIT .struct_size = sizeof(weft_dial)
 
 /* NULL config: all defaults. NULL, with errno, when memory or descriptors are out (ENOMEM, EMFILE) or the config is
- * wrong (EINVAL: struct_size is not set, a window has not 8 to 15 bits). Ignores nothing and installs nothing: no
+ * wrong (EINVAL: struct_size is not set, a window has not 8 to 15 bits), or the kernel has not the backend asked for. Ignores nothing and installs nothing: no
  * signal handler; SIGPIPE is never raised. */
 WEFT_API weft_client *weft_client_new(const weft_client_config *config);
 
@@ -152,7 +152,7 @@ WEFT_API size_t weft_client_connections(const weft_client *client);
 
 /* For a loop of yours: readable when there is something for weft_client_turn(client, 0) to do; and the milliseconds
  * after which it should be called anyway, for the sake of deadlines and of what was queued since (-1: never). */
-WEFT_API int weft_client_fd(const weft_client *client);
+WEFT_API int weft_client_fd(weft_client *client);
 WEFT_API int weft_client_timeout_ms(const weft_client *client);
 
 /* The client of a connection; NULL when it is a server's. */

@@ -49,7 +49,7 @@ weft_client *weft_client_new(const weft_client_config *config) {
     wf_codec_init(&client->env.codec);
     uint64_t *secret = &client->env.ping_secret;
     if (wf_mask_random(&client->keys, (uint8_t *)secret, sizeof *secret) == WF_OK)
-        client->loop = client->env.loop = wf_loop_new(0);
+        client->loop = client->env.loop = wf_loop_new_on(WF_LOOP_EPOLL, 0);
     if (!client->loop) {
         wf_mem_free(client);
         return NULL;
@@ -76,6 +76,7 @@ void weft_client_free(weft_client *client) {
         return;
     free_list(&client->calls);
     free_list(&client->ended);
+    wf_loop_flush(client->loop);
     wf_outq_pool_deinit(&client->env.pool);
     wf_codec_deinit(&client->env.codec);
     wf_loop_free(client->loop);
@@ -174,6 +175,8 @@ int weft_client_turn(weft_client *client, int timeout_ms) {
     run_timers(client);
     retry_waiting(client);
     flush(client);
+    if (client->watched)
+        wf_loop_flush(client->loop);
     wf_codec_rest(&client->env.codec);
     free_list(&client->ended);
     return WEFT_OK;
@@ -206,7 +209,9 @@ const char *weft_client_error(const weft_client *client) {
     return client->error;
 }
 
-int weft_client_fd(const weft_client *client) {
+int weft_client_fd(weft_client *client) {
+    client->watched = true;
+    wf_loop_flush(client->loop);
     return wf_loop_fd(client->loop);
 }
 

@@ -75,7 +75,8 @@ wf_loop *wf_loop_new(size_t recv_bytes); /* AUTO */
 void wf_loop_free(wf_loop *loop);        /* closes no sock: their owners do, before */
 const char *wf_loop_backend_name(const wf_loop *loop);
 
-/* A descriptor that is readable when a wait would find something. The loop's own: only to be watched. */
+/* A descriptor that is readable when a wait would find something. The loop's own: only to be watched, and behind a
+ * wf_loop_flush, which leaves nothing to the wait. */
 int wf_loop_fd(const wf_loop *loop);
 
 /* Waits for events. timeout_ms < 0: for ever; 0: only looks. May end early with none: EINTR, or an inner

@@ -82,6 +82,10 @@ static struct uring_loop *uring_of(wf_loop *loop) {
     return (struct uring_loop *)loop;
 }
 
+static int fd_uring(const wf_loop *base) {
+    return ((const struct uring_loop *)base)->ring.ring.ring_fd;
+}
+
 static struct slot *slot_of(struct uring_loop *loop, const wf_sock *sock) {
     return &loop->slots[sock->slot];
 }
@@ -723,6 +727,7 @@ const struct wf_loop_backend wf_loop_uring = {
     .size = sizeof(struct uring_loop),
     .open = open_uring,
     .shut = shut_uring,
+    .fd = fd_uring,
     .wait = wait_uring,
     .next = next_uring,
     .adopt = adopt_uring,
