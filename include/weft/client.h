@@ -110,8 +110,8 @@ typedef struct weft_dial {
 #define WEFT_DIAL_INIT .struct_size = sizeof(weft_dial)
 
 /* NULL config: all defaults. NULL, with errno, when memory or descriptors are out (ENOMEM, EMFILE) or the config is
- * wrong (EINVAL: struct_size is not set, a window has not 8 to 15 bits), or the kernel has not the backend asked for. Ignores nothing and installs nothing: no
- * signal handler; SIGPIPE is never raised. */
+ * wrong (EINVAL: struct_size is not set, a window has not 8 to 15 bits). Installs no signal handler; SIGPIPE is never
+ * raised. */
 WEFT_API weft_client *weft_client_new(const weft_client_config *config);
 
 /* Cuts what is left of the connections, and calls back no more: what your user pointers own is yours to release.
