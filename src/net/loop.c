@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RECV_BYTES_DEFAULT = 2048 * 1024, RECV_BYTES_MAX = 1 << 30 };
+enum { RECV_BYTES_DEFAULT = 512 * 1024, RECV_BYTES_MAX = 1 << 30 };
 
 _Static_assert(sizeof(wf_sock) <= 16, "a sock is embedded in every connection");
 

@@ -67,7 +67,7 @@ typedef struct wf_loop_event {
 
 typedef enum wf_loop_kind { WF_LOOP_AUTO, WF_LOOP_EPOLL, WF_LOOP_URING } wf_loop_kind;
 
-/* `recv_bytes`: size of the loop's receive buffers together (0: 2 MiB). AUTO is what the environment variable
+/* `recv_bytes`: size of the loop's receive buffers together (0: 512 KiB). AUTO is what the environment variable
  * WEFT_BACKEND names ("epoll", "io_uring"), else io_uring where the kernel has enough of it (6.12) and we may use it, else
  * epoll. On failure NULL and errno is set. */
 wf_loop *wf_loop_new_on(wf_loop_kind kind, size_t recv_bytes);
