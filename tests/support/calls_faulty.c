@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -103,4 +104,33 @@ int __wrap_llhttp_execute(void *parser, const char *data, size_t len) {
 int __wrap_wf_llhttp_execute(void *parser, const char *data, size_t len) {
     int got = __real_wf_llhttp_execute(parser, data, len);
     return fails("llhttp_execute") ? error : got;
+}
+
+/* ---- liburing, which answers minus the error ---- */
+
+static unsigned ring_requests, ring_completions;
+
+void test_uring_entries(unsigned requests, unsigned completions) {
+    ring_requests = requests;
+    ring_completions = completions;
+}
+
+LIBRARY(io_uring_register, (unsigned fd, unsigned what, const void *arg, unsigned count), (fd, what, arg, count))
+LIBRARY(io_uring_register_buf_ring, (void *ring, void *reg, unsigned flags), (ring, reg, flags))
+LIBRARY(io_uring_submit, (void *ring), (ring))
+LIBRARY(io_uring_submit_and_get_events, (void *ring), (ring))
+LIBRARY(io_uring_submit_and_wait_timeout, (void *ring, void **first, unsigned count, void *time, void *signals),
+        (ring, first, count, time, signals))
+
+__attribute__((weak)) int __real_io_uring_queue_init_params(unsigned entries, void *ring, struct io_uring_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, void *ring, struct io_uring_params *params);
+
+int __wrap_io_uring_queue_init_params(unsigned entries, void *ring, struct io_uring_params *params) {
+    if (fails("io_uring_queue_init_params"))
+        return error;
+    if (ring_requests > 0) {
+        entries = ring_requests;
+        params->cq_entries = ring_completions;
+    }
+    return __real_io_uring_queue_init_params(entries, ring, params);
 }

@@ -68,6 +68,9 @@ size_t test_mem_bytes(void);                  /* bytes alive */
  * as its answer where errors are answered. NULL: none. */
 void test_call_fail_at(const char *name, size_t n, int error);
 
+/* Rings that are made from now on have so many entries (powers of two), so that they run over soon. 0: as they are. */
+void test_uring_entries(unsigned requests, unsigned completions);
+
 /* A small repeatable generator (xorshift); never for security. */
 uint64_t test_random(uint64_t *state);
 
