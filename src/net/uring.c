@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Newer than some headers. */
 #ifndef IOU_PBUF_RING_INC
@@ -93,9 +94,23 @@ int wf_uring_open(wf_uring *u, size_t recv_bytes) {
     return 0;
 }
 
+/* What the kernel was not told: the descriptors are still ours. */
+static void close_unsubmitted(wf_uring *u) {
+    const struct io_uring_sq *sq = &u->ring.sq;
+    for (unsigned at = io_uring_smp_load_acquire(sq->khead); at != sq->sqe_tail; at++) {
+        const struct io_uring_sqe *sqe = &sq->sqes[at & *sq->kring_mask];
+        if (sqe->opcode == IORING_OP_CLOSE)
+            close(sqe->fd);
+    }
+}
+
 void wf_uring_shut(wf_uring *u) {
-    if (u->ring.ring_fd >= 0)
+    if (u->ring.ring_fd >= 0) {
+        if (u->enabled)
+            wf_uring_submit_and_end(u);
+        close_unsubmitted(u);
         io_uring_queue_exit(&u->ring);
+    }
     u->ring.ring_fd = -1;
     if (u->buf_ring)
         munmap(u->buf_ring, WF_URING_BUFS * sizeof(struct io_uring_buf));

@@ -51,7 +51,7 @@ typedef struct wf_uring {
 /* `recv_bytes`: of all receive buffers together. 0, or WF_ESYS with errno set: the kernel has no io_uring, or not
  * enough of it, or we may not use it. */
 int wf_uring_open(wf_uring *u, size_t recv_bytes);
-void wf_uring_shut(wf_uring *u);
+void wf_uring_shut(wf_uring *u); /* descriptors that were to be closed are */
 
 /* A request to be filled in, zeroed but for its user_data; NULL: the kernel takes no more now. */
 struct io_uring_sqe *wf_uring_request(wf_uring *u, wf_uring_op op, uint32_t slot);
