@@ -698,12 +698,17 @@ static void flush_uring(wf_loop *base) {
 static void close_uring(wf_loop *base, wf_sock *sock) {
     struct uring_loop *loop = uring_of(base);
     struct slot *slot = slot_of(loop, sock);
+    if (!loop->ring.enabled && slot->flags & QUEUED)
+        settle(loop);
     slot->sock = NULL;
     spill_free(loop, slot);
-    if (!loop->ring.enabled)
-        close(sock->fd); /* the kernel has heard of nothing yet */
-    else
+    if (loop->ring.enabled) {
         close_soon(loop, slot, sock->fd);
+    } else { /* the kernel has heard of nothing yet, and will not: the number may be another's by then */
+        wf_uring_forget(&loop->ring, sock->slot);
+        slot->armed = 0;
+        close(sock->fd);
+    }
     slot_release(loop, slot);
     if (sock->kind == WF_SOCK_LISTEN)
         flush_uring(base); /* the address is free when this returns */

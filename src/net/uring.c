@@ -248,6 +248,16 @@ struct io_uring_sqe *wf_uring_request(wf_uring *u, wf_uring_op op, uint32_t slot
     return sqe;
 }
 
+void wf_uring_forget(wf_uring *u, uint32_t slot) {
+    const struct io_uring_sq *sq = &u->ring.sq;
+    for (unsigned at = *sq->khead; at != sq->sqe_tail; at++) {
+        struct io_uring_sqe *sqe = &sq->sqes[at & *sq->kring_mask];
+        wf_uring_op op = (wf_uring_op)(sqe->user_data & 0xff);
+        if ((uint32_t)(sqe->user_data >> 8) == slot && op != WF_URING_IGNORE && op != WF_URING_WAKE)
+            memset(sqe, 0, sizeof *sqe); /* IORING_OP_NOP, WF_URING_IGNORE */
+    }
+}
+
 /* MSG_WAITALL has the kernel try for all of it before it answers with a part. */
 void wf_uring_fill_send(wf_uring *u, struct io_uring_sqe *sqe, const uint8_t *from, size_t len) {
     sqe->opcode = IORING_OP_SEND;
