@@ -392,11 +392,6 @@ static enum step give_sent(struct slot *slot, wf_loop_event *out_event) {
     return GIVEN;
 }
 
-static void stop_receiving(struct uring_loop *loop, struct slot *slot) {
-    cancel_recv(loop, slot);
-    arm_watch(loop, slot);
-}
-
 /* Bytes: to the owner at once, or kept, behind what is kept. `cqe` becomes the last of those that brought them. */
 static enum step recv_bytes(struct uring_loop *loop, struct slot *slot, struct io_uring_cqe *cqe,
                             wf_loop_event *out_event) {
@@ -409,9 +404,35 @@ static enum step recv_bytes(struct uring_loop *loop, struct slot *slot, struct i
         return GIVEN;
     }
     if (sock && !(sock->flags & FAILED_TOLD) && keep(loop, slot, true, data, len))
-        stop_receiving(loop, slot);
+        cancel_recv(loop, slot);
     wf_uring_give_back(&loop->ring);
     return NOTHING;
+}
+
+static int socket_error(int fd) {
+    int sys_errno = 0;
+    socklen_t len = sizeof sys_errno;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys_errno, &len);
+    return sys_errno;
+}
+
+/* A paused stream that ended, with nothing unread. */
+static enum step paused_eof(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+    uint8_t byte;
+    if (slot->sock->flags & EOF_TOLD || has_in(slot) || recv(slot->sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return NOTHING;
+    return give_eof(loop, slot, out_event);
+}
+
+/* A paused stream whose receive is over. While there was one, it was to tell of the peer's loss: a watch that was armed
+ * before may have spoken in vain. */
+static enum step watch_paused(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+    if (!(slot->armed & WATCH)) {
+        arm_watch(loop, slot);
+        return NOTHING;
+    }
+    int sys_errno = socket_error(slot->sock->fd);
+    return sys_errno ? give_failed(slot, sys_errno, out_event) : paused_eof(loop, slot, out_event);
 }
 
 static enum step on_recv(struct uring_loop *loop, struct slot *slot, struct io_uring_cqe *cqe,
@@ -426,18 +447,18 @@ static enum step on_recv(struct uring_loop *loop, struct slot *slot, struct io_u
     wf_sock *sock = slot->sock;
     if (!sock || sock->flags & (EOF_TOLD | FAILED_TOLD))
         return step;
-    if (cqe->res == 0) {
-        slot->flags |= has_in(slot) ? EOF_DUE : 0;
-        return has_in(slot) ? NOTHING : give_eof(loop, slot, out_event);
-    }
+    if (cqe->res == 0 && !has_in(slot))
+        return give_eof(loop, slot, out_event);
+    if (cqe->res == 0)
+        slot->flags |= EOF_DUE;
     if (cqe->res == -ENOBUFS)
         slot_due(loop, slot); /* when those of this turn are free */
     else if (cqe->res < 0 && cqe->res != -ECANCELED && cqe->res != -EINTR && cqe->res != -EAGAIN)
         return give_failed(slot, -cqe->res, out_event);
     else if (!(sock->flags & PAUSED) && !has_in(slot))
         arm_recv(loop, slot); /* it was resumed while the cancelling was under way */
-    else if (!(slot->armed & RECV))
-        arm_watch(loop, slot);
+    else if (sock->flags & PAUSED && !(slot->armed & RECV))
+        return watch_paused(loop, slot, out_event);
     return step;
 }
 
@@ -460,19 +481,15 @@ static enum step on_watch(struct uring_loop *loop, struct slot *slot, const stru
     if (!sock || sock->flags & FAILED_TOLD || slot->armed & RECV)
         return NOTHING; /* the receive will tell */
     if (cqe->res > 0 && cqe->res & POLLERR) {
-        int sys_errno = 0;
-        socklen_t len = sizeof sys_errno;
-        getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &sys_errno, &len);
+        int sys_errno = socket_error(sock->fd);
         return give_failed(slot, sys_errno ? sys_errno : ECONNRESET, out_event);
     }
     if (!(sock->flags & PAUSED))
         return NOTHING;
-    uint8_t byte;
-    if (!(sock->flags & EOF_TOLD) && !has_in(slot) && recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-        return give_eof(loop, slot, out_event);
-    if (!(slot->armed & WATCH) && cqe->res >= 0)
+    enum step step = paused_eof(loop, slot, out_event);
+    if (step == NOTHING && !(slot->armed & WATCH) && cqe->res >= 0)
         arm_watch(loop, slot);
-    return NOTHING;
+    return step;
 }
 
 static void on_listen(struct uring_loop *loop, struct slot *slot, const struct io_uring_cqe *cqe) {
@@ -538,10 +555,14 @@ static enum step on_due(struct uring_loop *loop, struct slot *slot, wf_loop_even
         slot->flags &= (uint8_t)~FAIL_DUE;
         return give_failed(slot, slot->spill ? slot->spill->sys_errno : ENOMEM, out_event);
     }
-    if (sock->flags & EOF_TOLD && !(sock->flags & FAILED_TOLD))
-        arm_watch(loop, slot);
-    if (sock->flags & (PAUSED | FAILED_TOLD | EOF_TOLD))
+    if (sock->flags & FAILED_TOLD)
         return NOTHING;
+    if (sock->flags & EOF_TOLD) {
+        arm_watch(loop, slot);
+        return NOTHING;
+    }
+    if (sock->flags & PAUSED)
+        return slot->armed & RECV ? NOTHING : watch_paused(loop, slot, out_event);
     if (has_in(slot))
         return give_kept(loop, slot, out_event);
     if (slot->flags & EOF_DUE)
