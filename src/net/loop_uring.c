@@ -268,6 +268,8 @@ static void send_done(struct uring_loop *loop, const struct io_uring_cqe *cqe) {
     } else if (sent < slot->send_len) {
         if (keep(loop, slot, false, wf_uring_sent_from(&loop->ring, cqe) + sent, slot->send_len - sent))
             arm_out(loop, slot);
+    } else {
+        shut_if_due(slot);
     }
 }
 
@@ -320,7 +322,7 @@ static int64_t send_uring(wf_loop *base, wf_sock *sock, const struct iovec *rang
         errno = EPIPE;
         return WF_ESYS;
     }
-    if (has_out(slot))
+    if (has_out(slot) || slot->flags & QUEUED) /* the kernel may owe us the answer of the last one */
         return send_later(loop, slot);
     ssize_t sent = wf_send_ranges(sock->fd, ranges, count);
     wf_assert(sent != 0); /* nothing was given */
@@ -361,7 +363,7 @@ static void shutdown_uring(wf_loop *base, wf_sock *sock) {
         settle(loop);
     struct slot *slot = slot_of(loop, sock);
     slot->flags |= SHUT_DUE;
-    if (!has_out(slot))
+    if (!has_out(slot) && !(slot->flags & QUEUED))
         shut_if_due(slot);
 }
 
