@@ -75,7 +75,7 @@ struct uring_loop {
     uint32_t due_left; /* how many of them may still be looked at in this turn */
     bool given;        /* the last event gave out bytes of the ring's */
     bool wake_armed;
-    wf_buf kept; /* or they were kept here */
+    wf_buf kept; /* or these */
 };
 
 static struct uring_loop *uring_of(wf_loop *loop) {
@@ -531,7 +531,6 @@ static enum step accept_one(struct uring_loop *loop, struct slot *slot, wf_loop_
 static enum step give_kept(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
     wf_buf *in = &slot->spill->in;
     loop->base.held_bytes -= in->cap;
-    wf_buf_deinit(&loop->kept);
     loop->kept = *in;
     *in = (wf_buf)WF_BUF_INIT;
     if (slot->spill->out.len == 0)
@@ -610,12 +609,18 @@ static enum step on_completion(struct uring_loop *loop, struct io_uring_cqe cqe,
     return step;
 }
 
+/* The bytes of the last event are the loop's again. */
+static void take_back(struct uring_loop *loop) {
+    if (loop->given)
+        wf_uring_give_back(&loop->ring);
+    loop->given = false;
+    if (loop->kept.data)
+        wf_buf_deinit(&loop->kept);
+}
+
 static int next_uring(wf_loop *base, wf_loop_event *out_event) {
     struct uring_loop *loop = uring_of(base);
-    if (loop->given) {
-        wf_uring_give_back(&loop->ring);
-        loop->given = false;
-    }
+    take_back(loop);
     const struct io_uring_cqe *cqe;
     while ((cqe = wf_uring_next(&loop->ring)))
         if (on_completion(loop, *cqe, out_event) == GIVEN)
@@ -639,7 +644,8 @@ static void end_rest(struct uring_loop *loop) {
 
 static int wait_uring(wf_loop *base, int64_t timeout_ms) {
     struct uring_loop *loop = uring_of(base);
-    if (loop->given || wf_uring_next(&loop->ring))
+    take_back(loop);
+    if (wf_uring_next(&loop->ring))
         return 0;
     int64_t rest_ms = wf_acceptor_rest_ms(&base->acceptor);
     if (rest_ms == 0)
