@@ -674,6 +674,7 @@ static int adopt_uring(wf_loop *base, wf_sock *sock) {
     if (slot->armed)
         return 0;
     slot->sock = NULL;
+    spill_free(loop, slot);
     slot_release(loop, slot);
     errno = ENOMEM;
     return WF_ESYS;
