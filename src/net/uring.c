@@ -185,7 +185,7 @@ const struct io_uring_cqe *wf_uring_settled(wf_uring *u) {
     while (u->settled != tail) {
         const struct io_uring_cqe *cqe = completion(u, u->settled++);
         if (wf_uring_op_of(cqe) == WF_URING_SEND) {
-            if (--u->sends_out == 0 && io_uring_sq_ready(&u->ring) == 0)
+            if (--u->sends_out == 0) /* those that are laid down count */
                 u->arena_used = 0;
             return cqe;
         }
