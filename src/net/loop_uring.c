@@ -73,6 +73,8 @@ struct uring_loop {
     uint32_t slot_count, slot_cap, free_first;
     uint32_t due_first, due_last, due_count;
     uint32_t due_left; /* how many of them may still be looked at in this turn */
+    uint32_t fed;      /* the last slot that was received for in this turn */
+    uint32_t sated;    /* it took what the buffers held: the others are armed before it; or NO_SLOT */
     bool given;        /* the last event gave out bytes of the ring's */
     bool wake_armed;
     wf_buf kept; /* or these */
@@ -399,6 +401,7 @@ static enum step recv_bytes(struct uring_loop *loop, struct slot *slot, struct i
                             wf_loop_event *out_event) {
     uint8_t *data;
     size_t len = wf_uring_take(&loop->ring, &data, cqe);
+    loop->fed = (uint32_t)(slot - loop->slots);
     wf_sock *sock = slot->sock;
     if (sock && !(sock->flags & (PAUSED | FAILED_TOLD)) && !has_in(slot)) {
         *out_event = (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = len};
@@ -437,6 +440,14 @@ static enum step watch_paused(struct uring_loop *loop, struct slot *slot, wf_loo
     return sys_errno ? give_failed(slot, sys_errno, out_event) : paused_eof(loop, slot, out_event);
 }
 
+/* It is armed again when the buffers of this turn are free. Receives are served in the order in which they are armed, so
+ * that who was just served goes behind those who wait with it. */
+static void out_of_buffers(struct uring_loop *loop, struct slot *slot) {
+    if (loop->fed == (uint32_t)(slot - loop->slots))
+        loop->sated = loop->fed;
+    slot_due(loop, slot);
+}
+
 static enum step on_recv(struct uring_loop *loop, struct slot *slot, struct io_uring_cqe *cqe,
                          wf_loop_event *out_event) {
     enum step step = NOTHING;
@@ -454,7 +465,7 @@ static enum step on_recv(struct uring_loop *loop, struct slot *slot, struct io_u
     if (cqe->res == 0)
         slot->flags |= EOF_DUE;
     if (cqe->res == -ENOBUFS)
-        slot_due(loop, slot); /* when those of this turn are free */
+        out_of_buffers(loop, slot);
     else if (cqe->res < 0 && cqe->res != -ECANCELED && cqe->res != -EINTR && cqe->res != -EAGAIN)
         return give_failed(slot, -cqe->res, out_event);
     else if (!(sock->flags & PAUSED) && !has_in(slot))
@@ -568,6 +579,11 @@ static enum step on_due(struct uring_loop *loop, struct slot *slot, wf_loop_even
         return give_kept(loop, slot, out_event);
     if (slot->flags & EOF_DUE)
         return give_eof(loop, slot, out_event);
+    if (loop->sated == sock->slot) {
+        loop->sated = NO_SLOT;
+        slot_due(loop, slot);
+        return NOTHING;
+    }
     arm_recv(loop, slot);
     return NOTHING;
 }
@@ -656,6 +672,7 @@ static int wait_uring(wf_loop *base, int64_t timeout_ms) {
         arm_wake(loop);
     int status = wf_uring_enter(&loop->ring, loop->due_count > 0 ? 0 : timeout_ms);
     look_at_sends(loop);
+    loop->fed = NO_SLOT;
     loop->due_left = loop->due_count + ACCEPT_MAX;
     return status;
 }
@@ -746,7 +763,7 @@ static void close_uring(wf_loop *base, wf_sock *sock) {
 
 static int open_uring(wf_loop *base) {
     struct uring_loop *loop = uring_of(base);
-    loop->free_first = loop->due_first = NO_SLOT;
+    loop->free_first = loop->due_first = loop->fed = loop->sated = NO_SLOT;
     return wf_uring_open(&loop->ring, base->recv_bytes);
 }
 
