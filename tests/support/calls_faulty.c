@@ -122,7 +122,8 @@ LIBRARY(io_uring_submit_and_get_events, (void *ring), (ring))
 LIBRARY(io_uring_submit_and_wait_timeout, (void *ring, void **first, unsigned count, void *time, void *signals),
         (ring, first, count, time, signals))
 
-__attribute__((weak)) int __real_io_uring_queue_init_params(unsigned entries, void *ring, struct io_uring_params *params);
+__attribute__((weak)) int __real_io_uring_queue_init_params(unsigned entries, void *ring,
+                                                            struct io_uring_params *params);
 int __wrap_io_uring_queue_init_params(unsigned entries, void *ring, struct io_uring_params *params);
 
 int __wrap_io_uring_queue_init_params(unsigned entries, void *ring, struct io_uring_params *params) {
