@@ -152,7 +152,7 @@ TEST(the_receive_buffer_bounds_a_read_and_has_slack) {
     close_pair();
 }
 
-/* However much it is: it cannot fill the turn. */
+/* However much it is: it cannot fill more than the buffers of one turn. */
 TEST(a_busy_peer_does_not_starve_the_others) {
     open_pair(connect_tcp);
     static char flood[1 << 20];
@@ -163,14 +163,16 @@ TEST(a_busy_peer_does_not_starve_the_others) {
     CHECK_EQ(wf_loop_wait(loop, 0), 0);
     CHECK(send(peer, flood, sizeof flood, MSG_DONTWAIT) > 0);
     CHECK_EQ(send(fds[1], "x", 1, 0), 1);
-    CHECK_EQ(wf_loop_wait(loop, PATIENCE_MS), 0);
     bool heard = false;
-    wf_loop_event event;
-    for (int events = 0; !heard && wf_loop_next(loop, &event) == WF_OK; events++) {
-        CHECK(events < 64);
-        heard = event.sock == &other;
-        if (!heard)
-            send(peer, flood, sizeof flood, MSG_DONTWAIT);
+    for (int turns = 0; !heard && turns < 2; turns++) {
+        CHECK_EQ(wf_loop_wait(loop, PATIENCE_MS), 0);
+        wf_loop_event event;
+        for (int events = 0; !heard && wf_loop_next(loop, &event) == WF_OK; events++) {
+            CHECK(events < 64);
+            heard = event.sock == &other;
+            if (!heard)
+                send(peer, flood, sizeof flood, MSG_DONTWAIT);
+        }
     }
     CHECK(heard);
     wf_sock_close(loop, &other);
