@@ -20,11 +20,8 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
 int main(void) {
     weft_client *client = weft_client_new(NULL);
     weft_client_dial(client,
-                     &(weft_dial) {WEFT_DIAL_INIT,
-                                   .url = "ws://127.0.0.1:9001/echo",
-                                   .open = on_open,
-                                   .message = on_message,
-                                   .failed = on_failed},
+                     &(weft_dial) {WEFT_DIAL_INIT, .url = "ws://127.0.0.1:9001/echo", .open = on_open,
+                                   .message = on_message, .failed = on_failed},
                      NULL);
     int status = weft_client_run(client);
     weft_client_free(client);

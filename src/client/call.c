@@ -1,6 +1,6 @@
 /*
- * From a call's events to the application's callbacks, and nowhere else. No API call calls back, so a pump is never inside
- * another.
+ * From a call's events to the application's callbacks, and nowhere else. No API call calls back, so a pump is never
+ * inside another.
  */
 #include "client/client_impl.h"
 

@@ -3,8 +3,8 @@
  *
  *      flush what was queued between turns -> wait -> socket events -> timers -> flush -> free what ended
  *
- * An answer to what a socket brought is flushed right after it, from a warm chunk; all else at the end of the turn. Whatever
- * happens to a call ends in wf_call_pump (call.c).
+ * An answer to what a socket brought is flushed right after it, from a warm chunk; all else at the end of the turn.
+ * Whatever happens to a call ends in wf_call_pump (call.c).
  */
 #include "client/client_impl.h"
 
@@ -89,8 +89,8 @@ static void flush_one(wf_call *call) {
         wf_call_pump(call);
 }
 
-/* One system call per connection. What is queued meanwhile is for the next turn, so that a busy few cannot keep the others
- * waiting. */
+/* One system call per connection. What is queued meanwhile is for the next turn, so that a busy few cannot keep the
+ * others waiting. */
 static void flush(weft_client *client) {
     for (size_t left = client->env.pool.ready_count; left > 0; left--) {
         wf_outq *q = wf_outq_ready_take(&client->env.pool);

@@ -1,7 +1,7 @@
 /*
- * From a weft_dial to a call: everything that can be judged without the network is judged here, at once; all the network has
- * to say goes by way of the link, and is told in a turn. So a refused connection looks the same whether the kernel knows it
- * within connect() or a second later.
+ * From a weft_dial to a call: everything that can be judged without the network is judged here, at once; all the
+ * network has to say goes by way of the link, and is told in a turn. So a refused connection looks the same whether
+ * the kernel knows it within connect() or a second later.
  */
 #include "client/client_impl.h"
 

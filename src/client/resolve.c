@@ -1,6 +1,6 @@
 /*
- * Names become addresses here. What needs no name server is done at once; looking up is a call of its own (weft_resolve),
- * because the system's resolver blocks, and a loop must not.
+ * Names become addresses here. What needs no name server is done at once; looking up is a call of its own
+ * (weft_resolve), because the system's resolver blocks, and a loop must not.
  */
 #include "client/client_impl.h"
 

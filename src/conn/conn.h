@@ -1,9 +1,9 @@
 /*
- * conn.h - what server and client share above a link: the weft_conn_* calls that are alike in both roles, and the defaults
- * of limits and compression.
+ * conn.h - what server and client share above a link: the weft_conn_* calls that are alike in both roles, and the
+ * defaults of limits and compression.
  *
- * A weft_conn is whatever its server or client keeps of a connection; it begins with its wf_link, and this room looks at
- * nothing else.
+ * A weft_conn is whatever its server or client keeps of a connection; it begins with its wf_link, and this room looks
+ * at nothing else.
  */
 #ifndef WF_CONN_CONN_H
 #define WF_CONN_CONN_H
@@ -25,8 +25,8 @@ void wf_fill(uint32_t *value, uint32_t standard);
 /* Fills in what is zero; `standard` NULL: with the documented defaults. */
 void wf_limits_fill(weft_limits *limits, const weft_limits *standard);
 
-/* The same for compression, `peer_window_bits` being the default of what the other side is asked for. WF_EINVAL: a value out
- * of range. */
+/* The same for compression, `peer_window_bits` being the default of what the other side is asked for. WF_EINVAL: a
+ * value out of range. */
 int wf_deflate_fill(weft_deflate *deflate, const weft_deflate *standard, uint32_t peer_window_bits);
 
 /* Of filled-in limits; all but .pmd, which is the role's. */

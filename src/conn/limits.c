@@ -1,6 +1,6 @@
 /*
- * Defaults of what a connection may take, filled in here and nowhere else. Zero is "the default", WEFT_NONE is "no limit"
- * or "never".
+ * Defaults of what a connection may take, filled in here and nowhere else. Zero is "the default", WEFT_NONE is "no
+ * limit" or "never".
  */
 #include "conn/conn.h"
 

@@ -20,13 +20,14 @@ typedef struct wf_opening {
     const char *const *headers;      /* NULL-terminated, "Name: value"; NULL: none */
 } wf_opening;
 
-/* Appends the request. WF_OK with the key that was sent in out_key (24 characters and a NUL); WF_EINVAL with a static text
- * in *out_why: the origin, a subprotocol or a header cannot be sent so, or the header is the handshake's own; WF_ENOMEM.
- * Nothing is appended then. */
+/* Appends the request. WF_OK with the key that was sent in out_key (24 characters and a NUL); WF_EINVAL with a static
+ * text in *out_why: the origin, a subprotocol or a header cannot be sent so, or the header is the handshake's own;
+ * WF_ENOMEM. Nothing is appended then. */
 int wf_opening_write(wf_buf *out, const wf_opening *opening, char out_key[WF_UPGRADE_KEY_BYTES + 1],
                      const char **out_why);
 
-/* The rules over an answer to it, but for the extensions. WF_OK: it is a WebSocket; WF_ERROR with the rule in *fault. */
+/* The rules over an answer to it, but for the extensions. WF_OK: it is a WebSocket; WF_ERROR with the rule in *fault.
+ * */
 int wf_opening_judge(const wf_http_reply *reply, const char *key, const char *const *subprotocols, wf_fault *fault);
 
 #endif

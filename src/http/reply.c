@@ -1,6 +1,6 @@
 /*
- * A head is gathered under the line guard until its empty line, then cut and judged as a whole. A 101 ends there. For the
- * body of anything else the head is shown to llhttp, which knows where bodies end.
+ * A head is gathered under the line guard until its empty line, then cut and judged as a whole. A 101 ends there. For
+ * the body of anything else the head is shown to llhttp, which knows where bodies end.
  *
  *     bytes.data                          body_at          len
  *        |HTTP/1.1 403 Forbidden CRLF CRLF|body, de-chunked..|

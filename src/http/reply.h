@@ -4,16 +4,16 @@
  *     reader = wf_http_reply_reader_new(&limits);
  *     for (;;) switch (wf_http_reply_feed(reader, data, len, &used)) {
  *         WF_WANT_INPUT   all of data is used; feed more, or wf_http_reply_end when no more comes
- *         WF_OK           wf_http_reply_of is whole. `used` bytes of data belonged to it: behind a 101 the rest is frames,
- *                         behind anything else it is of no interest.
+ *         WF_OK           wf_http_reply_of is whole. `used` bytes of data belonged to it: behind a 101 the rest is
+ *                         frames, behind anything else it is of no interest.
  *         WF_ERROR        the fault's rule says why. Nothing more can be read.
  *         WF_ENOMEM       nothing more can be read.
  *     }
  *
  * The head is judged as strictly as a request's: lines end in CRLF, no control bytes, no folding, every header is
  * name:value, and the limits hold over all of it. Interim answers (100, 103, ...) before the answer are passed over.
- * The body of a refusal is for a person to read: of it as much is kept as body_bytes_max allows, and when its framing is
- * broken, or it is cut short, then as much as came. The outcome is the same however the bytes are cut.
+ * The body of a refusal is for a person to read: of it as much is kept as body_bytes_max allows, and when its framing
+ * is broken, or it is cut short, then as much as came. The outcome is the same however the bytes are cut.
  */
 #ifndef WF_HTTP_REPLY_H
 #define WF_HTTP_REPLY_H

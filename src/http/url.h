@@ -22,7 +22,8 @@ typedef struct wf_url {
                          with '?' when only the path is missing, and then "/" goes before it */
 } wf_url;
 
-/* 0; or WF_EINVAL with a static text in *out_why, and nothing else set. The views point into `text` (and "localhost"). */
+/* 0; or WF_EINVAL with a static text in *out_why, and nothing else set. The views point into `text` (and
+ * "localhost"). */
 int wf_url_parse(wf_str text, wf_url *out_url, const char **out_why);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * keys.h - masking keys (RFC 6455 5.3, 10.3): from libcrypto's generator, a thousand at a time.
  *
- * What a server, or a script that chooses what is sent, must not be able to do is to guess the next key from those it has
- * seen. The generator is seeded by the kernel and made for that; 4 KiB at once, a key costs 2 to 5 ns. The kernel's own
- * bytes (getrandom) cost 26.
+ * What a server, or a script that chooses what is sent, must not be able to do is to guess the next key from those it
+ * has seen. The generator is seeded by the kernel and made for that; 4 KiB at once, a key costs 2 to 5 ns. The
+ * kernel's own bytes (getrandom) cost 26.
  */
 #ifndef WF_LINK_KEYS_H
 #define WF_LINK_KEYS_H

@@ -16,12 +16,12 @@
  *
  * HTTP     reads a request.
  * WAITING  the request is the server's to answer; nothing is read.
- * CONNECTING, REPLY  a client's request waits for the connection; then it is sent, and its answer read. WAITING is then the
- *          client's, to judge it.
+ * CONNECTING  a client's request waits for the connection.
+ * REPLY    the request is sent, its answer is read. WAITING is then the client's, to judge it.
  * OPEN     a WebSocket.
  * CLOSING  our close frame is queued; the peer's may still come.
- * LINGER   all is said; what the peer still sends is passed over. Behind a FIN of ours, so that no reset eats our last words;
- *          in a client, when both close frames are through, until the server ends the connection (RFC 6455 7.1.1).
+ * LINGER   all is said; what the peer still sends is passed over. Behind a FIN of ours, so that no reset eats our last
+ *          words; in a client, when both close frames are through, until the server ends it (RFC 6455 7.1.1).
  * DEAD     the socket is closed.
  *
  * Reading rests while a request waits for its answer, while the queue is at its budget, while the peer has sent too
@@ -163,11 +163,12 @@ typedef struct wf_link {
  * caller's then and there is nothing to free. */
 int wf_link_init(wf_link *link, wf_link_env *env, int fd);
 
-/* A client's, CONNECTING and without a socket yet: starts the connect deadline (WF_NEVER: none). `limits` must outlive it. */
+/* A client's, CONNECTING and without a socket yet: starts the connect deadline (WF_NEVER: none). `limits` must
+ * outlive it. */
 void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms);
 
-/* Gives it a descriptor that is connecting or connected, and queues the request. WF_OK; WF_ESYS with errno, or WF_ENOMEM: the
- * descriptor stays the caller's and it may be tried again. */
+/* Gives it a descriptor that is connecting or connected, and queues the request. WF_OK; WF_ESYS with errno, or
+ * WF_ENOMEM: the descriptor stays the caller's and it may be tried again. */
 int wf_link_connect(wf_link *link, int fd, wf_str request);
 
 void wf_link_deinit(wf_link *link); /* closes what is open, at once */
@@ -202,11 +203,13 @@ wf_http_reply_reader *wf_link_take_reply(wf_link *link);
 /* The answer was as it should be: it becomes a WebSocket. */
 void wf_link_open(wf_link *link);
 
-/* Right after an accept or open whose 101 agreed to permessage-deflate with these parameters. WF_OK, or WF_ENOMEM: it ends. */
+/* Right after an accept or open whose 101 agreed to permessage-deflate with these parameters. WF_OK, or WF_ENOMEM: it
+ * ends. */
 int wf_link_deflate(wf_link *link, const wf_pmd_params *params);
 
-/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order); a client's also WF_ESYS (wf_mask_key). A message is compressed when that
- * was agreed on and it pays; one that is sent plain or in fragments never is. */
+/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order); a client's also WF_ESYS
+ * (wf_mask_key). A message is compressed when that was agreed on and it pays; one that is sent plain or in fragments
+ * never is. */
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin);

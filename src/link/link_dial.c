@@ -1,6 +1,6 @@
 /*
- * A client's connection until it is a WebSocket: the request waits in the queue while the socket connects, leaves with the
- * first flush that succeeds, and then its answer is read.
+ * A client's connection until it is a WebSocket: the request waits in the queue while the socket connects, leaves
+ * with the first flush that succeeds, and then its answer is read.
  */
 #include "link/link_impl.h"
 

@@ -1,6 +1,6 @@
 /*
- * talker - our client, for servers nobody here wrote: sends messages of many sizes, checks that they come back, closes, and
- * tells in lines what happened.
+ * talker - our client, for servers nobody here wrote: sends messages of many sizes, checks that they come back,
+ * closes, and tells in lines what happened.
  *
  *     talker URL [off | no-takeover | shared | dedicated [SUBPROTOCOL...]]
  */

@@ -1,5 +1,6 @@
 /*
- * client_help.h - a client, what its callbacks saw in words, and a raw server that plays a script on a thread of its own.
+ * client_help.h - a client, what its callbacks saw in words, and a raw server that plays a script on a thread of its
+ * own.
  */
 #ifndef WF_TESTS_CLIENT_HELP_H
 #define WF_TESTS_CLIENT_HELP_H

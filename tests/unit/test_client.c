@@ -1,5 +1,6 @@
 /*
- * A client against servers that do what they should not. A row is what the server does, and what the callbacks see of it.
+ * A client against servers that do what they should not. A row is what the server does, and what the callbacks see of
+ * it.
  */
 #include "client_help.h"
 

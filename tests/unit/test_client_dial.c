@@ -1,6 +1,6 @@
 /*
- * Dialling: what is refused at once, what the kernel refuses, what takes too long, what is given up, and every allocation
- * and call that can fail on the way.
+ * Dialling: what is refused at once, what the kernel refuses, what takes too long, what is given up, and every
+ * allocation and call that can fail on the way.
  */
 #include "client_help.h"
 

@@ -1,6 +1,6 @@
 /*
- * The client's side of the opening handshake. An answer row is what a server sends and what comes of it, read whole, under
- * every split in two, byte by byte and with every allocation failing.
+ * The client's side of the opening handshake. An answer row is what a server sends and what comes of it, read whole,
+ * under every split in two, byte by byte and with every allocation failing.
  */
 #include "http/opening.h"
 #include "test.h"
