@@ -86,7 +86,7 @@ static inline void run_out(weft_client *client) {
 typedef struct script {
     const char *says;
     size_t len;
-    enum { ENDS_WITH_FIN, ENDS_WITH_RESET, ENDS_WITH_CLIENT, ENDS_BEFORE } ends;
+    enum { ENDS_WITH_FIN, ENDS_WITH_RESET, ENDS_WITH_CLIENT, ENDS_BEFORE, ENDS_LATE } ends;
     const char *then; /* said after the first frame of the client; NULL: nothing */
     size_t then_len;
 } script;
@@ -151,6 +151,11 @@ static inline void *raw_server_run(void *arg) {
     }
     for (int i = 0; s->script.ends == ENDS_WITH_CLIENT && !s->heard_fin && i < 100; i++)
         hear(s, fd);
+    if (s->script.ends == ENDS_LATE) { /* behind the client's close frame, if the client lets it */
+        hear(s, fd);
+        usleep(50000);
+        s->heard_fin |= recv(fd, request, 1, MSG_DONTWAIT) == 0;
+    }
     if (s->script.ends == ENDS_WITH_RESET)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger) {.l_onoff = 1}, sizeof(struct linger));
     if (s->script.ends == ENDS_WITH_FIN) {

@@ -164,7 +164,7 @@ TEST(pings_are_answered) {
 TEST(the_server_closes_first) {
     raw_server server;
     seen[0] = '\0';
-    raw_server_start(&server, (script) {BYTES(GOOD "\x88\x02\x03\xe8"), ENDS_WITH_FIN, NULL, 0});
+    raw_server_start(&server, (script) {BYTES(GOOD "\x88\x02\x03\xe8"), ENDS_LATE, NULL, 0});
     weft_client *client = weft_client_new(NULL);
     weft_dial dial = dial_to(server.url);
     uint64_t began_ms = wf_clock_ms();
@@ -173,6 +173,7 @@ TEST(the_server_closes_first) {
     run_out(client);
     CHECK(wf_clock_ms() - began_ms < PATIENCE_MS);
     raw_server_end(&server);
+    CHECK(!server.heard_fin);
     CHECK_STR(seen, "open 101; closed 1000  clean peer");
     weft_client_free(client);
 }
