@@ -155,6 +155,10 @@ WEFT_API size_t weft_client_connections(const weft_client *client);
 WEFT_API int weft_client_fd(weft_client *client);
 WEFT_API int weft_client_timeout_ms(const weft_client *client);
 
+/* Bytes received and sent since the client was made, by all its connections: handshakes and framing included, what TCP
+ * adds not. Any thread. */
+WEFT_API void weft_client_bytes(const weft_client *client, uint64_t *out_in, uint64_t *out_out);
+
 /* The client of a connection; NULL when it is a server's. */
 WEFT_API weft_client *weft_conn_client(const weft_conn *conn);
 

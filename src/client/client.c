@@ -224,3 +224,8 @@ weft_client *weft_conn_client(const weft_conn *conn) {
     const wf_call *call = (const wf_call *)conn;
     return wf_link_is_client(&call->link) ? wf_call_client(call) : NULL;
 }
+
+void weft_client_bytes(const weft_client *client, uint64_t *out_in, uint64_t *out_out) {
+    *out_in = wf_count_read(&client->env.bytes_in);
+    *out_out = wf_count_read(&client->env.bytes_out);
+}
