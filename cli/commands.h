@@ -9,4 +9,7 @@
 extern const cli_command cli_serve;
 int cli_run_serve(int argc, char **argv);
 
+extern const cli_command cli_bench;
+int cli_run_bench(int argc, char **argv);
+
 #endif

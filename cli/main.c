@@ -14,8 +14,8 @@ typedef struct entry {
     int (*run)(int argc, char **argv);
 } entry;
 
-static const entry entries[] = {{&cli_serve, cli_run_serve}};
-static const char *const words[] = {"serve", "help", "version", NULL};
+static const entry entries[] = {{&cli_serve, cli_run_serve}, {&cli_bench, cli_run_bench}};
+static const char *const words[] = {"serve", "bench", "help", "version", NULL};
 
 static void overview(FILE *out) {
     fprintf(out, "weft " WEFT_VERSION " - WebSocket, whole\n\n");

@@ -183,7 +183,7 @@ static const cli_option *by_name(const cli_command *command, const char *name, s
 
 static const cli_option *by_letter(const cli_command *command, char letter) {
     for (size_t i = 0; i < command->option_count; i++)
-        if (letter && command->options[i].letter == letter)
+        if (letter && (command->options[i].letter == letter || command->options[i].also == letter))
             return &command->options[i];
     return NULL;
 }
@@ -289,6 +289,11 @@ static int parse_argument(parse *p, char **argv, int left) {
         }
         return parse_flag(p, option, option->name, arg[2] ? arg + 2 : NULL, next);
     }
+    cli_list *operands = p->command->operand ? (void *)((char *)p->target + p->command->operands) : NULL;
+    if (operands && operands->count < CLI_LIST_MAX) {
+        operands->items[operands->count++] = arg;
+        return 1;
+    }
     snprintf(p->problem, sizeof p->problem, "%.100s is not expected here", arg);
     return -1;
 }
@@ -349,7 +354,8 @@ static void print_option(const cli_option *option) {
 void cli_help(const cli_command *command, bool everything) {
     printf("weft %s - %s\n\n%s\n", command->name, command->summary, command->examples);
     for (size_t i = 0; i < command->option_count; i++)
-        print_option(&command->options[i]);
+        if (everything || !command->options[i].rare)
+            print_option(&command->options[i]);
     printf("  %-30s %s\n", "-h, --help", "this; --help says more");
     if (everything)
         printf("\n%s", command->notes);

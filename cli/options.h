@@ -40,6 +40,8 @@ typedef struct cli_option {
     const char *const *choices; /* NULL-terminated, for CLI_CHOICE */
     uint32_t min, max;          /* for numbers; 0 max: UINT32_MAX - 1 */
     bool never;
+    char also; /* a second letter, as other programs call it; 0: none */
+    bool rare; /* only --help tells of it */
 } cli_option;
 
 typedef struct cli_command {
@@ -48,7 +50,9 @@ typedef struct cli_command {
     const char *examples; /* several lines */
     const cli_option *options;
     size_t option_count;
-    const char *notes; /* exit codes and such, for --help */
+    const char *notes;   /* exit codes and such, for --help */
+    const char *operand; /* what stands without a dash, "URL"; NULL: nothing may */
+    size_t operands;     /* offset of a cli_list for it */
 } cli_command;
 
 /* Fills `target` with the defaults, then from argv (without the program and subcommand names). "--config

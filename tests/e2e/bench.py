@@ -1,0 +1,315 @@
+#!/usr/bin/python3
+"""weft bench against servers that are good, and servers with one fault each: it must tell them apart, and say what is
+wrong.
+
+    WEFT_BIN=/path/to/weft bench.py
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+from benching import (ABNORMAL, CLOSED, CONNECT, DNS, FAILED, FINE, HTTP, INVALID, PROTOCOL, SHORT,  # noqa: E402
+                      TIMEOUT, USAGE, Case, bench, report)
+from weft import PATIENCE_S, Weft, main, program  # noqa: E402
+
+
+class Good(Case):
+    def test_open_model(self):
+        server = self.serve()
+        code, told = report(server.ws + '/echo', '-c', '4', '-r', '500', *SHORT)
+        self.assertIn(code, FINE)
+        self.only(told['errors'])
+        self.assertEqual(told['run']['model'], 'open')
+        self.assertEqual(told['totals']['sent'], 500)
+        self.assertAlmostEqual(told['totals']['rate'], 500, delta=50)
+        self.assertEqual(told['latency_ns']['count'], 500)
+        self.assertEqual(told['send_lag_ns']['count'], 500)
+        self.assertEqual(told['totals']['opened'], 4)
+
+    def test_closed_model(self):
+        server = self.serve()
+        code, told = report(server.ws + '/echo', '-c', '4', '-r', '0', '-i', '8', *SHORT)
+        self.assertIn(code, FINE)
+        self.only(told['errors'])
+        self.assertEqual(told['run']['model'], 'closed')
+        self.assertGreater(told['totals']['rate'], 5000)
+
+    def test_a_count_is_kept(self):
+        server = self.serve()
+        for model in (['-r', '2k'], ['-r', '0']):
+            for threads in ('1', '2'):
+                code, told = report(server.ws + '/echo', '-n', '777', '-c', '5', '-t', threads, '--warmup', '50ms',
+                                    *model)
+                self.assertIn(code, FINE)
+                self.only(told['errors'])
+                self.assertEqual((told['totals']['sent'], told['totals']['done']), (777, 777), model)
+
+    def test_sizes_kinds_and_deflate(self):
+        server = self.serve()
+        for flags in (['--size', '16'], ['--size', '16..4096'], ['--size', '32'], ['--size', '60000', '-b'],
+                      ['-b', '--deflate'], ['--size', '2000', '--deflate'], ['-m', 'grüße'], ['-m', '']):
+            for model in (['-r', '500'], ['-r', '0']):
+                with self.subTest(flags + model):
+                    code, told = report(server.ws + '/echo', '-c', '3', '-d', '300ms', '--warmup', '50ms', *model,
+                                        *flags)
+                    self.assertIn(code, FINE)
+                    self.only(told['errors'])
+                    self.assertGreater(told['totals']['done'], 100)
+                    self.assertEqual(told['run']['deflate_agreed'], '--deflate' in flags)
+
+    def test_messages_of_a_file(self):
+        server = self.serve()
+        path = os.path.join(self.folder(), 'lines')
+        with open(path, 'w') as file:
+            file.write('{"n":1}\r\n\n{"n":22}\nlast')
+        code, told = report(server.ws + '/echo', '--messages', path, '-n', '300', '-r', '0', '-c', '1', '--warmup', '0')
+        self.assertIn(code, FINE)
+        self.only(told['errors'])
+        self.assertEqual((told['run']['size_min'], told['run']['size_max'], told['run']['payload']), (4, 8, 'file'))
+        self.assertEqual(told['totals']['payload_in'], 100 * (7 + 8 + 4))
+        self.assertEqual(told['totals']['wire_in'], told['totals']['payload_in'] + 300 * 2)
+        self.assertEqual(told['totals']['wire_out'], told['totals']['payload_out'] + 300 * 6)
+
+    def test_fan_out(self):
+        server = self.serve()
+        for threads in ('1', '2'):
+            code, told = report(server.ws + '/rooms/a', '--pub', '2', '--sub', '30', '-r', '100', '-t', threads, *SHORT)
+            self.assertIn(code, FINE)
+            self.only(told['errors'])
+            self.assertEqual(told['totals']['sent'], 100)
+            self.assertEqual(told['totals']['complete'], 100)
+            self.assertEqual(told['last_receiver_ns']['count'], 100)
+            self.assertEqual(told['latency_ns']['count'], 3000)
+            self.assertGreaterEqual(told['last_receiver_ns']['max'], told['spread_ns']['max'])
+
+    def test_storm(self):
+        server = self.serve()
+        code, told = report(server.ws + '/echo', '--storm', '-c', '4', *SHORT)
+        self.assertIn(code, FINE)
+        self.only(told['errors'])
+        self.assertGreater(told['totals']['rate'], 200)
+        code, told = report(server.ws + '/echo', '--storm', '-c', '8', '-r', '200', *SHORT)
+        self.assertIn(code, FINE)
+        self.only(told['errors'])
+        self.assertEqual(told['totals']['sent'], 200)
+
+    def test_what_the_server_uses(self):
+        server = self.serve()
+        code, told = report(server.ws + '/echo', '-c', '50', '-r', '2k', *SHORT, '--server-pid',
+                            str(server.process.pid))
+        self.assertIn(code, FINE)
+        used = told['server']
+        self.assertTrue(0.5 < used['cpu_us'] < 500, used)
+        self.assertGreater(used['rss_open'], 1 << 20)
+        samples = [row[8] for row in told['samples']['rows']]
+        self.assertAlmostEqual(sum(samples), used['cpu_s'], delta=used['cpu_s'] / 3)
+
+    def test_addresses_to_connect_from(self):
+        server = self.serve('-v')
+        code, _ = report(server.ws + '/echo', '-c', '6', '-r', '100', *SHORT, '--local-addr', '127.0.0.7-9')
+        self.assertIn(code, FINE)
+        peers = re.findall(r'127\.0\.0\.(\d+):', server.stderr())
+        self.assertEqual({peer for peer in peers if peer != '1'}, {'7', '8', '9'})
+
+    def test_a_unix_socket(self):
+        path = os.path.join(self.folder(), 'weft.sock')
+        self.enterContext(Weft('--user', 'root', listen=f'unix:{path}') if os.geteuid() == 0
+                          else Weft(listen=f'unix:{path}'))
+        code, told = report(f'ws+unix:{path}:/echo', '-r', '100', *SHORT)
+        self.assertIn(code, FINE)
+        self.only(told['errors'])
+
+
+class Faults(Case):
+    """One message in 1,000 (or in 200, when time is what it takes) is spoilt: the counter for it must say how many, and
+    no other anything."""
+
+    def check(self, fault, counter, *flags):
+        for every, model in ((1000, ['-n', '2000', '-r', '0', '-i', '4']), (200, ['-n', '500', '-r', '2k'])):
+            with self.subTest(model + list(flags)):
+                server = self.faulty(fault, every)
+                code, told = report(server.url, '-c', '2', '--warmup', '0', '--grace', '500ms', *model, *flags)
+                self.assertEqual(code, FAILED)
+                self.only(told['errors'], counter)
+                self.assertGreaterEqual(server.faults, 2)
+                self.assertEqual(told['errors'][counter], server.faults)
+                self.assertTrue(told['verdict']['failed'])
+
+    def test_none(self):
+        code, told = report(self.faulty(None).url, '-c', '2', '-n', '2000', '-r', '2k', '--warmup', '0')
+        self.assertIn(code, FINE)
+        self.only(told['errors'])
+
+    def test_drop(self):
+        self.check('drop', 'lost')
+
+    def test_duplicate(self):
+        self.check('duplicate', 'duplicated')
+
+    def test_reorder(self):
+        self.check('reorder', 'reordered')
+
+    def test_corrupt(self):
+        self.check('corrupt', 'corrupt')
+        self.check('corrupt', 'corrupt', '--size', '16')
+        self.check('corrupt', 'corrupt', '--size', '16..4096', '-b')
+        self.check('corrupt', 'corrupt', '-m', 'always the same')
+
+    def test_truncate(self):
+        self.check('truncate', 'corrupt')
+        self.check('truncate', 'corrupt', '-m', 'always the same')
+
+    def test_wrong_opcode(self):
+        self.check('opcode', 'wrong_opcode')
+        self.check('opcode', 'wrong_opcode', '-b')
+        self.check('opcode', 'wrong_opcode', '-m', 'hi')
+
+    def test_stray(self):
+        server = self.faulty('stray')
+        code, told = report(server.url, '-c', '1', '-n', '1000', '-r', '1k', '--warmup', '0')
+        self.assertEqual(code, FAILED)
+        self.assertGreaterEqual(told['errors']['stray'] + told['errors']['corrupt'], 1)
+
+    def lines(self):
+        path = os.path.join(self.folder(), 'lines')
+        with open(path, 'w') as file:
+            file.write(''.join(f'message {n}\n' for n in range(97)))
+        return path
+
+    def test_order_and_loss_among_messages_of_a_file(self):
+        for fault, counter in (('drop', 'lost'), ('duplicate', 'duplicated'), ('reorder', 'reordered')):
+            self.check(fault, counter, '--messages', self.lines())
+
+    def test_what_is_bearable_is_the_users_to_say(self):
+        for rule, expected in (('lost>5', FINE), ('missing>5', FINE), ('errors>5', FINE), ('lost>0', (FAILED,)),
+                               ('corrupt>5', (FAILED,))):
+            code, told = report(self.faulty('drop', 200).url, '-c', '2', '-n', '500', '-r', '2k', '--warmup', '0',
+                                '--fail-if', rule)
+            self.assertIn(code, expected, rule)
+            self.assertEqual(told['errors']['lost'], 2)
+
+
+class Ends(Case):
+    def test_nobody_listens(self):
+        code, out, err = bench('ws://127.0.0.1:1/', *SHORT)
+        self.assertEqual(code, CONNECT)
+        self.assertIn('refused', out)
+        code, told = report('ws://127.0.0.1:1/', '--storm', *SHORT)
+        self.assertEqual(code, CONNECT)
+
+    def test_no_such_host(self):
+        code, out, err = bench('ws://no.such.host.invalid/', *SHORT)
+        self.assertEqual((code, out), (DNS, ''))
+        self.assertIn('no.such.host.invalid', err)
+
+    def test_refused(self):
+        code, out, err = bench(self.faulty('refuse').url, *SHORT)
+        self.assertEqual(code, HTTP)
+        self.assertIn('503', out)
+        self.assertIn('HTTP 503', err)
+        self.assertIn('7', err)
+        self.assertIn('full \\x1b[31m now', err)
+
+    def test_never_answers(self):
+        started = time.monotonic()
+        code, told = report(self.faulty('silent').url, '--connect-timeout', '500ms', *SHORT)
+        self.assertEqual(code, TIMEOUT)
+        self.assertEqual(told['errors']['handshake'], 10)
+        self.assertLess(time.monotonic() - started, 5)
+
+    def test_not_a_websocket_server(self):
+        for fault in ('nonsense', 'wrong_key'):
+            code, told = report(self.faulty(fault).url, *SHORT)
+            self.assertEqual(code, PROTOCOL, fault)
+            self.assertEqual(told['errors']['handshake'], 10)
+
+    def test_cut_midway(self):
+        code, told = report(self.faulty('cut', 200).url, '-c', '2', '-r', '1k', *SHORT)
+        self.assertEqual(code, ABNORMAL)
+        self.assertEqual(told['errors']['closed'], 2)
+
+    def test_closed_midway(self):
+        code, told = report(self.faulty('close', 200).url, '-c', '2', '-r', '1k', *SHORT)
+        self.assertEqual(code, CLOSED)
+        self.assertEqual(told['errors']['closed'], 2)
+        self.assertIn('1011: bad luck', told['errors']['examples'][0])
+
+    def test_stops_reading(self):
+        code, told = report(self.faulty('deaf', 100).url, '-c', '2', '-r', '500', *SHORT)
+        self.assertEqual(code, FAILED)
+        self.only(told['errors'], 'unanswered')
+        self.assertGreaterEqual(told['latency_ns']['max'], 500e6)  # what never came has waited at least so long
+
+    def test_ctrl_c_prints_the_report(self):
+        server = self.serve()
+        process = subprocess.Popen([program(), 'bench', server.ws + '/echo', '-d', '60s', '--warmup', '100ms'],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        self.assertIn(process.returncode, FINE)
+        self.assertIn(b'interrupted', out)
+        self.assertEqual(err, b'')
+
+    def test_the_second_ctrl_c_leaves(self):
+        process = subprocess.Popen([program(), 'bench', self.faulty('silent').url, '-d', '60s', '--connect-timeout',
+                                    '60s'],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(0.5)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+        self.assertLess(time.monotonic() - started, 3)
+
+
+class Rules(Case):
+    def test_exit_codes(self):
+        server = self.serve()
+        pid = str(server.process.pid)
+        for rule, broken in (('p99>10s', False), ('p50>=1ns', True), ('rate<1', False), ('rate<1M', True),
+                             ('errors>0', False),
+                             ('cpu_us>0', True), ('rss>1G', False), ('rss_each>1M', False), ('connect_p99>5s', False)):
+            code, told = report(server.ws + '/echo', '-r', '200', *SHORT, '--server-pid', pid, '--fail-if', 'p99>10s',
+                                '--fail-if', rule)
+            self.assertIn(code, (FAILED, INVALID) if broken else FINE, rule)
+            self.assertEqual(any(line.startswith(rule) for line in told['verdict']['failed']), broken, rule)
+
+    def test_usage(self):
+        url = 'ws://127.0.0.1:9/'
+        for args in ([], [url, url], [url, '--fail-if', 'p99'], [url, '--fail-if', 'p99>5'], [url, '--fail-if', 'x>5'],
+                     [url, '--fail-if', 'cpu_us>5'], [url, '-r', 'many'], [url, '-r', '100', '-i', '5'], [url,
+                                                                                                          '--pub', '1'],
+                     [url, '--pub', '1', '--sub', '1', '--storm'], [url, '--pub', '1', '--sub', '1', '-r', '0'],
+                     [url, '--size', '15'], [url, '--size', '9..3'], [url, '-m', 'a', '--messages', 'b'],
+                     [url, '--messages', '/nowhere'], [url, '--messages', '/dev/null'], [url, '--server-pid', '0'],
+                     [url, '--server-pid', '1073741823'], [url, '--server-cgroup', '/nowhere'], [url, '--local-addr',
+                                                                                                 'x'],
+                     [url, '--local-addr', '127.0.0.9-2'], [url, '-o', 'x.y'], [url, '-o', '/nowhere/x.json'],
+                     [url, '--json', '--csv'], [url, '-c', '0'], [url, '--sise', '5'], ['gopher://x/'], ['ws://u:p@x/'],
+                     ['diff', 'a'], ['diff', '/nowhere', '/nowhere'], ['diff', '/dev/null', '/dev/null']):
+            code, out, err = bench(*args)
+            self.assertEqual((code, out), (USAGE, ''), args)
+            self.assertRegex(err, r'\Aweft: [^\n]+\n\Z')
+
+    def test_help(self):
+        code, short, _ = bench('-h')
+        self.assertEqual(code, 0)
+        self.assertLessEqual(short.count('\n'), 40)
+        self.assertLess(short.index('weft bench ws://'), short.index('--connections'))
+        code, long, _ = bench('--help')
+        self.assertIn('--local-addr', long)
+        self.assertNotIn('--local-addr', short)
+        self.assertIn('INVALID', long)
+        self.assertLess(max(map(len, long.splitlines())), 130)
+
+
+if __name__ == '__main__':
+    main()
