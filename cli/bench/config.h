@@ -23,6 +23,7 @@ typedef struct bench_config {
     uint32_t connections, threads, publishers, subscribers;
     double rate; /* 0: closed model */
     uint32_t inflight;
+    uint32_t skip; /* messages with which the server greets each connection */
     uint32_t size_min, size_max;
     bool is_binary;
     bench_script script; /* empty: stamped messages */

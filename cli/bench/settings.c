@@ -20,7 +20,7 @@
 
 typedef struct bench_options {
     cli_list urls;
-    uint32_t connections, duration_ms, count, inflight, warmup_ms, grace_ms, interval_ms, connect_timeout_ms,
+    uint32_t connections, duration_ms, count, inflight, skip, warmup_ms, grace_ms, interval_ms, connect_timeout_ms,
         publishers, subscribers, threads;
     const char *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
     bool is_binary, storm, deflate, json, csv, hdr, html, quiet;
@@ -67,6 +67,7 @@ static const cli_option options[] = {
      .standard = "0", .rare = true},
     {"connect-timeout", 0, CLI_DURATION, AT(connect_timeout_ms), "TIME", "to connect, and again for the handshake",
      .standard = "10s", .min = 1, .rare = true},
+    {"skip", 0, CLI_NUMBER, AT(skip), "N", "the first N messages on each connection are a greeting", .rare = true},
     {"grace", 0, CLI_DURATION, AT(grace_ms), "TIME", "wait so long for what is unanswered at the end", .standard = "5s",
      .rare = true},
     {"interval", 0, CLI_DURATION, AT(interval_ms), "TIME", "between samples [a 60th of the duration, 100ms to 10s]",
@@ -141,6 +142,7 @@ static const char *read_rate(const bench_options *o, bench_config *c) {
         return "--inflight belongs to the closed model: --rate 0";
     if (o->inflight > 0 && c->mode == BENCH_STORM)
         return "--storm has no messages: -c says how many handshakes are under way";
+    c->skip = o->skip;
     c->inflight = o->inflight > 0 ? o->inflight : 1;
     if (!bench_parse_count(o->connect_rate, &c->connect_rate))
         return "--connect-rate takes a number, like 500 or 10k";

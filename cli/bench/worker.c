@@ -100,7 +100,9 @@ void bench_worker_message(bench_peer *p, weft_message m) {
     bench_worker *w = p->worker;
     w->events++;
     w->block->payload_in += m.len;
-    if (w->run->traffic->message)
+    if (p->greetings < w->config->skip)
+        p->greetings++;
+    else if (w->run->traffic->message)
         w->run->traffic->message(p, m, bench_now());
 }
 

@@ -34,6 +34,7 @@ typedef struct bench_peer {
     uint32_t id;     /* in the whole run */
     uint32_t index;  /* in the worker */
     bench_state state;
+    uint32_t greetings;    /* messages that were passed over */
     bool takes_part;       /* fan-out: was open at the start */
     bool is_blocked;       /* the last send was answered WEFT_FULL */
     uint64_t dialled_ns;   /* when it was meant to be dialled */

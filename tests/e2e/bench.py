@@ -117,6 +117,23 @@ class Good(Case):
         peers = re.findall(r'127\.0\.0\.(\d+):', server.stderr())
         self.assertEqual({peer for peer in peers if peer != '1'}, {'7', '8', '9'})
 
+    def test_what_is_said_in_the_handshake(self):
+        server = self.faulty(None)
+        code, _ = report(server.url, '-c', '1', '-n', '1', '--warmup', '0', '-H', 'X-One: 1', '-H', 'X-Two: 2 and more',
+                         '--origin', 'http://example.org', '-s', 'chat', '-s', 'superchat')
+        self.assertIn(code, FINE)
+        for line in ('X-One: 1', 'X-Two: 2 and more', 'Origin: http://example.org'):
+            self.assertIn(line, server.headers)
+        self.assertTrue(any(re.fullmatch('Sec-WebSocket-Protocol: chat, *superchat', line) for line in server.headers))
+
+    def test_connections_are_opened_at_their_rate(self):
+        server, started = self.serve(), time.monotonic()
+        code, told = report(server.ws + '/echo', '-c', '20', '--connect-rate', '25', '-n', '20', '-r', '0',
+                            '--warmup', '0')
+        self.assertIn(code, FINE)
+        self.assertGreater(time.monotonic() - started, 19 / 25)
+        self.assertEqual((told['totals']['opened'], told['connect_ns']['count']), (20, 20))
+
     def test_a_unix_socket(self):
         path = os.path.join(self.folder(), 'weft.sock')
         self.enterContext(Weft('--user', 'root', listen=f'unix:{path}') if os.geteuid() == 0
@@ -175,6 +192,12 @@ class Faults(Case):
         code, told = report(server.url, '-c', '1', '-n', '1000', '-r', '1k', '--warmup', '0')
         self.assertEqual(code, FAILED)
         self.assertGreaterEqual(told['errors']['stray'] + told['errors']['corrupt'], 1)
+
+    def test_a_greeting_is_stray_unless_it_is_known(self):
+        for flags, expected in (([], 2), (['--skip', '1'], 0)):
+            code, told = report(self.faulty('greeting').url, '-c', '2', '-n', '20', '-r', '0', '--warmup', '0', *flags)
+            self.assertEqual(told['errors']['stray'], expected)
+            self.assertIn(code, FINE if flags else (FAILED,))
 
     def lines(self):
         path = os.path.join(self.folder(), 'lines')

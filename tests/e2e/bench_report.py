@@ -75,11 +75,11 @@ class Honesty(Case):
         code, out, _ = bench(self.serve().ws + '/echo', '-r', '0', *SHORT)
         self.assertIn('throughput only: latency excludes queueing', out)
 
-    def test_a_client_that_stands_still_is_in_it_too(self):
-        server = self.serve()
-        process = subprocess.Popen([program(), 'bench', server.ws + '/echo', '-r', '1k', '-d', '3s', '--warmup',
-                                    '500ms', '--json'],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def client_frozen(self, path, *flags):
+        """A run in which the client stands still for half of a second."""
+        process = subprocess.Popen([program(), 'bench', self.serve().ws + path, '-d', '3s', '--warmup', '500ms',
+                                    '--json',
+                                    *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(1.5)
         process.send_signal(signal.SIGSTOP)
         time.sleep(0.5)
@@ -90,6 +90,10 @@ class Honesty(Case):
         self.assertGreaterEqual(told['latency_ns']['p99'], 400e6)
         self.assertGreaterEqual(told['send_lag_ns']['p99'], 400e6)
         self.assertIn('send lag', told['verdict']['invalid'][-1])
+
+    def test_a_client_that_stands_still_is_in_it_too(self):
+        self.client_frozen('/echo', '-r', '1k')
+        self.client_frozen('/rooms/a', '-r', '200', '--pub', '1', '--sub', '5')
 
     def test_a_client_at_its_limit_says_invalid(self):
         server = self.serve()

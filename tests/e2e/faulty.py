@@ -4,9 +4,9 @@
         server.url
 
 Faults of one message in `every` (the middle one of each `every` on a connection): drop, duplicate, reorder, corrupt,
-truncate, opcode, stray. Faults of a connection: cut (ends without a close frame after `every` messages), close (closes
-with 1011 then), deaf (stops reading then). Faults of the handshake: refuse (503), silent (accepts and never answers),
-nonsense (not HTTP), wrong_key. None: no fault.
+truncate, opcode, stray. Faults of a connection: greeting (says welcome first), cut (ends without a close frame after
+`every` messages), close (closes with 1011 then), deaf (stops reading then). Faults of the handshake: refuse (503),
+silent (accepts and never answers), nonsense (not HTTP), wrong_key. None: no fault.
 """
 
 import base64
@@ -40,6 +40,7 @@ class Faulty:
         self.url = f'ws://127.0.0.1:{self.listener.getsockname()[1]}/echo'
         self.sockets = []
         self.faults = 0  # that were made
+        self.headers = []  # of the handshakes, one after the other
         self.is_open = True
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -73,6 +74,7 @@ class Faulty:
     def upgrade(self, one, reader):
         key = None
         while (line := reader.readline()) not in (b'\r\n', b''):
+            self.headers.append(line.strip().decode())
             name, _, value = line.partition(b':')
             if name.lower() == b'sec-websocket-key':
                 key = value.strip()
@@ -105,6 +107,8 @@ class Faulty:
 
     def echo(self, one, reader):
         number, held = 0, b''
+        if self.fault == 'greeting':
+            one.sendall(head(TEXT, 7) + b'welcome')
         while True:
             opcode, data = self.frame(reader)
             if opcode == CLOSE:

@@ -128,7 +128,7 @@ TEST(merging_is_recording_into_one) {
     bench_hist_clear(&two);
     bench_hist_clear(&both);
     for (size_t i = 0; i < SAMPLES; i++) {
-        uint64_t value = any_size(&state);
+        uint64_t value = any_size(&state) + 1; /* a least one that is not 0 */
         bench_hist_record(i % 3 ? &one : &two, value);
         bench_hist_record(&both, value);
     }

@@ -180,6 +180,14 @@ TEST(noise_is_no_change_and_a_step_is_one) {
     }
     CHECK(alarms <= 5);
     CHECK_EQ(missed, 0);
+    double wide[200],
+        shifted[200]; /* the ranks tell them apart; that each median is an everyday value of the other, too */
+    for (int i = 0; i < 200; i++) {
+        wide[i] = 1000 + 10 * i;
+        shifted[i] = 1000 + 10 * i + 400;
+    }
+    CHECK(bench_rank_distance(wide, 200, shifted, 200) > 5);
+    CHECK_EQ(bench_change_between(wide, 200, shifted, 200, 0.05), BENCH_CHANGE_NONE);
     double few[] = {1, 2, 3};
     CHECK_EQ(bench_change_between(few, 3, few, 3, 0), BENCH_CHANGE_UNKNOWN);
 }
@@ -224,10 +232,10 @@ TEST(what_is_no_json) {
         CHECK(bench_json_read(text) == NULL);
         free(text);
     }
-    char deep[200];
+    char deep[201];
     memset(deep, '[', 100);
-    memset(deep + 100, ']', 99);
-    deep[199] = '\0';
+    memset(deep + 100, ']', 100);
+    deep[200] = '\0';
     CHECK(bench_json_read(deep) == NULL);
 }
 
