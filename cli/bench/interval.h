@@ -19,7 +19,8 @@ typedef struct bench_interval {
     uint32_t index;   /* of the interval that begins it */
     bool is_measured; /* false: warm-up or draining: counts for faults and latencies only */
     uint64_t start_ns, end_ns;
-    uint64_t cpu_ns; /* of the thread, in it */
+    uint64_t wait_ns; /* in it, ready to run while others ran */
+    uint64_t cpu_ns;  /* of the thread, in it */
     uint64_t sent, done, delayed, complete;
     uint64_t payload_out, payload_in, wire_out, wire_in;
     uint64_t faults[BENCH_FAULTS];

@@ -86,6 +86,7 @@ static void add_to_totals(bench_monitor *m, const bench_interval *i, uint32_t wo
     r->wire_in += i->wire_in;
     m->measured_ns[worker] += i->end_ns - i->start_ns;
     m->cpu_ns[worker] += i->cpu_ns;
+    m->wait_ns[worker] += i->wait_ns;
 }
 
 static void gather(bench_monitor *m) {
@@ -228,6 +229,8 @@ static void sum_up(bench_monitor *m) {
         last_done = w->last_done_ns > last_done ? w->last_done_ns : last_done;
         double busy = m->measured_ns[n] > 0 ? (double)m->cpu_ns[n] / (double)m->measured_ns[n] : 0;
         r->client.busiest = busy > r->client.busiest ? busy : r->client.busiest;
+        double waited = m->measured_ns[n] > 0 ? (double)m->wait_ns[n] / (double)m->measured_ns[n] : 0;
+        r->client.waited = waited > r->client.waited ? waited : r->client.waited;
         r->client.cpu_s += (double)m->cpu_ns[n] / 1e9;
         r->opened += atomic_load(&w->opened);
         for (size_t k = 0; k < w->examples.count && k < BENCH_NOTES; k++)
@@ -254,7 +257,8 @@ int bench_monitor_run(bench_monitor *m) {
     m->pending = calloc(BENCH_PENDING, sizeof *m->pending);
     m->measured_ns = calloc(c->threads, sizeof *m->measured_ns);
     m->cpu_ns = calloc(c->threads, sizeof *m->cpu_ns);
-    bool ok = m->pending && m->measured_ns && m->cpu_ns;
+    m->wait_ns = calloc(c->threads, sizeof *m->wait_ns);
+    bool ok = m->pending && m->measured_ns && m->cpu_ns && m->wait_ns;
     uint32_t started = 0;
     while (ok && started < c->threads && (ok = bench_worker_start(&m->run->workers[started])))
         started++;
@@ -274,6 +278,7 @@ int bench_monitor_run(bench_monitor *m) {
     free(m->pending);
     free(m->measured_ns);
     free(m->cpu_ns);
+    free(m->wait_ns);
     free(m->server_cpu);
     return 0;
 }

@@ -26,7 +26,7 @@ typedef struct bench_monitor {
     bench_live live;
     bench_pending *pending; /* BENCH_PENDING of them, by index */
     uint64_t *measured_ns;  /* per worker */
-    uint64_t *cpu_ns;
+    uint64_t *cpu_ns, *wait_ns;
     size_t sample_cap;
     double *server_cpu; /* at the start of interval i, seconds */
     size_t server_marks, server_cap;

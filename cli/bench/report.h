@@ -56,6 +56,7 @@ typedef struct bench_setup {
 
 typedef struct bench_client_use {
     double cpu_s;   /* of all measuring threads, within the measurement */
+    double waited;  /* the share of its time that the thread that waited longest was ready to run while others ran */
     double busiest; /* the share of its time that the busiest thread spent on a processor */
 } bench_client_use;
 

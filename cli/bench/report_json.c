@@ -94,6 +94,8 @@ static void usage(FILE *out, const bench_report *r) {
     number(out, r->client.cpu_s);
     fputs(",\"busiest_thread\":", out);
     number(out, r->client.busiest);
+    fputs(",\"waited\":", out);
+    number(out, r->client.waited);
     fputs(",\"cpu_us\":", out);
     number(out, r->done > 0 ? r->client.cpu_s * 1e6 / (double)r->done : 0);
     if (r->server.known) {

@@ -104,8 +104,10 @@ static void use(const page *p, const bench_report *r) {
     fputc('\n', p->out);
     label(p, "client");
     double each = r->done > 0 ? r->client.cpu_s * 1e6 / (double)r->done : 0;
-    fprintf(p->out, "busiest thread %.0f %% of a processor, %s of CPU each\n", r->client.busiest * 100,
-            bench_time_text(a, each * 1e3));
+    fprintf(p->out, "busiest thread %.0f %% of a processor", r->client.busiest * 100);
+    if (r->client.waited >= 0.005)
+        fprintf(p->out, " (and %.0f %% waiting for one)", r->client.waited * 100);
+    fprintf(p->out, ", %s of CPU each\n", bench_time_text(a, each * 1e3));
     if (!r->server.known)
         return;
     label(p, "server");

@@ -12,14 +12,16 @@
 #include "cli/bench/dial.h"
 #include "cli/bench/fan.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 enum { DIALLING_MAX = 100, CLOSE_MS = 1000, STOPPED_GRACE_MS = 1000, IDLE_TURN_NS_MAX = 5000 };
 
-#define SPIN_NS (100 * UINT64_C(1000))
+#define SPIN_NS (60 * UINT64_C(1000))
 
 uint64_t bench_clock_epoch;
 
@@ -129,6 +131,14 @@ static uint64_t thread_cpu(void) {
     return bench_clock_read(CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* How long the thread has been ready to run and had no processor. */
+static uint64_t thread_wait(const bench_worker *w) {
+    char text[96] = "";
+    unsigned long long ran, waited;
+    ssize_t got = w->schedule_fd >= 0 ? pread(w->schedule_fd, text, sizeof text - 1, 0) : 0;
+    return got > 0 && sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+}
+
 static void begin_block(bench_worker *w, uint64_t now) {
     bool counts = w->phase == BENCH_RUN || (w->phase == BENCH_DRAIN && w->config->duration_ns == 0);
     w->block->start_ns = now;
@@ -152,6 +162,9 @@ static void hand_over(bench_worker *w, uint64_t at, bool is_last) {
     w->block->cpu_ns = used > w->idle_ns ? used - w->idle_ns : 0;
     w->cpu_mark_ns = cpu;
     w->idle_ns = 0;
+    uint64_t waited = thread_wait(w);
+    w->block->wait_ns = waited - w->wait_mark_ns;
+    w->wait_mark_ns = waited;
     bench_ring_put(&w->exchange.full, w->block);
     w->block = next;
     if (!is_last)
@@ -309,6 +322,8 @@ static bool turn(bench_worker *w, uint64_t now, uint64_t next) {
 static void *work(void *argument) {
     bench_worker *w = argument;
     prctl(PR_SET_TIMERSLACK, 1UL); /* wake up when asked to, not 50 us later */
+    w->schedule_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    w->wait_mark_ns = thread_wait(w);
     w->cpu_mark_ns = thread_cpu();
     w->dial_phase_ns += bench_now();
     begin_block(w, bench_now());
@@ -322,6 +337,8 @@ static void *work(void *argument) {
     }
     if (w->phase != BENCH_OVER)
         enter(w, BENCH_OVER, bench_now());
+    if (w->schedule_fd >= 0)
+        close(w->schedule_fd);
     return NULL;
 }
 

@@ -110,7 +110,8 @@ struct bench_worker {
     bench_interval *block;
     bench_exchange exchange;
     uint64_t cpu_mark_ns, idle_ns; /* processor time at the start of the block, and of it spent looking in vain */
-    uint64_t wire_in_mark, wire_out_mark;
+    uint64_t wire_in_mark, wire_out_mark, wait_mark_ns;
+    int schedule_fd; /* what the kernel's scheduler says of the thread; -1: nothing */
     uint64_t events; /* anything sent or received */
     bool deflates;   /* a connection agreed to it */
     bench_failure failure;

@@ -33,7 +33,7 @@ SCHEMA = {
     'errors': 'closed connect corrupt duplicated examples handshake lost missing reordered stray total unanswered '
               'wrong_opcode',
     'latency_ns': 'count curve deviation max mean min p50 p75 p90 p95 p99 p99.9 p99.99',
-    'client': 'busiest_thread cpu_s cpu_us',
+    'client': 'busiest_thread cpu_s cpu_us waited',
     'server': 'cpu_s cpu_us rss_before rss_each rss_end rss_open',
     'samples': 'columns rows',
 }
