@@ -141,7 +141,7 @@ int main(int argc, char **argv) {
     static const unsigned char key[4] = {0x37, 0xfa, 0x21, 0x3d};
     unsigned char payload[BYTES_MAX];
     wire_pattern(payload, options.bytes, 1);
-    churn.request_bytes = wire_request(churn.request, options.port, options.path);
+    churn.request_bytes = wire_request(churn.request, &options);
     churn.sent_bytes = wire_frame(churn.sent, key, payload, options.bytes);
     churn.answer_bytes = wire_frame(churn.answer, options.raw ? key : NULL, payload, options.bytes);
     churn.slots = wire_zeroed(options.connections, sizeof *churn.slots);
@@ -151,6 +151,7 @@ int main(int argc, char **argv) {
     struct wire_window window;
     run(&churn, &window);
     wire_window_print(&window, "sessions");
+    putchar('\n');
     free(churn.slots);
     return 0;
 }

@@ -60,7 +60,7 @@ static void open_all(struct hold *hold) {
     for (size_t i = 0; i < options->connections; i++) {
         unsigned source = 1 + (unsigned)(i % WIRE_SOURCES);
         hold->fds[i] = wire_connect(options->port, source, options->timeout_ms);
-        wire_upgrade(hold->fds[i], options);
+        wire_upgrade(hold->fds[i], options, NULL);
         echo_once(hold, i);
         watch(hold, hold->fds[i], i);
     }

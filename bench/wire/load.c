@@ -3,17 +3,19 @@
  *
  * Both modes send the very same bytes: masked client frames, made once before the clock starts. T different
  * frames stand in a ring, and the answers expected for them in a second ring; as all frames have one length,
- * a connection's whole state is two positions. Each ring is stored twice in a row, so that whatever is due
- * lies in one piece: a send is one call, and the check of what came back is one memcmp.
- *
- *     | f0 f1 f2 ... fT-1 | f0 f1 f2 ... fT-1 |
- *            ^-- M frames --^                      T >= M: from any start they end within the second copy
+ * a connection's whole state is two positions (see ring.h).
  *
  * Every byte of every answer is checked, headers too: an answer is one unfragmented frame in the shortest
  * form. Neighbours in the ring differ, and each connection starts at its own place, so an answer that is
  * lost, doubled, out of order or sent to the wrong connection is a wrong byte; one lost at the end is missed
  * in the drain.
+ *
+ * With --rate the load does not wait for answers: message i leaves at its own time, i / rate after the first,
+ * over connection i % N. How long an answer took counts from that time, whenever the message really left: a
+ * server that stalls is charged for all that had to wait, not for the one message it stalled on.
  */
+#include "latency.h"
+#include "ring.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -21,18 +23,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #define RECEIVE_BYTES   (256 * 1024)
 #define EVENTS_MAX      256
-#define RING_BYTES_MAX  (512UL * 1024 * 1024)
 #define RING_BYTES_GOAL (64UL * 1024)
-
-struct ring {
-    unsigned char *bytes; /* 2 * count * frame_bytes */
-    size_t frame_bytes;
-    size_t wrap; /* count * frame_bytes */
-};
 
 struct conn {
     int fd;
@@ -46,13 +42,19 @@ struct conn {
 
 struct load {
     const struct wire_options *options;
-    struct ring sent, answer;
+    struct wire_ring sent, answer;
     struct conn *conns;
     unsigned char *received;
     int epoll;
     bool stopping;
     uint64_t answers; /* whole ones, all connections */
     size_t busy;      /* connections with answers expected */
+
+    /* With --rate only. */
+    uint64_t paced;         /* messages whose time has come */
+    uint64_t paced_from_ns; /* when the first one left */
+    bool times;             /* answers are being timed */
+    struct wire_latency latency;
 };
 
 static size_t ring_count(const struct wire_options *options) {
@@ -64,21 +66,13 @@ static size_t ring_count(const struct wire_options *options) {
     return count < 2 ? 2 : count;
 }
 
-static void ring_reserve(struct ring *ring, size_t count, size_t frame_bytes) {
-    ring->frame_bytes = frame_bytes;
-    ring->wrap = count * frame_bytes;
-    if (2 * ring->wrap > RING_BYTES_MAX)
-        wire_fail("%zu frames of %zu bytes need more than %lu bytes of memory", 2 * count, frame_bytes, RING_BYTES_MAX);
-    ring->bytes = wire_bytes(2 * ring->wrap);
-}
-
 static void make_rings(struct load *load) {
     size_t count = ring_count(load->options), bytes = load->options->bytes;
     unsigned char *payload = wire_zeroed(bytes, 1), *frame = wire_bytes(bytes + WIRE_HEADER_MAX);
     static const unsigned char any_key[4];
     size_t sent_bytes = wire_frame(frame, any_key, payload, bytes);
-    ring_reserve(&load->sent, count, sent_bytes);
-    ring_reserve(&load->answer, count, load->options->raw ? sent_bytes : sent_bytes - sizeof any_key);
+    wire_ring_reserve(&load->sent, count, sent_bytes);
+    wire_ring_reserve(&load->answer, count, load->options->raw ? sent_bytes : sent_bytes - sizeof any_key);
 
     for (size_t i = 0; i < count; i++) {
         unsigned char key[4];
@@ -88,8 +82,8 @@ static void make_rings(struct load *load) {
         wire_frame(load->sent.bytes + i * load->sent.frame_bytes, key, payload, bytes);
         wire_frame(load->answer.bytes + i * load->answer.frame_bytes, load->options->raw ? key : NULL, payload, bytes);
     }
-    memcpy(load->sent.bytes + load->sent.wrap, load->sent.bytes, load->sent.wrap);
-    memcpy(load->answer.bytes + load->answer.wrap, load->answer.bytes, load->answer.wrap);
+    wire_ring_double(&load->sent);
+    wire_ring_double(&load->answer);
     free(payload);
     free(frame);
 }
@@ -106,7 +100,8 @@ static void fail_closed(const struct load *load, const struct conn *conn, const 
 }
 
 static void send_due(struct load *load, struct conn *conn) {
-    ssize_t n = send(conn->fd, load->sent.bytes + conn->send_at, conn->send_left, MSG_NOSIGNAL | MSG_DONTWAIT);
+    size_t due = conn->send_left < load->sent.wrap ? conn->send_left : load->sent.wrap;
+    ssize_t n = send(conn->fd, load->sent.bytes + conn->send_at, due, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno != EAGAIN && errno != EINTR)
         fail_closed(load, conn, errno == EPIPE || errno == ECONNRESET ? "closed by the server" : strerror(errno));
     if (n > 0) {
@@ -127,6 +122,23 @@ static void ask(struct load *load, struct conn *conn, size_t messages) {
     send_due(load, conn);
 }
 
+static uint64_t paced_at_ns(const struct load *load, uint64_t message) {
+    return load->paced_from_ns + (uint64_t)((double)message * 1e9 / (double)load->options->rate);
+}
+
+static void ask_on_time(struct load *load) {
+    uint64_t now_ns = wire_now_ns();
+    for (; paced_at_ns(load, load->paced) <= now_ns; load->paced++)
+        ask(load, &load->conns[load->paced % load->options->connections], 1);
+}
+
+/* Answers `first` and following of a connection, `count` of them. */
+static void time_answers(struct load *load, const struct conn *conn, uint64_t first, size_t count) {
+    uint64_t now_ns = wire_now_ns(), index = (uint64_t)(conn - load->conns);
+    for (uint64_t i = first; i < first + count; i++)
+        wire_latency_add(&load->latency, now_ns - paced_at_ns(load, i * load->options->connections + index));
+}
+
 static void fail_different(const struct load *load, const struct conn *conn, const unsigned char *expected,
                            size_t bytes) {
     size_t same = wire_same_bytes(load->received, expected, bytes), frame_bytes = load->answer.frame_bytes;
@@ -138,7 +150,8 @@ static void fail_different(const struct load *load, const struct conn *conn, con
 }
 
 static void on_readable(struct load *load, struct conn *conn) {
-    ssize_t n = recv(conn->fd, load->received, RECEIVE_BYTES, MSG_DONTWAIT);
+    size_t most = RECEIVE_BYTES < load->answer.wrap ? RECEIVE_BYTES : load->answer.wrap;
+    ssize_t n = recv(conn->fd, load->received, most, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n < 0)
@@ -157,11 +170,13 @@ static void on_readable(struct load *load, struct conn *conn) {
     size_t finished = (frame_done + count) / load->answer.frame_bytes;
     conn->answer_at = (conn->answer_at + count) % load->answer.wrap;
     conn->answer_left -= count;
+    if (load->times)
+        time_answers(load, conn, conn->answers, finished);
     conn->answers += finished;
     load->answers += finished;
     if (conn->answer_left == 0)
         load->busy--;
-    if (finished > 0 && !load->stopping)
+    if (finished > 0 && !load->stopping && load->options->rate == 0)
         ask(load, conn, finished);
 }
 
@@ -173,7 +188,7 @@ static void open_conns(struct load *load) {
         struct conn *conn = &load->conns[i];
         conn->fd = wire_connect(options->port, 0, options->timeout_ms);
         if (!options->raw)
-            wire_upgrade(conn->fd, options);
+            wire_upgrade(conn->fd, options, NULL);
         conn->send_at = i % frames * load->sent.frame_bytes;
         conn->answer_at = i % frames * load->answer.frame_bytes;
         watch(load, EPOLL_CTL_ADD, conn);
@@ -189,9 +204,33 @@ static void fail_lost(const struct load *load) {
               load->busy);
 }
 
-static void run(struct load *load, struct wire_window *window) {
+/* Sleeps until something is readable or writable, the phase ends, or the next message is due. */
+static int wait_for_events(const struct load *load, const struct wire_window *window, struct epoll_event *events) {
+    uint64_t wait_ns = (uint64_t)wire_window_wait_ms(window) * 1000000;
+    if (load->options->rate > 0 && !load->stopping) {
+        uint64_t now_ns = wire_now_ns(), due_ns = paced_at_ns(load, load->paced);
+        uint64_t due_in_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+        wait_ns = due_in_ns < wait_ns ? due_in_ns : wait_ns;
+    }
+    struct timespec wait = {.tv_sec = (time_t)(wait_ns / 1000000000), .tv_nsec = (long)(wait_ns % 1000000000)};
+    int count = epoll_pwait2(load->epoll, events, EVENTS_MAX, &wait, NULL);
+    if (count < 0 && errno != EINTR)
+        wire_fail("epoll_pwait2: %s", strerror(errno));
+    return count;
+}
+
+static void start(struct load *load) {
+    if (load->options->rate > 0) {
+        prctl(PR_SET_TIMERSLACK, 1000); /* ns; messages should leave on time */
+        load->paced_from_ns = wire_now_ns();
+        return;
+    }
     for (size_t i = 0; i < load->options->connections; i++)
         ask(load, &load->conns[i], load->options->inflight);
+}
+
+static void run(struct load *load, struct wire_window *window) {
+    start(load);
     wire_window_open(window, load->options);
     for (;;) {
         enum wire_phase phase = wire_window_phase(window, load->answers);
@@ -200,10 +239,11 @@ static void run(struct load *load, struct wire_window *window) {
             return;
         if (phase == WIRE_OVERDUE)
             fail_lost(load);
+        load->times = load->options->rate > 0 && phase == WIRE_MEASURE;
+        if (load->options->rate > 0 && !load->stopping)
+            ask_on_time(load);
         struct epoll_event events[EVENTS_MAX];
-        int count = epoll_wait(load->epoll, events, EVENTS_MAX, wire_window_wait_ms(window));
-        if (count < 0 && errno != EINTR)
-            wire_fail("epoll_wait: %s", strerror(errno));
+        int count = wait_for_events(load, window, events);
         for (int i = 0; i < count; i++) {
             struct conn *conn = events[i].data.ptr;
             if (events[i].events & EPOLLOUT)
@@ -229,6 +269,8 @@ int main(int argc, char **argv) {
     struct wire_window window;
     run(&load, &window);
     wire_window_print(&window, "messages");
+    wire_latency_print(&load.latency);
+    putchar('\n');
     free(load.received);
     free(load.sent.bytes);
     free(load.answer.bytes);

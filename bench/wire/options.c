@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLIENTS  (WIRE_LOAD | WIRE_CHURN | WIRE_HOLD)
-#define MEASURES (WIRE_LOAD | WIRE_CHURN)
+#define MEASURES (WIRE_LOAD | WIRE_CHURN | WIRE_FAN | WIRE_PMD)
+#define CLIENTS  (MEASURES | WIRE_HOLD)
 #define FIELD(f) offsetof(struct wire_options, f)
 
 static const struct number {
@@ -24,7 +24,10 @@ static const struct number {
 } numbers[] = {
     {"--port", CLIENTS, FIELD(port), 1, 65535, 0, "port of the server on 127.0.0.1"},
     {"--connections", CLIENTS, FIELD(connections), 1, 1000000, 1, "connections open at the same time"},
-    {"--inflight", WIRE_LOAD, FIELD(inflight), 1, 4096, 1, "messages on their way per connection"},
+    {"--inflight", WIRE_LOAD | WIRE_FAN | WIRE_PMD, FIELD(inflight), 1, 4096, 1, "messages on their way per sender"},
+    {"--rate", WIRE_LOAD, FIELD(rate), 0, 10000000, 0, "messages per second of all; 0: one for every answer"},
+    {"--takeover", WIRE_PMD, FIELD(takeover), 0, 1, 1, "1: compression contexts live on, 0: they do not"},
+    {"--broadcast", WIRE_RAW_ECHO, FIELD(broadcast), 0, 1, 0, "1: to all others instead of back"},
     {"--bytes", CLIENTS, FIELD(bytes), 1, 16777216, 20, "payload bytes of a message"},
     {"--warmup-ms", MEASURES, FIELD(warmup_ms), 0, 60000, 200, "load before the window, not counted"},
     {"--window-ms", MEASURES, FIELD(window_ms), 1, 3600000, 1000, "the measured window"},
@@ -44,6 +47,8 @@ static void usage(enum wire_program program, const char *wrong) {
     }
     if (program & CLIENTS)
         fputs("  --path         request target of the WebSocket (/echo)\n", stderr);
+    if (program & WIRE_FAN)
+        fputs("  --publisher    request target of the one who publishes (that of --path)\n", stderr);
     if (program & MEASURES)
         fputs("  --mode         ws or raw (ws)\n", stderr);
     exit(2);
@@ -73,6 +78,12 @@ static void pin(unsigned long core) {
         wire_fail("cannot be pinned to core %lu: %s", core, strerror(errno));
 }
 
+static const char *target(enum wire_program program, const char *value) {
+    if (value[0] != '/' || strlen(value) > WIRE_REQUEST_MAX / 4)
+        usage(program, "a request target starts with / and is short");
+    return value;
+}
+
 void wire_options_read(enum wire_program program, int argc, char **argv, struct wire_options *out_options) {
     struct wire_options options = {.path = "/echo"};
     for (size_t i = 0; i < NUMBERS_COUNT; i++)
@@ -83,9 +94,9 @@ void wire_options_read(enum wire_program program, int argc, char **argv, struct 
             usage(program, "an option lacks its value");
         const char *name = argv[i], *value = argv[i + 1];
         if ((program & CLIENTS) && strcmp(name, "--path") == 0) {
-            if (value[0] != '/' || strlen(value) > WIRE_REQUEST_MAX / 2)
-                usage(program, "--path starts with / and is short");
-            options.path = value;
+            options.path = target(program, value);
+        } else if ((program & WIRE_FAN) && strcmp(name, "--publisher") == 0) {
+            options.publisher = target(program, value);
         } else if ((program & MEASURES) && strcmp(name, "--mode") == 0) {
             options.raw = strcmp(value, "raw") == 0;
             if (!options.raw && strcmp(value, "ws") != 0)

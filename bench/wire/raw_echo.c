@@ -4,8 +4,11 @@
  * a WebSocket server costs more than this is its own. It returns every byte it gets, so an echoed client
  * frame comes back with its 4 bytes of masking key, which a WebSocket answer does not carry.
  *
+ * With --broadcast 1 it is the floor of fan-out: what comes goes to all other connections, one send each.
+ *
  * When the peer's window is full, the rest of a send is kept in memory of the connection, and the connection
- * is not read until that rest has left: a connection holds at most one receive buffer's worth.
+ * is not read until that rest has left: an echo holds at most one receive buffer's worth for a connection. A
+ * broadcast holds what its readers leave behind.
  */
 #include "wire.h"
 
@@ -34,6 +37,9 @@ struct echo {
     int listener;
     size_t descriptors_max;
     struct rest *rests; /* by descriptor */
+    bool broadcasts;
+    int *members; /* all connections, in no order; only kept to broadcast */
+    size_t members_count;
     unsigned char *received;
 };
 
@@ -46,6 +52,9 @@ static void watch(struct echo *echo, int operation, int fd, uint32_t events) {
 static void drop(struct echo *echo, int fd) {
     free(echo->rests[fd].bytes);
     echo->rests[fd] = (struct rest) {0};
+    for (size_t i = 0; echo->broadcasts && i < echo->members_count; i++)
+        if (echo->members[i] == fd)
+            echo->members[i] = echo->members[--echo->members_count];
     close(fd);
 }
 
@@ -59,6 +68,8 @@ static void accept_some(struct echo *echo) {
         if ((size_t)fd >= echo->descriptors_max)
             wire_fail("descriptor %d is over the limit", fd);
         watch(echo, EPOLL_CTL_ADD, fd, EPOLLIN);
+        if (echo->broadcasts)
+            echo->members[echo->members_count++] = fd;
     }
 }
 
@@ -70,6 +81,36 @@ static ssize_t send_some(int fd, const unsigned char *bytes, size_t count) {
     return n;
 }
 
+static void keep(struct rest *rest, const unsigned char *bytes, size_t count) {
+    rest->bytes = realloc(rest->bytes, rest->end + count);
+    if (rest->bytes == NULL)
+        wire_fail("no memory for %zu bytes that a peer does not read", rest->end + count);
+    memcpy(rest->bytes + rest->end, bytes, count);
+    rest->end += count;
+}
+
+/* Sends `count` received bytes, behind what waits already. False: the connection is over. */
+static bool send_or_keep(struct echo *echo, int fd, size_t count) {
+    struct rest *rest = &echo->rests[fd];
+    bool waited = rest->bytes != NULL;
+    ssize_t sent = waited ? 0 : send_some(fd, echo->received, count);
+    if (sent < 0)
+        return false;
+    if ((size_t)sent < count)
+        keep(rest, echo->received + sent, count - (size_t)sent);
+    if (!waited && rest->bytes != NULL)
+        watch(echo, EPOLL_CTL_MOD, fd, EPOLLOUT);
+    return true;
+}
+
+static void broadcast(struct echo *echo, int from, size_t count) {
+    for (size_t i = echo->members_count; i > 0; i--) {
+        int to = echo->members[i - 1];
+        if (to != from && !send_or_keep(echo, to, count))
+            shutdown(to, SHUT_RDWR); /* its own event drops it */
+    }
+}
+
 static void on_readable(struct echo *echo, int fd) {
     ssize_t received = recv(fd, echo->received, RECEIVE_BYTES, 0);
     if (received < 0 && (errno == EAGAIN || errno == EINTR))
@@ -78,15 +119,10 @@ static void on_readable(struct echo *echo, int fd) {
         drop(echo, fd);
         return;
     }
-    ssize_t sent = send_some(fd, echo->received, (size_t)received);
-    if (sent < 0) {
+    if (echo->broadcasts)
+        broadcast(echo, fd, (size_t)received);
+    else if (!send_or_keep(echo, fd, (size_t)received))
         drop(echo, fd);
-    } else if (sent < received) {
-        size_t left = (size_t)(received - sent);
-        echo->rests[fd] = (struct rest) {.bytes = wire_bytes(left), .end = left};
-        memcpy(echo->rests[fd].bytes, echo->received + sent, left);
-        watch(echo, EPOLL_CTL_MOD, fd, EPOLLOUT);
-    }
 }
 
 static void on_writable(struct echo *echo, int fd) {
@@ -127,6 +163,9 @@ int main(int argc, char **argv) {
     struct echo echo = {.descriptors_max = wire_descriptors_max()};
     echo.rests = wire_zeroed(echo.descriptors_max, sizeof *echo.rests);
     echo.received = wire_bytes(RECEIVE_BYTES);
+    echo.broadcasts = options.broadcast;
+    if (echo.broadcasts)
+        echo.members = wire_zeroed(echo.descriptors_max, sizeof *echo.members);
     echo.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (echo.epoll < 0)
         wire_fail("no epoll: %s", strerror(errno));

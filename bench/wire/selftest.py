@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
@@ -41,7 +42,8 @@ def read_frame(reader):
 
 def answer_frame(payload, first=0x82):
     size = len(payload)
-    head = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
+    more = struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
+    head = bytes([size]) if size < 126 else more
     return bytes([first]) + head + payload
 
 
@@ -76,18 +78,70 @@ class Peer:
                     if frame[0] == 0x8A:
                         self.pongs += payload == b"are you there"
                         continue
-                    answer = self.fault(frame if self.raw else answer_frame(payload), number)
+                    answer = self.fault(frame if self.raw else self.echo(sock, payload), number)
                     if answer is None:
                         return
                     sock.sendall(answer)
                     number += 1
-            except (EOFError, OSError):
+            except (EOFError, OSError, zlib.error):
                 pass
+
+    def echo(self, sock, payload):
+        return answer_frame(payload)
 
     def await_pongs(self, count):
         deadline = time.monotonic() + 5
         while self.pongs < count and time.monotonic() < deadline:
             time.sleep(0.01)
+
+
+class RoomPeer(Peer):
+    """A room: what comes from one goes to all others, through `fault` for the first member. No pause between them."""
+
+    def __init__(self, raw, fault, response):
+        self.members, self.sent = [], 0
+        super().__init__(raw, fault, response)
+
+    def serve(self, sock):
+        if self.raw:
+            self.members.append(sock)
+        with sock, sock.makefile("rb") as reader:
+            try:
+                if not self.raw:
+                    while reader.readline() not in (b"\r\n", b""):
+                        pass
+                    self.members.append(sock)
+                    sock.sendall(self.response)
+                while True:
+                    message = answer_frame(read_frame(reader)[1], 0x81) if not self.raw else \
+                        read_exactly(reader, 2) + read_exactly(reader, 20)
+                    for member in [m for m in self.members if m is not sock]:
+                        copy = self.fault(message, self.sent) if member is self.members[0] else message
+                        if copy is None:
+                            member.shutdown(socket.SHUT_RDWR)
+                        else:
+                            member.sendall(copy)
+                    self.sent += 1
+            except (EOFError, OSError):
+                pass
+
+
+class DeflatePeer(Peer):
+    """Echoes with permessage-deflate, with the contexts that its response promises."""
+
+    def serve(self, sock):
+        self.contexts = getattr(self, "contexts", {})
+        self.contexts[sock] = [None, None]
+        super().serve(sock)
+
+    def echo(self, sock, payload):
+        pair = self.contexts[sock]
+        if pair[0] is None or b"client_no_context_takeover" in self.response:
+            pair[0] = zlib.decompressobj(-15)
+        if pair[1] is None or b"server_no_context_takeover" in self.response:
+            pair[1] = zlib.compressobj(1, zlib.DEFLATED, -15)
+        text = pair[0].decompress(payload + b"\0\0\xff\xff")
+        return answer_frame((pair[1].compress(text) + pair[1].flush(zlib.Z_SYNC_FLUSH))[:-4], 0xC1)
 
 
 def at(number, change):
@@ -114,6 +168,16 @@ pinging = at(0, lambda f: f + answer_frame(b"are you there", 0x89))
 leaving = at(0, lambda f: f + answer_frame(struct.pack(">H", 1001), 0x88))
 babbling = at(0, lambda f: f + f)
 
+KEPT = UPGRADED[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+NOT_KEPT = UPGRADED[:-2] + b"sec-websocket-extensions: permessage-deflate; server_no_context_takeover; " \
+                           b"client_no_context_takeover\r\n\r\n"
+split = at(FAULT_AT, lambda f: bytes([0x41, 5]) + f[2:7] + bytes([0x80, f[1] - 5]) + f[7:] if f[1] < 126 else f)
+plain = at(FAULT_AT, lambda f: b"\x81" + f[1:])
+binary = at(FAULT_AT, lambda f: b"\x82" + f[1:])
+WINDOW_9 = KEPT.replace(b"deflate\r", b"deflate; client_max_window_bits=9\r")
+flipped_inside = at(FAULT_AT, lambda f: f[:40] + bytes([f[40] ^ 255]) + f[41:])
+cut = at(FAULT_AT, lambda f: f[:1] + bytes([f[1] - 3]) + f[2:-3])
+
 # Program, mode, what is wrong, arguments, response, answers; the exit status is 1 where a message is expected, else 0.
 ROWS = [
     ("load", "raw", "nothing", "", UPGRADED, right, None),
@@ -126,9 +190,11 @@ ROWS = [
     ("load", "ws", "nothing, pipelined", "--inflight 64 --bytes 1", UPGRADED, right, None),
     ("load", "ws", "nothing, 16-bit length", "--bytes 126", UPGRADED, right, None),
     ("load", "ws", "nothing, 64-bit length", "--bytes 65536", UPGRADED, right, None),
-    ("load", "ws", "a byte", "--bytes 100000 --inflight 2", UPGRADED, flipped, "after 10 answers: byte 100009 of the answer"),
+    ("load", "ws", "a byte", "--bytes 100000 --inflight 2", UPGRADED, flipped,
+     "after 10 answers: byte 100009 of the answer"),
     ("load", "ws", "a lost answer", "", UPGRADED, lost, "no answer within 1000 ms"),
-    ("load", "ws", "a lost answer among others", "--inflight 8", UPGRADED, lost, "after 10 answers: byte 2 of the answer"),
+    ("load", "ws", "a lost answer among others", "--inflight 8", UPGRADED, lost,
+     "after 10 answers: byte 2 of the answer"),
     ("load", "ws", "an answer twice", "--inflight 8", UPGRADED, doubled, "after 11 answers: byte 2 of the answer"),
     ("load", "ws", "text for binary", "", UPGRADED, text, "byte 0 of the answer is 0x81, should be 0x82"),
     ("load", "ws", "no FIN", "", UPGRADED, unfinished, "byte 0 of the answer is 0x02, should be 0x82"),
@@ -139,6 +205,38 @@ ROWS = [
     ("load", "ws", "bytes after the response", "", UPGRADED + b"\x89\0", right, "2 bytes came after the handshake"),
     ("load", "ws", "no response", "", b"", right, "no handshake response: timed out"),
     ("load", "ws", "an endless response", "", b"HTTP/1.1 101 OK\r\nA: " + b"a" * 4096, right, "is over 2048 bytes"),
+    ("load", "raw", "nothing, paced", "--connections 7 --rate 2000", UPGRADED, right, None),
+    ("load", "ws", "nothing, paced", "--connections 7 --rate 2000", UPGRADED, right, None),
+    ("load", "ws", "nothing, paced too fast", "--rate 100000 --bytes 10000 --window-ms 100", UPGRADED, right, None),
+    ("load", "ws", "a byte, paced", "--rate 200", UPGRADED, flipped, "after 10 answers: byte 21 of the answer"),
+    ("load", "ws", "a lost answer, paced", "--rate 30", UPGRADED, lost, "after 10 answers: byte 2 of the answer"),
+    ("fan", "raw", "nothing", "--connections 5", UPGRADED, right, None),
+    ("fan", "raw", "a byte", "--connections 5", UPGRADED, flipped,
+     "member 0, after 10 messages: byte 21 of the answer"),
+    ("fan", "ws", "nothing", "--connections 5 --inflight 8", UPGRADED, right, None),
+    ("fan", "ws", "a byte", "--connections 5", UPGRADED, flipped, "member 0, after 10 messages: byte 21 of the answer"),
+    ("fan", "ws", "a lost delivery", "--connections 5", UPGRADED, lost,
+     "member 0: message 10 did not come within 1000"),
+    ("fan", "ws", "a lost one among others", "--inflight 8", UPGRADED, lost, "after 10 messages: byte 2 of the answer"),
+    ("fan", "ws", "a delivery twice", "--connections 5", UPGRADED, doubled, "22 bytes came that nobody published"),
+    ("fan", "ws", "an early close", "--connections 5", UPGRADED, closed, "member 0, after 10 messages: closed by the"),
+    ("fan", "ws", "binary for text", "--connections 5", UPGRADED, binary,
+     "byte 0 of the answer is 0x82, should be 0x81"),
+    ("pmd", "raw", "nothing", "--bytes 1024 --connections 3", UPGRADED, right, None),
+    ("pmd", "raw", "a byte", "--bytes 1024", UPGRADED, flipped, "after 10 answers: the answer differs"),
+    ("pmd", "raw", "a lost answer", "--bytes 1024", UPGRADED, lost, "no answer within 1000 ms: 10 came"),
+    ("pmd", "ws", "nothing", "--bytes 1024 --connections 3 --inflight 4", KEPT, right, None),
+    ("pmd", "ws", "nothing, in a small window", "--bytes 1024", WINDOW_9, right, None),
+    ("pmd", "ws", "nothing, no takeover", "--bytes 1024 --takeover 0", NOT_KEPT, right, None),
+    ("pmd", "ws", "nothing, longer than a window", "--bytes 65536", KEPT, right, None),
+    ("pmd", "ws", "nothing, in fragments", "--bytes 100", KEPT, split, None),
+    ("pmd", "ws", "a byte", "--bytes 1024", KEPT, flipped_inside, "after 10 answers: the answer "),
+    ("pmd", "ws", "a byte too few", "--bytes 100", KEPT, cut, "after 10 answers: the answer "),
+    ("pmd", "ws", "a lost answer", "--bytes 1024", KEPT, lost, "no answer within 1000 ms: 10 came"),
+    ("pmd", "ws", "an answer twice", "--bytes 1024 --takeover 0", NOT_KEPT, doubled, "after 11 answers: "),
+    ("pmd", "ws", "no compression", "--bytes 1024", KEPT, plain, "after 10 answers: the answer is not compressed"),
+    ("pmd", "ws", "no agreement", "--bytes 1024", UPGRADED, right, "does not take the offer"),
+    ("pmd", "ws", "an early close", "--bytes 1024", KEPT, closed, "after 10 answers: closed by the server"),
     ("churn", "raw", "nothing", "", UPGRADED, right, None),
     ("churn", "raw", "a byte", "", UPGRADED, first_flipped, "byte 25 of the answer is"),
     ("churn", "ws", "nothing", "--connections 8", UPGRADED, right, None),
@@ -161,7 +259,8 @@ ROWS = [
 def run_row(directory, row):
     """Returns what is wrong with the program, or None."""
     program, mode, _, arguments, response, fault, expected = row
-    peer = Peer(mode == "raw", fault, response)
+    kind = RoomPeer if program == "fan" else DeflatePeer if program == "pmd" else Peer
+    peer = kind(mode == "raw", fault, response)
     timeout_ms = 10000 if expected is None else 1000
     command = [os.path.join(directory, f"bench_{program}"), "--port", str(peer.port), "--timeout-ms", str(timeout_ms)]
     if program != "hold":
@@ -192,9 +291,9 @@ def run_row(directory, row):
     return None
 
 
-def raw_echo_keeps_what_does_not_fit(directory):
+def raw_echo_keeps_what_does_not_fit(program):
     """16 MiB are sent before anything is read, over connections of which one leaves in the middle."""
-    process = subprocess.Popen([os.path.join(directory, "bench_raw_echo")], stdout=subprocess.PIPE)
+    process = subprocess.Popen([program], stdout=subprocess.PIPE)
     try:
         port = int(process.stdout.readline())
         data = os.urandom(1 << 20) * 16
@@ -221,6 +320,33 @@ def raw_echo_keeps_what_does_not_fit(directory):
         process.stdout.close()
 
 
+def raw_broadcast_keeps_what_does_not_fit(program):
+    """16 MiB go to two members who do not read yet, one of whom leaves."""
+    process = subprocess.Popen([program, "--broadcast", "1"], stdout=subprocess.PIPE)
+    try:
+        port = int(process.stdout.readline())
+        data = os.urandom(1 << 20) * 16
+        speaker, member, leaver = (socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(3))
+        with speaker, member, leaver:
+            time.sleep(0.1)
+            threading.Thread(target=send_all, args=(speaker, data), daemon=True).start()
+            time.sleep(0.3)
+            leaver.close()
+            got = bytearray()
+            while len(got) < len(data):
+                part = member.recv(1 << 16)
+                if not part:
+                    return f"closed after {len(got)} bytes"
+                got += part
+            return None if got == data else "a byte came wrong"
+    except (OSError, ValueError) as error:
+        return str(error)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
 def send_all(sock, data):
     try:
         sock.sendall(data)
@@ -233,7 +359,11 @@ def main():
         sys.exit("usage: selftest.py DIRECTORY")
     failed = 0
     checks = [(f"{r[0]} {r[1]}: {r[2]} {r[3]}", lambda r=r: run_row(sys.argv[1], r)) for r in ROWS]
-    checks.append(("raw_echo: sends that do not fit", lambda: raw_echo_keeps_what_does_not_fit(sys.argv[1])))
+    echo, echo_uring = (os.path.join(sys.argv[1], f"bench_raw_echo{kind}") for kind in ("", "_uring"))
+    checks.append(("raw_echo: sends that do not fit", lambda: raw_echo_keeps_what_does_not_fit(echo)))
+    checks.append(("raw_echo --broadcast: sends that do not fit", lambda: raw_broadcast_keeps_what_does_not_fit(echo)))
+    if os.path.exists(echo_uring):
+        checks.append(("raw_echo_uring: sends that do not fit", lambda: raw_echo_keeps_what_does_not_fit(echo_uring)))
     for name, check in checks:
         wrong = check()
         failed += wrong is not None

@@ -103,11 +103,13 @@ int wire_connect(unsigned long port, unsigned source, unsigned long timeout_ms) 
 
 /* The client's half of a WebSocket. */
 
-size_t wire_request(char out[WIRE_REQUEST_MAX], unsigned long port, const char *path) {
+size_t wire_request(char out[WIRE_REQUEST_MAX], const struct wire_options *options) {
+    bool offers = options->offer != NULL;
     int bytes = snprintf(out, WIRE_REQUEST_MAX,
                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                         path, port);
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
+                         options->path, options->port, offers ? "Sec-WebSocket-Extensions: " : "",
+                         offers ? options->offer : "", offers ? "\r\n" : "");
     if (bytes < 0 || bytes >= WIRE_REQUEST_MAX)
         wire_fail("the request does not fit in %d bytes", WIRE_REQUEST_MAX);
     return (size_t)bytes;
@@ -132,9 +134,9 @@ bool wire_upgraded(const char *response, size_t bytes) {
     return true;
 }
 
-void wire_upgrade(int fd, const struct wire_options *options) {
+void wire_upgrade(int fd, const struct wire_options *options, char out_response[WIRE_RESPONSE_MAX + 1]) {
     char text[WIRE_RESPONSE_MAX];
-    size_t request_bytes = wire_request(text, options->port, options->path);
+    size_t request_bytes = wire_request(text, options);
     if (send(fd, text, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes)
         wire_fail("a handshake request cannot be sent: %s", strerror(errno));
     size_t bytes = 0;
@@ -146,6 +148,10 @@ void wire_upgrade(int fd, const struct wire_options *options) {
             wire_fail("no handshake response: %s", errno == EAGAIN ? "timed out" : strerror(errno));
         bytes += (size_t)n;
     } while (!wire_upgraded(text, bytes));
+    if (out_response != NULL) {
+        memcpy(out_response, text, bytes);
+        out_response[bytes] = '\0';
+    }
 }
 
 size_t wire_frame(unsigned char *out, const unsigned char *key, const unsigned char *payload, size_t bytes) {
@@ -252,5 +258,4 @@ void wire_window_print(const struct wire_window *window, const char *noun) {
             wire_fail("the server consumed no CPU time: is --server-pid the right process?");
         printf(" server_cpu_s=%.6f %s_per_server_cpu_s=%.1f", server_s, noun, count / server_s);
     }
-    putchar('\n');
 }

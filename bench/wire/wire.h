@@ -21,15 +21,22 @@ enum wire_program {
     WIRE_LOAD = 2,
     WIRE_CHURN = 4,
     WIRE_HOLD = 8,
+    WIRE_FAN = 16,
+    WIRE_PMD = 32,
 };
 
 struct wire_options {
     unsigned long port;        /* of the server on 127.0.0.1 */
     const char *path;          /* request target of the WebSocket */
+    const char *publisher;     /* request target of the one who publishes; NULL: `path` */
+    const char *offer;         /* Sec-WebSocket-Extensions of the request; NULL: none. Set by the program */
     bool raw;                  /* true: no handshake, and every byte sent comes back */
     unsigned long connections; /* count, open at the same time */
     unsigned long inflight;    /* messages on their way per connection */
     unsigned long bytes;       /* payload bytes of a message */
+    unsigned long rate;        /* messages per second, all connections; 0: a new one for every answer */
+    unsigned long takeover;    /* 1: compression contexts live on from message to message */
+    unsigned long broadcast;   /* 1: raw_echo sends what comes to all connections but the one it came from */
     unsigned long warmup_ms;   /* before the window; not counted */
     unsigned long window_ms;   /* measured */
     unsigned long timeout_ms;  /* longest wait for an answer */
@@ -77,7 +84,7 @@ int wire_connect(unsigned long port, unsigned source, unsigned long timeout_ms);
 #define WIRE_HEADER_MAX   14
 
 /* Writes the opening handshake request (RFC 6455 4.1) with the RFC's sample key to `out`; returns its bytes. */
-size_t wire_request(char out[WIRE_REQUEST_MAX], unsigned long port, const char *path);
+size_t wire_request(char out[WIRE_REQUEST_MAX], const struct wire_options *options);
 
 /*
  * Reads a response of `bytes` bytes so far. Returns false when its end has not come yet. Ends the process
@@ -87,8 +94,8 @@ size_t wire_request(char out[WIRE_REQUEST_MAX], unsigned long port, const char *
  */
 bool wire_upgraded(const char *response, size_t bytes);
 
-/* A whole opening handshake on a blocking socket. */
-void wire_upgrade(int fd, const struct wire_options *options);
+/* A whole opening handshake on a blocking socket. `out_response`, if not NULL, gets the head as a string. */
+void wire_upgrade(int fd, const struct wire_options *options, char out_response[WIRE_RESPONSE_MAX + 1]);
 
 /*
  * Writes one unfragmented binary frame with `bytes` of `payload` to `out` (room for WIRE_HEADER_MAX more) and
@@ -146,7 +153,7 @@ enum wire_phase wire_window_phase(struct wire_window *window, uint64_t count);
 int wire_window_wait_ms(const struct wire_window *window);
 
 /*
- * Prints one line of key=value to stdout: `noun`, seconds, `noun`_per_s, load_cpu_s, and with --server-pid
+ * Prints key=value to stdout, without a newline: `noun`, seconds, `noun`_per_s, load_cpu_s, and with --server-pid
  * server_cpu_s and `noun`_per_server_cpu_s.
  */
 void wire_window_print(const struct wire_window *window, const char *noun);
