@@ -9,112 +9,19 @@ only.
 import argparse
 import json
 import os
-import platform
-import select
 import shlex
 import signal
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+
+from process import BenchError, Server, free_port, hold, machine, memory, note
 
 # Connections, messages in flight on each, payload bytes.
 LOADS = [(100, 1, 20), (500, 1, 512), (10, 64, 64), (10, 1, 16384), (4, 1, 1048576)]
 CHURN_SLOTS = 32
 WARM_CONNECTIONS = 100
-READY_S = 10
-HOLD_S = 120
-
-
-class BenchError(Exception):
-    """Something did not work; the text says what."""
-
-
-class Server:
-    """A server process on one core; `stderr` is kept for the case that it fails."""
-
-    def __init__(self, name, command, core, port=None):
-        self.name = name
-        self.stderr = tempfile.TemporaryFile()
-        try:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if port is None else subprocess.DEVNULL,
-                stderr=self.stderr, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
-        except OSError as error:
-            raise BenchError(f"{command[0]} cannot be started: {error}") from error
-        self.pid = self.process.pid
-        try:
-            self.port = self._read_port() if port is None else self._await(port)
-        except BaseException:
-            self.stop()
-            raise
-
-    def _read_port(self):
-        line = read_line(self.process, READY_S)
-        if not line.strip().isdigit():
-            raise BenchError(f"{self.name} did not print its port{self.last_words()}")
-        return int(line)
-
-    def _await(self, port):
-        deadline = time.monotonic() + READY_S
-        while time.monotonic() < deadline:
-            self.check()
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return port
-            except OSError:
-                time.sleep(0.02)
-        raise BenchError(f"{self.name} does not listen on port {port} after {READY_S} s{self.last_words()}")
-
-    def last_words(self):
-        self.stderr.seek(0)
-        text = self.stderr.read().decode(errors="replace").strip()
-        return ":\n" + "\n".join(text.splitlines()[-10:]) if text else ""
-
-    def check(self):
-        if self.process.poll() is not None:
-            raise BenchError(f"{self.name} ended with status {self.process.returncode}{self.last_words()}")
-
-    def stop(self):
-        stop(self.process)
-        self.stderr.close()
-
-
-def stop(process):
-    """Ends a process of our own, by force when it does not go."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            pipe.close()
-
-
-def read_line(process, timeout_s):
-    """One line from the process's stdout; what there is at its end, or when the time is over."""
-    deadline = time.monotonic() + timeout_s
-    line = b""
-    while not line.endswith(b"\n"):
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            break
-        byte = os.read(process.stdout.fileno(), 1)
-        if not byte:
-            break
-        line += byte
-    return line.decode(errors="replace")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Bench:
@@ -178,37 +85,18 @@ class Bench:
             raw.stop()
         return rows
 
-    def hold(self, server, count, held):
-        """Opens `count` connections, calls held(), and closes them."""
-        process = subprocess.Popen(
-            [self.tool("bench_hold"), "--port", str(server.port), "--path", self.options.path, "--core",
-             str(self.load_core), "--connections", str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            if read_line(process, HOLD_S) != f"held {count}\n":
-                server.check()
-                raise BenchError(f"{count} connections could not be held{server.last_words()}")
-            time.sleep(0.5)
-            result = held()
-            process.stdin.close()
-            process.stdin = None
-            if process.wait(timeout=30) != 0:
-                raise BenchError(f"{count} connections were not held to the end{server.last_words()}")
-            return result
-        except subprocess.TimeoutExpired:
-            raise BenchError("bench_hold did not end") from None
-        finally:
-            stop(process)
-
     def idle_memory(self):
         """Bytes of user memory per idle connection, on a server that has done nothing else before."""
         count = self.options.held
         server = self.start_weft()
         try:
             note(f"holding {count:,} connections")
-            self.hold(server, WARM_CONNECTIONS, lambda: None)
+            command = [self.tool("bench_hold"), "--port", str(server.port), "--path", self.options.path, "--core",
+                       str(self.load_core)]
+            hold(server, command, WARM_CONNECTIONS, lambda: None)
             time.sleep(0.5)
             before = memory(server.pid)
-            during = self.hold(server, count, lambda: memory(server.pid))
+            during = hold(server, command, count, lambda: memory(server.pid))
             time.sleep(0.5)
             after = memory(server.pid)
         finally:
@@ -218,32 +106,11 @@ class Bench:
                 "bytes_per_connection": per_connection}
 
 
-def memory(pid):
-    """User memory of a process in bytes: rss, its anonymous part, and where smaps_rollup may be read pss and private."""
-    def field_bytes(path):
-        with open(path) as file:
-            pairs = (line.split(":", 1) for line in file if line.endswith("kB\n"))
-            return {key: int(value.split()[0]) * 1024 for key, value in pairs}
-    status = field_bytes(f"/proc/{pid}/status")
-    found = {"rss": status["VmRSS"], "anonymous": status["RssAnon"]}
-    try:
-        rollup = field_bytes(f"/proc/{pid}/smaps_rollup")
-        found["pss"] = rollup["Pss"]
-        found["private"] = rollup["Private_Clean"] + rollup["Private_Dirty"]
-    except OSError:
-        pass
-    return found
-
-
 def size_name(count):
     for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
         if count >= unit and count % unit == 0:
             return f"{count // unit} {name}"
     return f"{count} B"
-
-
-def note(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def summarize(row):
@@ -256,16 +123,6 @@ def summarize(row):
                        "ratio": statistics.median(ratios), "ratio_quartiles": [low, high]}
     row["load_core_busy"] = {who: statistics.median(s["load_cpu_s"] / s["seconds"] for s in row[who])
                              for who in ("raw", "weft")}
-
-
-def machine():
-    model = platform.machine()
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return {"cores": os.cpu_count(), "model": model, "kernel": platform.release()}
 
 
 def version(options):

@@ -1,5 +1,6 @@
 #!/bin/sh
-# deps.sh GROUP... - installs what is missing to build (build), to test as well (test), to measure as well (bench).
+# deps.sh GROUP... - installs what is missing to build (build), to test as well (test), to measure as well (bench), and
+# to measure other servers beside weft (rivals).
 #
 # On Debian and its children missing packages come from apt. Elsewhere the list is printed and the exit code is 1.
 # A tool that is in PATH is taken as it is, wherever it came from. With nothing missing no package manager is called.
@@ -56,6 +57,12 @@ has_python_module() {
     if on_debian; then has_package "python3-$1"; else python3 -c "import $1" 2>/dev/null; fi
 }
 
+# libwebsockets loads its loops at run time.
+has_evlib() {
+    for file in /usr/lib/*/libwebsockets-evlib_ev.so; do test -f "$file" && return 0; done
+    return 1
+}
+
 has_clang_runtime() {
     echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null 2>/dev/null
 }
@@ -103,6 +110,22 @@ group_test() {
     need npm has_command npm
 }
 
+group_rivals() {
+    group_bench
+    need liburing-dev has_library liburing-dev liburing.h
+    need libboost-dev has_library libboost-dev boost/beast.hpp
+    need g++ has_command g++
+    need libwebsockets-dev has_library libwebsockets-dev libwebsockets.h
+    need libwebsockets-evlib-ev has_evlib
+    need golang-go has_command go
+    need golang-github-gorilla-websocket-dev test -d /usr/share/gocode/src/github.com/gorilla/websocket
+    need libnginx-mod-nchan test -f /usr/lib/nginx/modules/ngx_nchan_module.so
+    need nginx-core has_command nginx /usr/sbin/nginx
+    need python3-websockets has_python_module websockets
+    need nodejs has_command node
+    need npm has_command npm
+}
+
 tries() {
     for pause in 5 15 0; do
         if "$@"; then return 0; fi
@@ -138,28 +161,32 @@ install_missing() {
     tries $apt install -y --no-install-recommends $packages
 }
 
-# The end-to-end tests have npm packages of their own, pinned by a lock file.
+# A folder with npm packages of its own, pinned by a lock file: the end-to-end tests', the rivals'.
 install_npm_packages() {
-    lock=tests/e2e/package-lock.json
-    stamp=tests/e2e/node_modules/.package-lock.json
+    lock=$1/package-lock.json
+    stamp=$1/node_modules/.package-lock.json
     if [ -f $lock ] && { [ ! -f $stamp ] || [ $stamp -ot $lock ]; }; then
         export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
-        tries npm ci --prefix tests/e2e --no-audit --no-fund
+        tries npm ci --prefix "$1" --no-audit --no-fund
         touch $stamp
     fi
 }
 
-with_tests=
+npm_folders=
 for group; do
     case $group in
     build) group_build ;;
     bench) group_bench ;;
+    rivals)
+        group_rivals
+        npm_folders="$npm_folders bench/rivals"
+        ;;
     test)
         group_test
-        with_tests=yes
+        npm_folders="$npm_folders tests/e2e"
         ;;
     *)
-        echo "usage: deps.sh [build] [bench] [test]" >&2
+        echo "usage: deps.sh [build] [bench] [rivals] [test]" >&2
         exit 2
         ;;
     esac
@@ -172,9 +199,9 @@ if [ -n "$missing" ]; then
     fi
     install_missing
 fi
-if [ -n "$with_tests" ]; then
-    install_npm_packages
-fi
+for folder in $npm_folders; do
+    install_npm_packages "$folder"
+done
 
 version=$(cmake --version | sed -n 's/^cmake version //p')
 case $version in
