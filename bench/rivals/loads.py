@@ -51,7 +51,7 @@ def run_load(load, target, tools, options):
     path = room if load.kind == "fan" else echo_path
     command = [f"{tools}/bench_{load.program}", "--mode", "raw" if target["raw"] else "ws", "--port", target["port"],
                "--core", options["load_core"], "--server-pid", target["pid"], "--warmup-ms", options["warmup_ms"],
-               "--window-ms", options["window_ms"], "--timeout-ms", 10000] + load.arguments
+               "--window-ms", options["window_ms"], "--timeout-ms", options["timeout_ms"]] + load.arguments
     if not target["raw"]:
         command += ["--path", path] + (["--publisher", publisher] if load.kind == "fan" and publisher else [])
     command = [str(word) for word in command]

@@ -75,31 +75,26 @@ def overview(result):
             idle = result["idle"].get(name)
             if idle is None:
                 return "-"
-            return "error" if "error" in idle else f"{idle['bytes_per_connection'][memory_key(result)]:,.0f}"
+            return "error" if "error" in idle else f"{idle['bytes_per_connection']['rss']:,.0f}"
         rows.append(["idle memory, bytes"] + [held(name) for name in names])
     return rows
 
 
-def memory_key(result):
-    """PSS where the kernel tells it for all, else RSS."""
-    idle = [i for i in result["idle"].values() if "error" not in i]
-    return "pss" if all("pss" in i["bytes_per_connection"] for i in idle) else "rss"
-
-
 def conditions(result):
     m = result["machine"]
-    return (f"{m['model']}, {m['cores']} cores, Linux {m['kernel']}; servers on core {result['server_core']}, load on core "
-            f"{result['load_core']}; medians of {result['rounds']} rounds of {result['seconds']:g} s; {result['date']}; "
-            f"load average before: {result['load_average_before'][0]:.1f}")
+    kernel = m["kernel"].split("-")[0]
+    return (f"{m['model']}, {m['cores']} cores, Linux {kernel}; servers on core {result['server_core']}, load on core "
+            f"{result['load_core']}; medians of {result['rounds']} rounds of {result['seconds']:g} s; "
+            f"{result['date']}; load average before: {result['load_average_before'][0]:.1f}")
 
 
 def terminal(result):
     rows = overview(result)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [conditions(result), ""]
-    lines += ["  ".join(f"{text:{'>' if i else '<'}{widths[i]}}" for i, text in enumerate(row)).rstrip() for row in rows]
-    lines += ["", "Ratios: messages, sessions or deliveries per server-CPU-second, over those of the raw echo or broadcast in "
-                  "the same round.", "-: the server cannot do it, or was not asked."]
+    lines += ["  ".join(f"{text:{'>' if i else '<'}{widths[i]}}" for i, text in enumerate(row)) for row in rows]
+    lines += ["", "Ratios: messages, sessions or deliveries per server-CPU-second, over those of the raw echo or",
+              "broadcast in the same round.", "-: the server cannot do it, or was not asked."]
     for title, errors in result["errors"].items():
         lines += [f"error: {name}, {title}: {error.splitlines()[0]}" for name, error in errors.items()]
     return "\n".join(lines)
@@ -121,8 +116,8 @@ def md_load(result, load):
         row = found[name]
         low, middle, high = row.get("ratio", (0, 0, 0))
         shown = f"**{name}**" if is_weft(name) else name
-        rows.append([shown, f"{row['per_cpu_s']:,.0f}", f"{middle:.2f} ({low:.2f}–{high:.2f})", f"{row['per_s']:,.0f}",
-                     f"{row['load_busy']:.0%}"] + [f"{row[e][1]:,.0f}" if e in row else "" for e in extras])
+        rows.append([shown, f"{row['per_cpu_s']:,.0f}", f"{middle:.2f} ({low:.2f}–{high:.2f})",
+                     f"{row['per_s']:,.0f}", f"{row['load_busy']:.0%}"] + [f"{row[e][1]:,.0f}" if e in row else "" for e in extras])
     lines = [f"### {load['title']}", ""] + md_table(rows) + [""]
     lines += [f"{name}: no figure: {error.splitlines()[0]}" for name, error in errors.items()]
     return lines + ([""] if errors else [])
@@ -166,10 +161,9 @@ def latency_panels(result):
 
 
 def memory_panel(result):
-    key = memory_key(result)
-    bars = [plot.Bar(n, i["bytes_per_connection"][key], None, None, is_weft(n), False)
+    bars = [plot.Bar(n, i["bytes_per_connection"]["rss"], None, None, is_weft(n), False)
             for n, i in result["idle"].items() if "error" not in i]
-    return plot.Panel(f"Bytes of user memory per idle connection ({result['held']:,} held, {key.upper()})", bars, "{:,.0f}")
+    return plot.Panel(f"Bytes of user memory per idle connection ({result['held']:,} held, RSS)", bars, "{:,.0f}")
 
 
 def write_plots(result, folder):

@@ -67,7 +67,8 @@ class Rivals:
             return
         variant = subject.variant(load.kind)
         window_ms = round(self.options.seconds * 1000)
-        options = {"load_core": self.load_core, "window_ms": window_ms, "warmup_ms": min(300, window_ms)}
+        options = {"load_core": self.load_core, "window_ms": window_ms, "warmup_ms": min(300, window_ms),
+                   "timeout_ms": self.options.timeout_ms}
         try:
             server = self.server(subject, variant)
             target = {"pid": server.pid, "port": server.port, "raw": subject.raw, "paths": subject.paths}
@@ -129,6 +130,7 @@ def read_options():
     parser.add_argument("--only", metavar="NAME,...", help="these servers; the raw epoll echo always takes part")
     parser.add_argument("--json", metavar="FILE", help="write every sample there")
     parser.add_argument("--docs", metavar="FILE", help="a Markdown file whose tables and plots are to be renewed")
+    parser.set_defaults(timeout_ms=10000)
     options = parser.parse_args()
     for name, value in (FULL if options.full else FAST).items():
         if getattr(options, name) is None:

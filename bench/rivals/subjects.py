@@ -70,7 +70,7 @@ def weft_subjects(build):
 
 
 def floor(name, program, kinds):
-    return Subject(name, [program], lambda: f"Linux {platform.release()}", raw=True, kinds=kinds)
+    return Subject(name, [program], lambda: f"Linux {platform.release().split('-')[0]}", raw=True, kinds=kinds)
 
 
 def subjects(build):
@@ -119,7 +119,7 @@ def build_subject(subject, out):
 
 
 def command_of(subject, variant, port, out, scratch):
-    """The words that start one process of a subject; what it needs to write lies in a folder of its own in `scratch`."""
+    """The words that start one process of a subject; what it writes lies in a folder of its own in `scratch`."""
     if subject.raw:
         return subject.command + (["--broadcast", "1"] if variant == "broadcast" else [])
     names = getattr(subject, "deflate_names", {})

@@ -50,10 +50,10 @@ def answer_frame(payload, first=0x82):
 class Peer:
     """An echo server of one thread per connection. `fault(frame, number)` may change answer `number`; None closes."""
 
-    def __init__(self, raw, fault, response):
+    def __init__(self, raw, fault, response, port=0):
         self.raw, self.fault, self.response = raw, fault, response
         self.pongs = 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 

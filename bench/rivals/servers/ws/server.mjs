@@ -1,4 +1,5 @@
-// ws on Node.js, with bufferutil and utf-8-validate as its documentation advises. server.mjs PORT off|takeover|no-takeover
+// ws on Node.js, with bufferutil and utf-8-validate as its documentation advises.
+// server.mjs PORT off|takeover|no-takeover
 import {WebSocket, WebSocketServer} from "ws";
 
 const [port, deflate] = process.argv.slice(2);
