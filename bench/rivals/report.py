@@ -100,8 +100,8 @@ def terminal(result):
     return "\n".join(lines)
 
 
-def md_table(rows):
-    lines = ["| " + " | ".join(rows[0]) + " |", "|---|" + "---:|" * (len(rows[0]) - 1)]
+def md_table(rows, align="---:"):
+    lines = ["| " + " | ".join(rows[0]) + " |", "|---|" + f"{align}|" * (len(rows[0]) - 1)]
     return lines + ["| " + " | ".join(row) + " |" for row in rows[1:]]
 
 
@@ -194,7 +194,7 @@ def md_memory(result):
 
 def markdown(result, plots, folder):
     lines = [f"`{result['command']}`, {result['minutes']:.0f} minutes. {conditions(result)}.", "", "### Versions", ""]
-    lines += md_table([["server", "version"]] + [[n, v] for n, v in result["versions"].items()]) + [""]
+    lines += md_table([["server", "version"]] + [[n, v] for n, v in result["versions"].items()], "---") + [""]
     lines += ["### Overview", ""] + md_table(overview(result)) + [""]
     lines += ["### weft beside the best rival of each load", ""] + md_table(behind(result)) + [""]
     for name, title in plots:

@@ -25,6 +25,7 @@ from subjects import build_subject, command_of, subjects  # noqa: E402
 
 WARM_CONNECTIONS = 100
 SETTLE_S = 0.5
+KINDS = sorted({load.kind for load in LOADS})
 FAST = {"rounds": 3, "seconds": 0.3, "held": 5000}
 FULL = {"rounds": 9, "seconds": 1.0, "held": 15000}
 
@@ -128,15 +129,26 @@ def read_options():
     parser.add_argument("--seconds", type=float, help="measured per load, server and round")
     parser.add_argument("--held", type=int, help="idle connections for the memory figures, 0: none")
     parser.add_argument("--only", metavar="NAME,...", help="these servers; the raw epoll echo always takes part")
+    parser.add_argument("--kinds", metavar="KIND,...", help=f"these kinds of load: {', '.join(KINDS)}")
     parser.add_argument("--json", metavar="FILE", help="write every sample there")
     parser.add_argument("--docs", metavar="FILE", help="a Markdown file whose tables and plots are to be renewed")
     parser.set_defaults(timeout_ms=10000)
     options = parser.parse_args()
+    options.measuring = ["--full"] if options.full else []
+    for name in FULL:
+        if getattr(options, name) is not None:
+            options.measuring += [f"--{name}", str(getattr(options, name))]
     for name, value in (FULL if options.full else FAST).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     if options.rounds < 2 or not 0.05 <= options.seconds <= 600 or not 0 <= options.held <= 19000:
         parser.error("--rounds from 2, --seconds from 0.05 to 600, --held from 0 to 19000")
+    if options.kinds:
+        wanted = set(options.kinds.split(","))
+        if not wanted <= set(KINDS):
+            parser.error(f"--kinds takes {', '.join(KINDS)}")
+        LOADS[:] = [load for load in LOADS if load.kind in wanted]
+        options.measuring += ["--kinds", options.kinds]
     options.build = os.path.abspath(options.build)
     options.out = os.path.join(options.build, "rivals")
     return options
@@ -174,7 +186,7 @@ def main():
             rivals.stop_all()
         idle = rivals.idle() if options.held else {}
     result = {
-        "command": "bench/rivals/run.py" + (" --full" if options.full else ""),
+        "command": "bench/rivals/run.py" + "".join(f" {word}" for word in options.measuring),
         "date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions,
         "rounds": options.rounds - 1, "seconds": options.seconds, "held": options.held,
         "minutes": (time.monotonic() - began) / 60, "load_average_before": load_before,

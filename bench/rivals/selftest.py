@@ -41,8 +41,8 @@ def wire_selftest():
 def serve(port, behaviour):
     """An echo server of this behaviour, until it is ended."""
     wire = wire_selftest()
-    faults = {"flips a byte": wire.flipped, "loses a message": wire.lost,
-              "dies": wire.at(wire.FAULT_AT, lambda frame: os._exit(0))}
+    faults = {"flips a byte": wire.first_flipped, "loses a message": wire.first_lost,
+              "dies": wire.at(0, lambda frame: os._exit(0))}
     peer = wire.Peer(False, faults.get(behaviour, wire.right), wire.UPGRADED, port)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     child = subprocess.Popen(["sleep", "60"]) if behaviour == "has a child" else None
