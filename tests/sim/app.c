@@ -271,6 +271,7 @@ weft_server *sim_app_begin(void) {
     publish_ns = 0;
     weft_config config = {WEFT_CONFIG_INIT,
                           .connections_max = 64,
+                          .backend = sim.on_uring ? WEFT_BACKEND_IO_URING : WEFT_BACKEND_EPOLL,
                           .memory_bytes_max = WEFT_NONE,
                           .answer_timeout_ms = sim_log_between(2000, 30000),
                           .keep_alive_ms = sim_log_between(5000, 15000),

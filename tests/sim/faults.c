@@ -10,6 +10,7 @@ static const uint32_t rate_max[FAULT_COUNT] = {
     [FAULT_MEANWHILE] = 300000,   [FAULT_RESET] = 4000,           [FAULT_PIPE] = 4000,
     [FAULT_SEND_NOBUFS] = 4000,   [FAULT_ACCEPT] = 200000,        [FAULT_ABORTED] = 100000,
     [FAULT_CTL] = 50000,          [FAULT_NO_DESCRIPTORS] = 50000, [FAULT_NO_MEMORY] = 2000,
+    [FAULT_MULTI_ENDS] = 300000,  [FAULT_NO_BUFFERS] = 200000,
 };
 
 /* In how many of a hundred seeds the kind is there at all. An allocation that failed excuses much, hence seldom. */
@@ -17,7 +18,8 @@ static const uint32_t present[FAULT_COUNT] = {
     [FAULT_SHORT_READ] = 60,  [FAULT_SHORT_WRITE] = 60,    [FAULT_READ_AGAIN] = 50, [FAULT_WRITE_AGAIN] = 50,
     [FAULT_INTERRUPTED] = 40, [FAULT_FEW_EVENTS] = 50,     [FAULT_MEANWHILE] = 50,  [FAULT_RESET] = 30,
     [FAULT_PIPE] = 30,        [FAULT_SEND_NOBUFS] = 20,    [FAULT_ACCEPT] = 20,     [FAULT_ABORTED] = 20,
-    [FAULT_CTL] = 15,         [FAULT_NO_DESCRIPTORS] = 20, [FAULT_NO_MEMORY] = 25,
+    [FAULT_CTL] = 15,         [FAULT_NO_DESCRIPTORS] = 20, [FAULT_NO_MEMORY] = 25,  [FAULT_MULTI_ENDS] = 40,
+    [FAULT_NO_BUFFERS] = 30,
 };
 
 static uint32_t rates[FAULT_COUNT];

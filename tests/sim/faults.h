@@ -20,7 +20,9 @@ typedef enum sim_fault {
     FAULT_SEND_NOBUFS,    /* ENOBUFS or ENOMEM */
     FAULT_ACCEPT,         /* ENFILE, ENOBUFS, ENOMEM */
     FAULT_ABORTED,        /* a connection that died in the queue: ECONNABORTED */
-    FAULT_CTL,            /* epoll_ctl cannot add: ENOMEM */
+    FAULT_CTL,            /* epoll_ctl cannot add: ENOMEM; io_uring takes some requests, or none: EAGAIN */
+    FAULT_MULTI_ENDS,     /* a request that would stay ends with what it tells */
+    FAULT_NO_BUFFERS,     /* a receive finds none: ENOBUFS */
     FAULT_NO_DESCRIPTORS, /* begins or ends a time without descriptors: EMFILE */
     FAULT_NO_MEMORY,      /* an allocation fails */
     FAULT_COUNT

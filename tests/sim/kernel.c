@@ -160,7 +160,7 @@ size_t sim_stream_write(sim_stream *s, const uint8_t *data, size_t len) {
 }
 
 size_t sim_stream_read(sim_stream *s, uint8_t *out, size_t cap) {
-    bool was_full = s->out.len > s->out.cap * 2 / 3;
+    bool was_full = s->out.cap - s->out.len <= s->out.cap / 3;
     size_t count = ring_get(&s->out, out, cap, false);
     if (count > 0 && was_full)
         sim_stream_changed(s);

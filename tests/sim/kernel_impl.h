@@ -1,6 +1,6 @@
 /*
- * kernel_impl.h - the kernel's tables, shared by what changes them: kernel.c (streams, from the clients' side), poll.c (epoll)
- * and syscalls.c (what the server calls).
+ * kernel_impl.h - the kernel's tables, shared by what changes them: kernel.c (streams, from the clients' side), poll.c (epoll),
+ * uring.c (io_uring) and syscalls.c (what the server calls).
  */
 #ifndef WF_TESTS_SIM_KERNEL_IMPL_H
 #define WF_TESTS_SIM_KERNEL_IMPL_H
@@ -31,7 +31,7 @@ struct sim_stream {
     uint32_t memory_faults; /* that there had been before it */
 };
 
-typedef enum fd_kind { FD_FREE, FD_EPOLL, FD_EVENT, FD_NULL, FD_SOCKET, FD_LISTEN, FD_STREAM } fd_kind;
+typedef enum fd_kind { FD_FREE, FD_EPOLL, FD_URING, FD_EVENT, FD_NULL, FD_SOCKET, FD_LISTEN, FD_STREAM } fd_kind;
 
 typedef struct fd_entry {
     fd_kind kind;
@@ -69,6 +69,15 @@ void sim_fd_close(int fd);     /* forgets it; no more than that */
 
 uint32_t ring_put(ring *r, const uint8_t *data, size_t len);
 uint32_t ring_get(ring *r, uint8_t *out, size_t cap, bool peek);
+
+/* What poll would say of it, all of it. */
+uint32_t sim_fd_state(const fd_entry *entry);
+
+/* A turn of the server's: counts it, and lets the oracles look. */
+void sim_turn_begins(void);
+
+/* Time passes until `look` answers a positive count, which is returned, or until a moment. */
+int sim_wait(uint64_t until_ns, int (*look)(void *arg), void *arg);
 
 /* Something to see for epoll. */
 void sim_stream_changed(sim_stream *s);

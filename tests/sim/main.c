@@ -5,6 +5,8 @@
  *     sim --seeds 5-90      these
  *     sim --seed 7 --trace  one, told line by line
  *
+ * Odd seeds run on io_uring and even ones on epoll, unless --backend NAME says on which all do.
+ *
  * Ends with 1 when an oracle spoke, a seed did not repeat itself, or it all went slower than --ratio times real time (1,000).
  */
 #include "app.h"
@@ -29,9 +31,12 @@ static double real_s(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static const char *backend; /* NULL: both */
+
 /* One run; answers the hash. */
 static uint64_t run(uint64_t seed, bool tracing) {
     sim = (sim_run) {.seed = seed, .random = seed, .tracing = tracing};
+    sim.on_uring = WF_HAVE_URING && (backend ? strcmp(backend, "io_uring") == 0 : seed % 2);
     sim_kernel_begin();
     sim_faults_begin();
     sim_oracles_begin();
@@ -72,11 +77,14 @@ int main(int argc, char **argv) {
             good = parse_range(argv[++i], &first, &last);
         else if (i + 1 < argc && strcmp(argv[i], "--ratio") == 0)
             ratio_min = strtod(argv[++i], NULL);
+        else if (i + 1 < argc && strcmp(argv[i], "--backend") == 0)
+            backend = argv[++i];
         else
             good = false;
     }
-    if (!good) {
-        fprintf(stderr, "sim -n COUNT | --seeds FIRST-LAST | --seed SEED [--trace] [--ratio TIMES]\n");
+    if (!good || (backend && strcmp(backend, "epoll") != 0 && strcmp(backend, "io_uring") != 0)) {
+        fprintf(stderr, "sim -n COUNT | --seeds FIRST-LAST | --seed SEED [--trace] [--ratio TIMES] "
+                        "[--backend epoll|io_uring]\n");
         return 2;
     }
     double began_s = real_s(), virtual_s = 0;

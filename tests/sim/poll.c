@@ -1,5 +1,5 @@
 /*
- * epoll and time. Time passes only here: up to the next thing a client does, or the timeout. What is ready is told in an order
+ * epoll and time. Time passes only here (sim_wait): up to the next thing a client does, or the timeout. What is ready is told in an order
  * of the seed's, and not always all of it.
  *
  * A turn that comes with nothing new, no time passed and nothing moved since the one before, is idle; a few of them in a row
@@ -71,11 +71,15 @@ static uint32_t stream_state(const sim_stream *s) {
     return state;
 }
 
+uint32_t sim_fd_state(const fd_entry *entry) {
+    return entry->kind == FD_STREAM   ? stream_state(entry->stream)
+           : entry->kind == FD_LISTEN ? (kernel.queued > 0 ? EPOLLIN : 0)
+           : entry->kind == FD_EVENT  ? (entry->count > 0 ? EPOLLIN : 0) | EPOLLOUT
+                                      : 0;
+}
+
 static uint32_t ready(const fd_entry *entry) {
-    uint32_t state = entry->kind == FD_STREAM   ? stream_state(entry->stream)
-                     : entry->kind == FD_LISTEN ? (kernel.queued > 0 ? EPOLLIN : 0)
-                     : entry->kind == FD_EVENT  ? (entry->count > 0 ? EPOLLIN : 0) | EPOLLOUT
-                                                : 0;
+    uint32_t state = sim_fd_state(entry);
     state &= entry->interest | EPOLLERR | EPOLLHUP;
     return entry->interest & EPOLLET && entry->seen == entry->changes ? 0 : state;
 }
@@ -112,25 +116,19 @@ static void vary_descriptors(void) {
         kernel.fds_max = kernel.fds_max < FD_MAX ? FD_MAX : kernel.open_count + (int)sim_below(3);
 }
 
-int __wrap_epoll_wait(int epoll_fd, struct epoll_event *events, int max, int timeout_ms) {
-    sim_fd(epoll_fd, FD_EPOLL, "epoll_wait");
+void sim_turn_begins(void) {
     sim.calls++;
     sim_oracle_turn();
-    uint64_t until = timeout_ms < 0 ? UINT64_MAX : sim.now_ns + (uint64_t)timeout_ms * SIM_MS;
     vary_descriptors();
-    if (sim_happens(FAULT_INTERRUPTED)) {
-        sim_trace("epoll_wait", timeout_ms, -EINTR, 0);
-        errno = EINTR;
-        return -1;
-    }
+}
+
+int sim_wait(uint64_t until, int (*look)(void *arg), void *arg) {
     for (;;) {
         sim_app_act();
         sim_clients_act();
-        int count = collect(events, max);
-        if (count > 0 || sim.now_ns >= until) {
-            sim_trace("epoll_wait", timeout_ms, count, 0);
+        int count = look(arg);
+        if (count > 0 || sim.now_ns >= until)
             return count;
-        }
         uint64_t next = sim_clients_next_ns();
         if (next > sim_app_next_ns())
             next = sim_app_next_ns();
@@ -140,4 +138,28 @@ int __wrap_epoll_wait(int epoll_fd, struct epoll_event *events, int max, int tim
             sim_fail("progress", "the server waits for ever, and nobody will do anything");
         sim.now_ns = next;
     }
+}
+
+struct room {
+    struct epoll_event *events;
+    int max;
+};
+
+static int look(void *arg) {
+    const struct room *room = arg;
+    return collect(room->events, room->max);
+}
+
+int __wrap_epoll_wait(int epoll_fd, struct epoll_event *events, int max, int timeout_ms) {
+    struct room room = {events, max};
+    sim_fd(epoll_fd, FD_EPOLL, "epoll_wait");
+    sim_turn_begins();
+    if (sim_happens(FAULT_INTERRUPTED)) {
+        sim_trace("epoll_wait", timeout_ms, -EINTR, 0);
+        errno = EINTR;
+        return -1;
+    }
+    int count = sim_wait(timeout_ms < 0 ? UINT64_MAX : sim.now_ns + (uint64_t)timeout_ms * SIM_MS, look, &room);
+    sim_trace("epoll_wait", timeout_ms, count, 0);
+    return count;
 }

@@ -61,6 +61,7 @@ void sim_fail(const char *oracle, const char *format, ...) {
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, "\nsee it with: sim --seed %llu --trace\n", (unsigned long long)sim.seed);
+    fprintf(stderr, "\nsee it with: sim --seed %llu --trace --backend %s\n", (unsigned long long)sim.seed,
+            sim.on_uring ? "io_uring" : "epoll");
     exit(1);
 }

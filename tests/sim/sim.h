@@ -17,6 +17,7 @@ typedef struct sim_run {
     uint64_t now_ns; /* virtual, since the run began */
     uint64_t hash;   /* of the trace so far */
     bool tracing;    /* print the trace as well */
+    bool on_uring;   /* the server's loop is the one over io_uring */
     uint64_t calls;  /* system calls of the server */
     uint64_t bytes;  /* that they moved */
     uint64_t deeds;  /* what clients and faults did: all that may give the server work */

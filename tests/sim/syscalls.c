@@ -164,11 +164,12 @@ int __wrap_unlink(const char *path) {
 
 int __wrap_shutdown(int fd, int how) {
     sim_stream *s = sim_fd(fd, FD_STREAM, "shutdown")->stream;
-    if (how != SHUT_WR)
+    if (how == SHUT_RD)
         sim_fail("descriptors", "shutdown %d", how);
     if (s->reset)
         return refuse("shutdown", fd, how, ENOTCONN);
     s->out_fin = true;
+    s->in_fin |= how == SHUT_RDWR;
     sim_stream_changed(s);
     sim_client_stir(s->who);
     return answer("shutdown", fd, how, 0);
