@@ -67,7 +67,6 @@ int main(int argc, char **argv) {
     uint64_t first = 1, last = 100;
     double ratio_min = 1000;
     bool tracing = false, good = true;
-    setenv("WEFT_BACKEND", "epoll", 1); /* the simulated kernel knows no other */
     for (int i = 1; i < argc && good; i++) {
         if (strcmp(argv[i], "--trace") == 0)
             tracing = true;
