@@ -108,6 +108,7 @@ group_test() {
     need python3-twisted has_python_module twisted
     need nodejs has_command node
     need npm has_command npm
+    need valgrind has_command valgrind
 }
 
 group_rivals() {
