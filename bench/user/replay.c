@@ -44,6 +44,7 @@ struct conn {
     epoll_data_t data;
     bool watched;
     bool replayed;
+    bool changed;     /* the kernel does not know what `interest` and `data` are now */
     size_t said_at;   /* in the ring of batches */
     size_t said_left; /* of the batch that is being read */
     size_t answer_at; /* in the ring of answers */
@@ -99,7 +100,8 @@ static struct conn *replayed(int fd) {
 static bool is_connection(int fd) {
     struct sockaddr_storage peer;
     socklen_t bytes = sizeof peer;
-    return getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 && peer.ss_family == AF_INET;
+    return getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 &&
+           (peer.ss_family == AF_INET || peer.ss_family == AF_INET6);
 }
 
 /* Returns false, and leaves all as it was, when this epoll does not watch enough connections. */
@@ -135,8 +137,13 @@ static void finish(void) {
     shared->receives = receives;
     shared->sends = sends;
     running = false;
-    for (size_t i = 0; i < list_count; i++)
-        conns[list[i]].replayed = false;
+    for (size_t i = 0; i < list_count; i++) {
+        struct conn *conn = &conns[list[i]];
+        struct epoll_event event = {.events = conn->interest, .data = conn->data};
+        if (conn->changed)
+            syscall(SYS_epoll_ctl, conn->epoll, EPOLL_CTL_MOD, list[i], &event);
+        conn->replayed = conn->changed = false;
+    }
     __atomic_store_n(&shared->state, REPLAY_DONE, __ATOMIC_RELEASE);
 }
 
@@ -268,19 +275,23 @@ static ssize_t swallow_ranges(struct conn *conn, const struct iovec *ranges, siz
 
 /* The stand-ins. */
 
+/* While it is replayed, a change of interest is noted only; finish() tells the kernel. */
 STAND_IN int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
-    int status = (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
-    if (status == 0 && fd >= 0 && fd < DESCRIPTORS_MAX) {
-        struct conn *conn = &conns[fd];
-        if (operation == EPOLL_CTL_DEL && replayed(fd))
-            fail("the server gave up a connection");
-        conn->watched = operation != EPOLL_CTL_DEL;
-        conn->epoll = epoll;
-        conn->interest = event && conn->watched ? event->events : 0;
-        if (event && conn->watched)
-            conn->data = event->data;
+    struct conn *conn = replayed(fd);
+    if (conn && operation == EPOLL_CTL_DEL)
+        fail("the server gave up a connection");
+    int status = conn ? 0 : (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
+    if (status != 0 || fd < 0 || fd >= DESCRIPTORS_MAX)
+        return status;
+    conn = &conns[fd];
+    conn->watched = operation != EPOLL_CTL_DEL;
+    conn->epoll = epoll;
+    if (conn->watched) {
+        conn->interest = event->events;
+        conn->data = event->data;
+        conn->changed = conn->replayed;
     }
-    return status;
+    return 0;
 }
 
 STAND_IN int epoll_wait(int epoll, struct epoll_event *events, int max, int timeout) {

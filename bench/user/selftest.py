@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 # The fault, the message it is done to, and what has to be said about it; None: nothing is wrong.
-CHECKED, COUNTED = 3000, 20000  # a message whose answer is compared, and one whose answer is only counted
+CHECKED, COUNTED = 3050, 20050  # in mid-turn: a message whose answer is compared, and one that is only counted
 FAULTS = [
     ("none", 0, None),
     ("wrong", CHECKED, "should be 0x"),
