@@ -25,11 +25,12 @@ from run import size_name, version
 # Connections, messages per batch, payload bytes, messages per round.
 LOADS = [(100, 1, 20, 100000), (100, 1, 125, 100000), (100, 1, 512, 100000), (10, 64, 64, 320000),
          (10, 1, 16384, 10000), (4, 1, 1048576, 200)]
+CALLS = ("recvs", "sends", "faults")
 RING_GOAL = 64 * 1024
 RING_MAX = 61
 ROUND_S = 60
 OFF, REQUESTED, RUNNING, DONE, FAILED = range(5)
-FIELDS = struct.Struct("=12Q")  # struct replay of user/replay.h, and then:
+FIELDS = struct.Struct("=13Q")  # struct replay of user/replay.h, and then:
 WHY_BYTES = 256
 HEAD_BYTES = FIELDS.size + WHY_BYTES
 SEGMENT_BYTES = 16 << 20
@@ -164,7 +165,7 @@ class Subject:
     def replay(self, total, check):
         """`total` messages; returns the server's figures for them."""
         total = -(-total // self.rings[3])
-        FIELDS.pack_into(self.memory, 0, OFF, len(self.clients), *self.rings, total, check, 0, 0, 0, 0)
+        FIELDS.pack_into(self.memory, 0, OFF, len(self.clients), *self.rings, total, check, 0, 0, 0, 0, 0)
         self.memory[0:8] = struct.pack("=Q", REQUESTED)
         try:
             self.clients[0].wake()  # out of its sleep in the kernel, into the replay
@@ -182,9 +183,9 @@ class Subject:
                 raise BenchError(f"{self.name}: the replay {where}{self.server.last_words()}")
             time.sleep(0.001)
         count = total * self.rings[3]
-        cpu_ns, turns, receives, sends = figures[8:12]
-        return {"ns": cpu_ns / count, "messages": count, "turns": turns, "receives": receives / count,
-                "sends": sends / count}
+        cpu_ns, turns, receives, sends, faults = figures[8:]
+        return {"ns": cpu_ns / count, "messages": count, "turns": turns, "recvs": receives / count,
+                "sends": sends / count, "faults": faults / count}
 
 
 def subjects(options, core):
@@ -242,7 +243,8 @@ def table(result):
         f"{name} ({result['version']}): user-space ns per echoed message, system calls taken out",
         f"{m['model']}, {m['cores']} cores, Linux {m['kernel']}; medians of {result['rounds']} rounds;",
         "raw is a raw epoll echo, which is the cost of the stand-ins; own is the difference", "",
-        f"{'load':19}{'raw':>10}{'quartiles':>20}{name[:12]:>13}{'quartiles':>20}{'own':>11}{'recvs':>8}{'sends':>8}",
+        f"{'load':19}{'raw':>10}{'quartiles':>20}{name[:12]:>13}{'quartiles':>20}{'own':>11}" +
+        "".join(f"{figure:>8}" for figure in CALLS),
     ]
     for row in result["loads"]:
         line = f"{row['load']:19}"
@@ -250,8 +252,8 @@ def table(result):
             low, high = row[key]["quartiles"]
             line += f"{ns(row[key]['median']):>{width}}{ns(low) + '-' + ns(high):>20}"
         last = row["weft"][-1]
-        lines.append(line + f"{ns(row['own_ns']):>11}{last['receives']:>8.2f}{last['sends']:>8.2f}")
-    lines += ["", "load: connections x messages per read x payload; recvs, sends: calls per message"]
+        lines.append(line + f"{ns(row['own_ns']):>11}" + "".join(f"{last[figure]:>8.2f}" for figure in CALLS))
+    lines += ["", "load: connections x messages per read x payload; recvs, sends, faults: calls and page faults per message"]
     return "\n".join(lines)
 
 

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -58,7 +59,7 @@ static size_t said_wrap, answers_wrap;
 static __thread bool running __attribute__((tls_model("initial-exec")));
 static int list[DESCRIPTORS_MAX]; /* descriptors that are replayed */
 static size_t list_count, list_at;
-static uint64_t started, answered_bytes, turns, receives, sends, idle_turns, begin_ns;
+static uint64_t started, answered_bytes, turns, receives, sends, idle_turns, begin_ns, begin_faults;
 
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...) {
     running = false;
@@ -91,6 +92,12 @@ static uint64_t thread_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t thread_faults(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return (uint64_t)usage.ru_minflt;
 }
 
 static struct conn *replayed(int fd) {
@@ -127,12 +134,14 @@ static bool begin(int epoll) {
     started = answered_bytes = turns = receives = sends = idle_turns = 0;
     shared->state = REPLAY_RUNNING;
     running = true;
+    begin_faults = thread_faults();
     begin_ns = thread_ns();
     return true;
 }
 
 static void finish(void) {
     shared->cpu_ns = thread_ns() - begin_ns;
+    shared->faults = thread_faults() - begin_faults;
     shared->turns = turns;
     shared->receives = receives;
     shared->sends = sends;

@@ -34,6 +34,8 @@ struct replay {
     uint64_t turns;    /* calls of epoll_wait */
     uint64_t receives; /* calls that returned bytes */
     uint64_t sends;
+    uint64_t
+        faults; /* page faults of that thread: memory that is taken from the kernel anew, and its time is in cpu_ns */
 
     char why[256];
 };
