@@ -252,8 +252,10 @@ def table(result):
             low, high = row[key]["quartiles"]
             line += f"{ns(row[key]['median']):>{width}}{ns(low) + '-' + ns(high):>20}"
         last = row["weft"][-1]
-        lines.append(line + f"{ns(row['own_ns']):>11}" + "".join(f"{last[figure]:>8.2f}" for figure in CALLS))
-    lines += ["", "load: connections x messages per read x payload; recvs, sends, faults: calls and page faults per message"]
+        line += f"{ns(row['own_ns']):>11}"
+        lines.append(line + "".join(f"{last[figure]:>8.2f}" for figure in CALLS))
+    lines += ["", "load: connections x messages per read x payload; recvs, sends, faults: calls and page faults per",
+              "message"]
     return "\n".join(lines)
 
 
