@@ -32,8 +32,8 @@
 
 #define QUEUE_ENTRIES      4096
 #define COMPLETION_ENTRIES 16384
-#define BUFFERS            512 /* a power of two */
-#define BUFFER_BYTES       (64UL * 1024)
+#define BUFFERS            256 /* a power of two */
+#define BUFFER_BYTES       (128UL * 1024)
 #define NONE               (-1)
 
 enum operation { ACCEPT, RECEIVE, SEND };
