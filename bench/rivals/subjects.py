@@ -63,7 +63,7 @@ def weft_subjects(build):
                    "--queue-max", "1G", "--ping-interval", "never", "--history", "0", "--quiet",
                    "--send-timeout", "600s", "--deflate", "{deflate}"]
         command += ["--backend", backend] if backend else []
-        subject = Subject(f"weft, {backend}" if backend else "weft", command, lambda: first_line(program, "version"),
+        subject = Subject(f"weft {backend}" if backend else "weft", command, lambda: first_line(program, "version"),
                           paths=("/echo", "/rooms/bench", None))
         subject.deflate_names = modes
         yield subject
