@@ -210,6 +210,20 @@ static int watch(bench_monitor *m, const sigset_t *signals) {
 
 /* ---- the end ---- */
 
+/* What was left of the time when the last whole interval was over may be next to nothing, and its rate anything. */
+static void merge_sliver(bench_report *r, double interval_s) {
+    if (r->sample_count < 2 || r->samples[r->sample_count - 1].seconds > interval_s / 4)
+        return;
+    const bench_sample *last = &r->samples[--r->sample_count];
+    bench_sample *before = &r->samples[r->sample_count - 1];
+    before->at_s = last->at_s;
+    before->seconds += last->seconds;
+    before->done += last->done;
+    before->faults += last->faults;
+    before->max_ns = last->max_ns > before->max_ns ? last->max_ns : before->max_ns;
+    before->server_cpu_s += last->server_cpu_s;
+}
+
 static void sum_up(bench_monitor *m) {
     const bench_config *c = m->run->config;
     bench_report *r = m->report;
@@ -241,6 +255,7 @@ static void sum_up(bench_monitor *m) {
     r->seconds = (double)(by_count ? last_done - measure : longest) / 1e9;
     while (c->duration_ns == 0 && r->sample_count > 0 && r->samples[r->sample_count - 1].done == 0)
         r->sample_count--;
+    merge_sliver(r, (double)c->interval_ns / 1e9);
 }
 
 int bench_monitor_run(bench_monitor *m) {

@@ -33,7 +33,7 @@ static const char head[] =
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th,td{text-align:right;padding:5px 10px;border-bottom:1px solid var(--edge);white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:500}tr:last-child td{border:0}\n"
-    ".wrap td{white-space:normal;text-align:left;overflow-wrap:anywhere}ul{margin:6px 0;padding-left:20px}\n"
+    ".wrap td:first-child{white-space:nowrap}.wrap td+td{white-space:normal;text-align:left;overflow-wrap:anywhere}ul{margin:6px 0;padding-left:20px}\n"
     "svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:12px}"
     "svg .title{fill:var(--ink);font-size:14px;font-weight:600}.mid{text-anchor:middle}.end{text-anchor:end}\n"
     ".grid{stroke:var(--edge);stroke-width:1}.line{fill:none;stroke-width:2;stroke-linejoin:round}"
