@@ -104,6 +104,17 @@ static void print_date(char *out, size_t cap, int64_t unix_s) {
              months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+/* Where there is room. */
+static void put(wf_buf *out, const char *text, size_t len) {
+    if (len > 0)
+        memcpy(out->data + out->len, text, len);
+    out->len += len;
+}
+
+static void put_str(wf_buf *out, const char *text) {
+    put(out, text, strlen(text));
+}
+
 int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
     if (!is_valid(response))
         return WF_EINVAL;
@@ -120,15 +131,22 @@ int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
         return WF_ENOMEM;
 
     /* Nothing below can fail: there is room. */
-    wf_buf_printf(out, "HTTP/1.1 %d %s\r\n%s%s%s", response->status, wf_http_status_text(response->status), date,
-                  response->close ? "Connection: close\r\n" : "", length);
+    char status[] = {'H', 'T', 'T', 'P', '/', '1', '.', '1', ' ', 0, 0, 0, ' '};
+    for (int i = 0, digits = response->status; i < 3; i++, digits /= 10)
+        status[11 - i] = (char)('0' + digits % 10);
+    put(out, status, sizeof status);
+    put_str(out, wf_http_status_text(response->status));
+    put(out, "\r\n", 2);
+    put_str(out, date);
+    put_str(out, response->close ? "Connection: close\r\n" : "");
+    put_str(out, length);
     for (size_t i = 0; i < response->header_count; i++) {
         const wf_http_header_out *header = &response->headers[i];
-        wf_buf_append(out, header->name.data, header->name.len);
-        wf_buf_append(out, ": ", 2);
-        wf_buf_append(out, header->value.data, header->value.len);
-        wf_buf_append(out, "\r\n", 2);
+        put(out, header->name.data, header->name.len);
+        put(out, ": ", 2);
+        put(out, header->value.data, header->value.len);
+        put(out, "\r\n", 2);
     }
-    wf_buf_append(out, "\r\n", 2);
+    put(out, "\r\n", 2);
     return WF_OK;
 }
