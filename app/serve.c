@@ -14,9 +14,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { INTERRUPT_DRAIN_MS = 1000 };
+enum { INTERRUPT_DRAIN_MS = 1000, LISTEN_TRIES = 20 };
 
 /* For the signal handler, which may only do what is signal-safe: weft_server_drain and weft_server_stop are. */
 static weft_server *running;
@@ -136,13 +137,23 @@ static weft_server *make_server(const app_config *config) {
     return NULL;
 }
 
+/* The kernel takes a moment to let go of what a killed server had under io_uring: a restart waits for it. */
+static int listen_on(weft_server *server, const char *address) {
+    int got = weft_server_listen(server, address);
+    for (int tries = 0; got == WEFT_ESYS && errno == EADDRINUSE && tries < LISTEN_TRIES; tries++) {
+        nanosleep(&(struct timespec) {.tv_nsec = 50000000}, NULL);
+        got = weft_server_listen(server, address);
+    }
+    return got;
+}
+
 static int serve(weft_server *server, const app_config *config) {
     if (config->ready_fd >= 0 && fcntl(config->ready_fd, F_GETFD) < 0) {
         complain("--ready-fd is not an open descriptor");
         return APP_EXIT_USAGE;
     }
     for (size_t i = 0; config->listen[i]; i++) {
-        int got = weft_server_listen(server, config->listen[i]);
+        int got = listen_on(server, config->listen[i]);
         if (got < 0) {
             complain(weft_server_error(server));
             return got == WEFT_EINVAL ? APP_EXIT_USAGE : APP_EXIT_LISTEN;

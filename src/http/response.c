@@ -94,14 +94,27 @@ static bool is_valid(const wf_http_response *response) {
     return true;
 }
 
+static void write_two(char *out, int number) {
+    out[0] = (char)('0' + number / 10);
+    out[1] = (char)('0' + number % 10);
+}
+
 /* IMF-fixdate (RFC 9110 5.6.7). Not strftime: its names of days and months follow the locale. */
-static void print_date(char *out, size_t cap, int64_t unix_s) {
+static void write_date(char *out, int64_t unix_s) {
+    static const char form[] = "Date: Sun, 00 Jan 0000 00:00:00 GMT\r\n";
     static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t seconds = (time_t)unix_s;
     struct tm tm;
     gmtime_r(&seconds, &tm);
-    snprintf(out, cap, "Date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n", days + 3 * tm.tm_wday, tm.tm_mday,
-             months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    memcpy(out, form, sizeof form);
+    memcpy(out + 6, days + 3 * tm.tm_wday, 3);
+    write_two(out + 11, tm.tm_mday);
+    memcpy(out + 14, months + 3 * tm.tm_mon, 3);
+    write_two(out + 18, (tm.tm_year + 1900) / 100);
+    write_two(out + 20, tm.tm_year % 100);
+    write_two(out + 23, tm.tm_hour);
+    write_two(out + 26, tm.tm_min);
+    write_two(out + 29, tm.tm_sec);
 }
 
 /* Where there is room. */
@@ -120,7 +133,7 @@ int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
         return WF_EINVAL;
     char date[64] = "", length[64] = "";
     if (response->date_unix_s != 0)
-        print_date(date, sizeof date, response->date_unix_s);
+        write_date(date, response->date_unix_s);
     if (response->has_length && !has_no_body(response->status))
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", response->body_bytes);
 
