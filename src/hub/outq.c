@@ -29,7 +29,7 @@ struct wf_seg {
 
 enum { CHUNK_BYTES = 4096 - sizeof(wf_seg) - 16, CHUNKS_KEPT = 64, REFS_KEPT = 4096 };
 
-static wf_seg *pool_take(wf_seg **list, size_t *count) {
+static inline wf_seg *pool_take(wf_seg **list, size_t *count) {
     wf_seg *seg = *list;
     if (seg) {
         *list = seg->next;
@@ -38,7 +38,7 @@ static wf_seg *pool_take(wf_seg **list, size_t *count) {
     return seg;
 }
 
-static wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
+static inline wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
     wf_seg *seg = NULL;
     if (cap == 0)
         seg = pool_take(&pool->refs, &pool->ref_count);
@@ -53,9 +53,10 @@ static wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
     return seg;
 }
 
-static void seg_free(wf_outq_pool *pool, wf_seg *seg) {
+static inline void seg_free(wf_outq_pool *pool, wf_seg *seg) {
     pool->bytes_used -= sizeof *seg + seg->cap;
-    wf_blob_unref(seg->blob);
+    if (seg->blob)
+        wf_blob_unref(seg->blob);
     if (seg->cap == 0 && pool->ref_count < REFS_KEPT) {
         seg->next = pool->refs;
         pool->refs = seg;
@@ -73,7 +74,7 @@ static uint8_t *seg_bytes(wf_seg *seg) {
     return seg->blob ? seg->blob->data : seg->data;
 }
 
-static void list_push(wf_outq_list *list, wf_seg *seg) {
+static inline void list_push(wf_outq_list *list, wf_seg *seg) {
     seg->next = list->tail ? list->tail->next : seg;
     if (list->tail)
         list->tail->next = seg;
@@ -85,7 +86,7 @@ static wf_seg *list_head(const wf_outq_list *list) {
 }
 
 /* Takes out the segment behind `before`. */
-static wf_seg *list_remove_after(wf_outq_list *list, wf_seg *before) {
+static inline wf_seg *list_remove_after(wf_outq_list *list, wf_seg *before) {
     wf_seg *seg = before->next;
     if (seg == before) {
         list->tail = NULL;
@@ -114,7 +115,7 @@ static void list_splice(wf_outq_list *to, wf_seg *before, wf_outq_list *from) {
 }
 
 /* Out of its queue and gone. */
-static void seg_release(wf_outq *q, wf_seg *seg) {
+static inline void seg_release(wf_outq *q, wf_seg *seg) {
     q->seg_count--;
     q->raw_count -= seg->raw;
     seg_free(q->pool, seg);
@@ -151,7 +152,7 @@ void wf_outq_deinit(wf_outq *q) {
     q->closed = true;
 }
 
-static void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
+static inline void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
     list_push(list, seg);
     q->seg_count++;
     q->bytes += seg->end - seg->start;
@@ -160,16 +161,25 @@ static void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
     wf_outq_mark_ready(q);
 }
 
+/* A control frame that waits for the end of what is begun shall not wait for more. */
+static inline bool has_room(const wf_outq *q, const wf_seg *seg, size_t len) {
+    return seg->cap - seg->end >= len && !seg->blob && !seg->ahead && !((seg->begun || seg->pinned) && q->urgent.tail);
+}
+
+static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
+    wf_seg *seg = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len);
+    if (seg)
+        queued(q, &q->queue, seg);
+    return seg;
+}
+
 uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     wf_seg *tail = q->queue.tail;
     wf_assert(len > 0);
-    bool begun = tail && (tail->begun || tail->pinned);
-    /* A control frame that waits for the end of what is begun shall not wait for more. */
-    if (!tail || tail->blob || tail->ahead || tail->cap - tail->end < len || (begun && q->urgent.tail)) {
-        tail = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len);
+    if (!tail || !has_room(q, tail, len)) {
+        tail = add_chunk(q, len);
         if (!tail)
             return NULL;
-        queued(q, &q->queue, tail);
     }
     uint8_t *room = tail->data + tail->end;
     tail->end += len;
@@ -369,7 +379,8 @@ void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk) {
 
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     wf_assert(!q->queue.tail || !list_head(&q->queue)->pinned);
-    list_splice(&q->queue, urgent_place(&q->queue), &q->urgent);
+    if (q->urgent.tail)
+        list_splice(&q->queue, urgent_place(&q->queue), &q->urgent);
     q->urgent_count = 0;
     q->written = false;
     int count = 0;
@@ -411,8 +422,13 @@ void wf_outq_list_ready(wf_outq *q) {
 
 wf_outq *wf_outq_ready_take(wf_outq_pool *pool) {
     wf_outq *q = pool->ready_first;
-    if (q)
-        wf_outq_ready_remove(q);
+    if (!q)
+        return NULL;
+    pool->ready_first = q->ready_next;
+    if (!q->ready_next)
+        pool->ready_last = NULL;
+    pool->ready_count--;
+    q->listed = false;
     return q;
 }
 

@@ -149,8 +149,7 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);
 void wf_outq_taken(wf_outq *q, size_t count);
 
 /* Puts the queue on the ready list. */
-void wf_outq_list_ready(wf_outq *q);
-
+void wf_outq_list_ready(wf_outq *q); /* it is not there */
 static inline void wf_outq_mark_ready(wf_outq *q) {
     if (!q->listed)
         wf_outq_list_ready(q);
@@ -158,6 +157,12 @@ static inline void wf_outq_mark_ready(wf_outq *q) {
 
 wf_outq *wf_outq_ready_take(wf_outq_pool *pool); /* NULL: none */
 void wf_outq_ready_remove(wf_outq *q);
+
+/* It needs not be looked at again: leaves the ready list when that costs nothing, which is when it is the first. */
+static inline void wf_outq_ready_done(wf_outq *q) {
+    if (q->pool->ready_first == q)
+        wf_outq_ready_take(q->pool);
+}
 
 void wf_outq_check(const wf_outq *q);
 

@@ -26,10 +26,10 @@ typedef struct wf_deadlines {
     uint64_t output_ms;  /* the kernel last took bytes, or the queue last began to fill */
     uint64_t ping_ms;    /* our ping went out, at the latest; 0: none is out */
     uint64_t gate_ms;    /* reading rests until then (too many pings); 0: it does not */
-    bool open;           /* heartbeats run */
-    bool in_message;     /* a message is begun and not finished */
-    bool sending;        /* the kernel takes no more for now */
-    bool resting;        /* nothing is read for now: the peer's silence is our own doing and does not count */
+    bool open : 1;       /* heartbeats run */
+    bool in_message : 1; /* a message is begun and not finished */
+    bool sending : 1;    /* the kernel takes no more for now */
+    bool resting : 1;    /* nothing is read for now: the peer's silence is our own doing and does not count */
 } wf_deadlines;
 
 typedef enum wf_due {

@@ -64,7 +64,6 @@ static void drop_input(wf_link *link) {
     wf_ws_deinit(&link->ws);
     wf_link_pmd_free(link);
     wf_buf_deinit(&link->held);
-    link->in_len = 0;
     wf_link_count_memory(link);
 }
 
@@ -136,9 +135,8 @@ void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
     link->deadlines.input_ms = link->env->now_ms;
     if (link->stage >= WF_LINK_LINGER)
         return;
-    wf_assert(link->in_len == 0 && link->held.len == 0);
-    link->in = data;
-    link->in_len = len;
+    wf_assert(link->held.len == 0);
+    wf_ws_feed(&link->ws, data, len);
 }
 
 void wf_link_input_over(wf_link *link) {
@@ -166,22 +164,18 @@ static bool gated(const wf_link *link) {
 
 /* Stops reading and keeps what has been read. */
 static void rest(wf_link *link) {
-    uint8_t *in;
-    size_t in_len = wf_ws_take_rest(&link->ws, &in);
-    if (in_len > 0) {
-        link->in = in;
-        link->in_len = in_len;
-    }
     if (!link->deadlines.resting) {
         link->deadlines.resting = true;
         wf_sock_pause(link->env->loop, &link->sock);
     }
-    if (link->in_len > 0 && link->held.len == 0) {
-        if (wf_buf_append(&link->held, link->in, link->in_len) < 0) {
+    if (link->ws.in_len > 0 && link->held.len == 0) {
+        uint8_t *in;
+        size_t in_len = wf_ws_take_rest(&link->ws, &in);
+        if (wf_buf_append(&link->held, in, in_len) < 0) {
             wf_link_die(link, ENOMEM, "out of memory");
             return;
         }
-        link->in = link->held.data;
+        wf_ws_feed(&link->ws, link->held.data, in_len);
     }
     wf_link_count_memory(link); /* a message that was just handed out may still be there */
 }
@@ -229,23 +223,21 @@ static void input_ended(wf_link *link) {
     }
 }
 
-static bool take(bool *due, wf_link_event_kind kind, wf_link_event *out_event) {
-    bool was = *due;
-    *due = false;
-    if (was)
-        out_event->kind = kind;
-    return was;
-}
-
-static bool take_due(wf_link *link, wf_link_event *out_event) {
-    if (take(&link->due_ended, WF_LINK_ENDED, out_event)) {
-        drop_input(link);
-        return true;
+/* What is due without any input. */
+static bool next_due_event(wf_link *link, wf_link_event *out_event) {
+    if (link->due_broken) {
+        link->due_broken = false;
+        out_event->kind = WF_LINK_BROKEN;
+    } else if (link->due_unanswered) {
+        link->due_unanswered = false;
+        out_event->kind = WF_LINK_UNANSWERED;
+    } else if (link->want_drained && link->stage == WF_LINK_OPEN && wf_outq_sendable(&link->q) == 0) {
+        link->want_drained = false;
+        out_event->kind = WF_LINK_DRAINED;
+    } else {
+        return false;
     }
-    return link->stage != WF_LINK_DEAD && (take(&link->due_broken, WF_LINK_BROKEN, out_event) ||
-                                           take(&link->due_unanswered, WF_LINK_UNANSWERED, out_event) ||
-                                           (wf_outq_sendable(&link->q) == 0 && link->stage == WF_LINK_OPEN &&
-                                            take(&link->want_drained, WF_LINK_DRAINED, out_event)));
+    return true;
 }
 
 static int pull(wf_link *link, wf_link_event *out_event) {
@@ -262,18 +254,24 @@ static int pull(wf_link *link, wf_link_event *out_event) {
     }
 }
 
-int wf_link_next(wf_link *link, wf_link_event *out_event) {
+/* Not inlined: its registers would be saved on the short way too. */
+static __attribute__((noinline)) int next_event(wf_link *link, wf_link_event *out_event) {
     for (;;) {
-        if ((link->due_ended | link->due_broken | link->due_unanswered | link->want_drained) &&
-            take_due(link, out_event))
+        if (link->due_ended) {
+            link->due_ended = false;
+            drop_input(link);
+            out_event->kind = WF_LINK_ENDED;
             return WF_OK;
+        }
         if (link->stage == WF_LINK_DEAD)
             return WF_WANT_INPUT;
+        if (next_due_event(link, out_event))
+            return WF_OK;
         if (gated(link)) {
             rest(link);
             if (wf_link_has_done_enough(link))
                 wf_outq_mark_ready(&link->q); /* it goes on in the next turn */
-            if (link->input_over && link->in_len == 0)
+            if (link->input_over && link->ws.in_len == 0)
                 input_ended(link);
             if (!link->due_ended)
                 return WF_WANT_INPUT;
@@ -291,6 +289,22 @@ int wf_link_next(wf_link *link, wf_link_event *out_event) {
         if (!link->due_ended)
             return WF_WANT_INPUT;
     }
+}
+
+/* An open WebSocket with nothing due and no reason to rest. */
+static inline bool as_usual(const wf_link *link) {
+    return link->stage == WF_LINK_OPEN && !wf_link_runnable(link) && !link->deadlines.in_message && !link->input_over &&
+           !link->deadlines.gate_ms && !link->pmd && !wf_outq_full(&link->q);
+}
+
+int wf_link_next(wf_link *link, wf_link_event *out_event) {
+    if (as_usual(link)) {
+        if (link->ws.in_len == 0 && wf_ws_at_rest(&link->ws))
+            return WF_WANT_INPUT;
+        if (wf_link_next_ws(link, out_event) == WF_OK)
+            return WF_OK;
+    }
+    return next_event(link, out_event);
 }
 
 /* ---- output ---- */
@@ -326,7 +340,7 @@ void wf_link_flush(wf_link *link) {
     wf_link_fail_slow(link);
     if (link->in_flight)
         return;
-    for (;;) {
+    do {
         wf_link_encode(link, RANGES_MAX);
         int count = wf_outq_gather(&link->q, ranges, RANGES_MAX);
         if (count == 0)
@@ -352,7 +366,7 @@ void wf_link_flush(wf_link *link) {
         wf_outq_taken(&link->q, (size_t)sent);
         if (link->stage == WF_LINK_CONNECTING)
             wf_link_connected(link);
-    }
+    } while (wf_outq_sendable(&link->q) > 0);
     if (wf_outq_sendable(&link->q) == 0)
         flushed(link);
 }

@@ -135,12 +135,10 @@ typedef struct wf_link {
         wf_http_reader *reader;      /* a server's, while a request is being read */
         wf_http_reply_reader *reply; /* a client's, while the answer is */
     };
-    wf_ws ws;         /* from OPEN on */
+    wf_ws ws;         /* from OPEN on; before, only its role and input are used */
     wf_link_pmd *pmd; /* owned; NULL: messages are not compressed */
-    wf_buf held;      /* input that came while reading rests; `in` points into it then */
-    uint8_t *in;      /* input not yet used */
-    size_t in_len;
-    size_t counted; /* of env->input_bytes */
+    wf_buf held;      /* input that came while reading rests; the session reads from it then */
+    size_t counted;   /* of env->input_bytes */
     wf_deadlines deadlines;
     wf_ping_bucket bucket;
     uint64_t ping_ns, rtt_ns; /* when our last ping went; what the last pong told */
@@ -148,15 +146,16 @@ typedef struct wf_link {
     wf_link_end end;
     uint32_t message_seen; /* bytes of a begun message when last looked, low half: only changes count */
     uint8_t stage;
-    bool input_over;                            /* the peer sent FIN */
-    bool close_after;                           /* HTTP: close when all is sent */
-    bool connected;                             /* a client's: the request has begun to leave */
-    bool waits_upgrade;                         /* the request that waits for its answer is a handshake */
-    bool served;                                /* HTTP: not the first request */
-    bool in_flight;                             /* the loop has our bytes and will tell */
-    bool want_drained;                          /* a send was refused */
-    bool deflates;                              /* permessage-deflate was agreed on; stays when `pmd` is gone */
-    bool due_broken, due_unanswered, due_ended; /* events to come */
+    /* Bits, so that one look tells that none of them is set. */
+    bool input_over : 1;                                    /* the peer sent FIN */
+    bool close_after : 1;                                   /* HTTP: close when all is sent */
+    bool connected : 1;                                     /* a client's: the request has begun to leave */
+    bool waits_upgrade : 1;                                 /* the request that waits for its answer is a handshake */
+    bool served : 1;                                        /* HTTP: not the first request */
+    bool in_flight : 1;                                     /* the loop has our bytes and will tell */
+    bool want_drained : 1;                                  /* a send was refused */
+    bool deflates : 1;                                      /* permessage-deflate was agreed on; stays without `pmd` */
+    bool due_broken : 1, due_unanswered : 1, due_ended : 1; /* events to come */
 } wf_link;
 
 /* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the

@@ -34,7 +34,9 @@ void wf_link_connected(wf_link *link) {
 
 /* An answer before the request is none, and what it says will not fit our key: so it needs no rule here. */
 int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
-    if (link->in_len == 0 && !link->input_over)
+    uint8_t *in;
+    size_t in_len = wf_ws_take_rest(&link->ws, &in);
+    if (in_len == 0 && !link->input_over)
         return WF_WANT_INPUT;
     if (!link->reply && !(link->reply = wf_http_reply_reader_new(&link->env->http->limits))) {
         wf_link_die(link, ENOMEM, "out of memory");
@@ -42,10 +44,9 @@ int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
     }
     int got = WF_WANT_INPUT;
     size_t used = 0;
-    if (link->in_len > 0)
-        got = wf_http_reply_feed(link->reply, link->in, link->in_len, &used);
-    link->in += used;
-    link->in_len -= used;
+    if (in_len > 0)
+        got = wf_http_reply_feed(link->reply, in, in_len, &used);
+    wf_ws_feed(&link->ws, in + used, in_len - used);
     if (got == WF_WANT_INPUT && link->input_over)
         got = wf_http_reply_end(link->reply);
     if (got == WF_WANT_INPUT)

@@ -9,9 +9,9 @@
 #include <string.h>
 
 int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
-    if (link->close_after)
-        link->in_len = 0; /* the last answer is on its way: nothing more is read */
-    if (link->in_len == 0)
+    uint8_t *in;
+    size_t in_len = wf_ws_take_rest(&link->ws, &in);
+    if (in_len == 0 || link->close_after) /* the last answer is on its way: nothing more is read */
         return WF_WANT_INPUT;
     if (!link->reader) {
         link->reader = wf_http_reader_new(&link->env->http->limits);
@@ -23,9 +23,8 @@ int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
             wf_link_enter(link, WF_LINK_HTTP, link->env->http->handshake_timeout_ms);
     }
     size_t used = 0;
-    int got = wf_http_reader_feed(link->reader, link->in, link->in_len, &used);
-    link->in += used;
-    link->in_len -= used;
+    int got = wf_http_reader_feed(link->reader, in, in_len, &used);
+    wf_ws_feed(&link->ws, in + used, in_len - used);
     if (got == WF_WANT_INPUT) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         if (wf_http_reader_wants_continue(link->reader))
@@ -85,7 +84,10 @@ int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_l
     link->limits = limits;
     link->q.bytes_max = limits->queue_bytes_max;
     link->q.policy = (uint8_t)limits->slow_policy;
+    uint8_t *in;
+    size_t in_len = wf_ws_take_rest(&link->ws, &in);
     wf_ws_init(&link->ws, WF_WS_SERVER, &limits->ws);
+    wf_ws_feed(&link->ws, in, in_len); /* what came behind the request */
     wf_ping_bucket_init(&link->bucket, link->env->now_ms);
     link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
     wf_link_enter(link, WF_LINK_OPEN, WF_NEVER);

@@ -40,7 +40,11 @@ void wf_link_close_done(wf_link *link);
 void wf_link_count_memory(wf_link *link);
 
 /* Compresses what was published, as far as it stands among the first segments of the queue. */
-void wf_link_encode(wf_link *link, size_t segs_max);
+void wf_link_encode_raw(wf_link *link, size_t segs_max);
+static inline void wf_link_encode(wf_link *link, size_t segs_max) {
+    if (link->q.raw_count > 0)
+        wf_link_encode_raw(link, segs_max);
+}
 
 /* So much was inflated in this turn that the others come first. */
 static inline bool wf_link_has_done_enough(const wf_link *link) {

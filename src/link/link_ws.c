@@ -57,7 +57,7 @@ static int choose_mask(wf_link *link, wf_frame *frame) {
 }
 
 /* Writes a frame to the queue. The budget is the caller's to look at. */
-static int queue_frame(wf_link *link, wf_frame *frame, const void *data) {
+static inline int queue_frame(wf_link *link, wf_frame *frame, const void *data) {
     if (choose_mask(link, frame) < 0)
         return WF_ESYS;
     uint8_t *room = wf_outq_write(&link->q, wf_frame_encoded_bytes(frame) + (size_t)frame->len);
@@ -186,7 +186,7 @@ static void on_close(wf_link *link, const wf_ws_event *event) {
 }
 
 /* Between two reads: is a message begun, and has it gone on? */
-static void watch_progress(wf_link *link) {
+static __attribute__((noinline)) void watch_progress(wf_link *link) {
     bool begun = wf_ws_in_message(&link->ws);
     if (begun && (!link->deadlines.in_message || (uint32_t)link->ws.message_wire != link->message_seen))
         link->deadlines.message_ms = link->env->now_ms;
@@ -197,53 +197,61 @@ static void watch_progress(wf_link *link) {
         wf_link_arm(link);
 }
 
+/* What is no message is dealt with here. True: the server is to know of it. Not inlined, for messages are in a hurry. */
+static __attribute__((noinline)) bool on_control(wf_link *link, const wf_ws_event *event) {
+    switch (event->kind) {
+    case WF_WS_PING:
+        on_ping(link, event);
+        return false;
+    case WF_WS_PONG:
+        return on_pong(link, event);
+    default:
+        on_close(link, event);
+        return false;
+    }
+}
+
+/* Nothing more is taken from the session now. After a ping: an answer to what comes next would not fit behind the pong. */
+static bool stops(const wf_link *link) {
+    return link->stage == WF_LINK_DEAD || wf_link_has_done_enough(link) ||
+           (link->stage == WF_LINK_OPEN && (link->deadlines.gate_ms || wf_outq_full(&link->q)));
+}
+
+static __attribute__((noinline)) int session_over(wf_link *link) {
+    wf_link_fail(link, link->ws.fault.close_code, link->ws.fault.rule);
+    return WF_WANT_INPUT;
+}
+
 int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
     wf_ws_event *event = &out_event->message;
-    if (link->in_len > 0) {
-        wf_ws_feed(&link->ws, link->in, link->in_len);
-        link->in_len = 0;
-    }
     if (link->pmd && link->pmd->turn != link->env->turn) {
         link->pmd->turn = link->env->turn;
         link->pmd->work_seen = link->pmd->in.work;
     }
-    int got;
-    while ((got = wf_ws_next(&link->ws, event)) == WF_OK) {
-        switch (event->kind) {
-        case WF_WS_MESSAGE:
+    do {
+        int got = wf_ws_next(&link->ws, event);
+        if (got < 0)
+            return session_over(link);
+        if (got == WF_WANT_INPUT) {
+            watch_progress(link);
+            return WF_WANT_INPUT;
+        }
+        if (event->kind == WF_WS_MESSAGE) {
             link->deadlines.message_ms = link->env->now_ms;
             wf_count_add(&link->env->messages_in, 1);
-            if (link->stage == WF_LINK_OPEN) {
-                out_event->kind = WF_LINK_MESSAGE;
+            out_event->kind = WF_LINK_MESSAGE;
+            if (link->stage == WF_LINK_OPEN)
                 return WF_OK;
-            }
-            break; /* we have said goodbye: only the peer's close frame is of interest */
-        case WF_WS_PING:
-            on_ping(link, event);
-            if (link->stage == WF_LINK_OPEN && (link->deadlines.gate_ms || wf_outq_full(&link->q)))
-                return WF_WANT_INPUT; /* reading rests: an answer to what comes next would not fit behind the pong */
-            break;
-        case WF_WS_PONG:
-            if (on_pong(link, event)) {
-                out_event->kind = WF_LINK_PONG;
-                return WF_OK;
-            }
-            break;
-        case WF_WS_CLOSE:
-            on_close(link, event);
-            break;
+            /* We have said goodbye: only the peer's close frame is of interest. */
+        } else if (on_control(link, event)) {
+            out_event->kind = WF_LINK_PONG;
+            return WF_OK;
         }
-        if (link->stage == WF_LINK_DEAD || wf_link_has_done_enough(link))
-            return WF_WANT_INPUT;
-    }
-    if (got < 0)
-        wf_link_fail(link, link->ws.fault.close_code, link->ws.fault.rule);
-    else
-        watch_progress(link);
+    } while (!stops(link));
     return WF_WANT_INPUT;
 }
 
-static int may_send(wf_link *link) {
+static inline int may_send(wf_link *link) {
     if (link->stage != WF_LINK_OPEN)
         return WF_ECLOSED;
     if (wf_outq_full(&link->q)) {
@@ -272,7 +280,7 @@ static void forget_context(wf_link *link) {
     wf_window_deinit(&link->pmd->out.window);
 }
 
-static int queue_message(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+static int queue_deflated(wf_link *link, uint8_t opcode, const void *data, size_t len) {
     wf_frame frame;
     const uint8_t *deflated;
     wf_link_encode(link, SIZE_MAX); /* what was published before it comes before it in the context too */
@@ -311,33 +319,29 @@ static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
     memcpy(room + head_len, deflated, (size_t)frame.len);
 }
 
-void wf_link_encode(wf_link *link, size_t segs_max) {
+void wf_link_encode_raw(wf_link *link, size_t segs_max) {
     wf_outq_walk walk = {0};
     const wf_blob *plain;
-    if (link->q.raw_count == 0)
-        return;
     while (wf_outq_raw_next(&link->q, &walk, segs_max, &plain))
         encode(link, &walk, plain);
     wf_link_count_memory(link);
 }
 
-static int send_whole(wf_link *link, uint8_t opcode, const void *data, size_t len, bool plain) {
-    if (link->q.fragmenting && link->stage == WF_LINK_OPEN)
-        return WF_EINVAL;
-    int got = may_send(link);
+static inline int send_message(wf_link *link, uint8_t opcode, const void *data, size_t len, bool plain) {
+    int got = link->q.fragmenting && link->stage == WF_LINK_OPEN ? WF_EINVAL : may_send(link);
     if (got == WF_OK)
-        got = plain ? queue_plain(link, opcode, data, len) : queue_message(link, opcode, data, len);
+        got = plain ? queue_plain(link, opcode, data, len) : queue_deflated(link, opcode, data, len);
     if (got == WF_OK)
         wf_count_add(&link->env->messages_out, 1);
     return got;
 }
 
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    return send_whole(link, opcode, data, len, link->pmd == NULL);
+    return send_message(link, opcode, data, len, !link->pmd);
 }
 
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    return send_whole(link, opcode, data, len, true);
+    return send_message(link, opcode, data, len, true);
 }
 
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin) {

@@ -53,48 +53,60 @@ static void conn_open(weft_conn *conn) {
     weft_request_unref(request);
 }
 
-void wf_conn_pump(weft_conn *conn) {
-    wf_link_event event;
-    for (;;) {
+static void on_message(weft_conn *conn, const wf_ws_event *event) {
+    const weft_route *route = &conn->route->is;
+    if (route->message)
+        route->message(conn, (weft_message) {(weft_kind)event->opcode, event->data, event->len}, route->user);
+    wf_worker_relieve(wf_conn_worker(conn));
+}
+
+static void on_unanswered(weft_conn *conn) {
+    if (!wf_request_answered(conn->request))
+        wf_request_set_overdue(conn->request);
+    wf_request_simple(conn->request, 503, "the application did not answer in time\n");
+    if (conn->request && !wf_request_answered(conn->request)) /* an answer may be on its way by mail */
+        wf_link_die(&conn->link, 0, "out of memory");
+}
+
+/* All but messages. */
+static __attribute__((noinline)) void on_event(weft_conn *conn, const wf_link_event *event) {
+    const weft_route *route = conn->route ? &conn->route->is : NULL;
+    switch (event->kind) {
+    case WF_LINK_REQUEST:
+        wf_on_request(conn);
         if (conn->open_due)
             conn_open(conn);
-        if (wf_link_next(&conn->link, &event) != WF_OK)
-            return;
-        const weft_route *route = conn->route ? &conn->route->is : NULL;
-        switch (event.kind) {
-        case WF_LINK_REQUEST:
-            wf_on_request(conn);
-            break;
-        case WF_LINK_BROKEN:
-            wf_on_broken(conn);
-            break;
-        case WF_LINK_UNANSWERED:
-            if (!wf_request_answered(conn->request))
-                wf_request_set_overdue(conn->request);
-            wf_request_simple(conn->request, 503, "the application did not answer in time\n");
-            if (conn->request && !wf_request_answered(conn->request)) /* an answer may be on its way by mail */
-                wf_link_die(&conn->link, 0, "out of memory");
-            break;
-        case WF_LINK_MESSAGE:
-            if (route->message)
-                route->message(conn,
-                               (weft_message) {(weft_kind)event.message.opcode, event.message.data, event.message.len},
-                               route->user);
-            wf_worker_relieve(wf_conn_worker(conn));
-            break;
-        case WF_LINK_PONG:
-            if (route->pong)
-                route->pong(conn, conn->link.rtt_ns, route->user);
-            break;
-        case WF_LINK_DRAINED:
-            if (route->drained)
-                route->drained(conn, route->user);
-            break;
-        case WF_LINK_REPLIED: /* a client's */
-            break;
-        case WF_LINK_ENDED:
-            conn_ended(conn);
-            return;
-        }
+        break;
+    case WF_LINK_BROKEN:
+        wf_on_broken(conn);
+        break;
+    case WF_LINK_UNANSWERED:
+        on_unanswered(conn);
+        break;
+    case WF_LINK_PONG:
+        if (route->pong)
+            route->pong(conn, conn->link.rtt_ns, route->user);
+        break;
+    case WF_LINK_DRAINED:
+        if (route->drained)
+            route->drained(conn, route->user);
+        break;
+    case WF_LINK_ENDED:
+        conn_ended(conn);
+        break;
+    default:
+        break;
+    }
+}
+
+void wf_conn_pump(weft_conn *conn) {
+    wf_link_event event;
+    if (conn->open_due)
+        conn_open(conn);
+    while (wf_link_next(&conn->link, &event) == WF_OK) {
+        if (event.kind == WF_LINK_MESSAGE)
+            on_message(conn, &event.message);
+        else
+            on_event(conn, &event);
     }
 }

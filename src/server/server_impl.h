@@ -159,8 +159,12 @@ bool wf_handle_alive(const wf_worker *w, weft_handle handle);               /* a
 int wf_worker_init(wf_worker *w, weft_server *server, unsigned index);
 void wf_worker_deinit(wf_worker *w);
 void *wf_worker_run(void *w);
-void wf_worker_relieve(wf_worker *w); /* after each message: offers the queues to the kernel when much was published */
-wf_worker *wf_worker_current(void);   /* of this thread; NULL outside of workers */
+void wf_worker_offer(wf_worker *w);                  /* offers the queues to the kernel in the middle of a turn */
+static inline void wf_worker_relieve(wf_worker *w) { /* after each message: when much was published */
+    if (w->published_bytes >= w->server->relief_bytes)
+        wf_worker_offer(w);
+}
+wf_worker *wf_worker_current(void); /* of this thread; NULL outside of workers */
 
 /* dispatch.c: the one place that calls the application. */
 void wf_conn_pump(weft_conn *conn); /* pulls and dispatches the connection's events */

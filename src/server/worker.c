@@ -97,9 +97,11 @@ void wf_worker_deinit(wf_worker *w) {
 }
 
 /* To all mailboxes, our own too. `read_follows`: ours is read next in this turn, it need not wake us. */
-static void post_mail(wf_worker *w, bool read_follows) {
+static inline void post_mail(wf_worker *w, bool read_follows) {
     for (unsigned i = 0; i < w->server->worker_count; i++) {
         wf_worker *to = &w->server->workers[i];
+        if (!w->outboxes[i].first)
+            continue;
         wf_outbox_post(&w->outboxes[i], &to->mail, to == w && read_follows ? NULL : to->loop);
     }
 }
@@ -108,7 +110,7 @@ static weft_conn *conn_of(wf_outq *q) {
     return (weft_conn *)((char *)q - offsetof(weft_conn, link.q));
 }
 
-static void flush_one(weft_conn *conn) {
+static inline void flush_one(weft_conn *conn) {
     wf_link_flush(&conn->link);
     if (wf_link_runnable(&conn->link))
         wf_conn_pump(conn);
@@ -146,6 +148,8 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     if (conn->link.q.written && !conn->link.in_flight) {
         post_mail(w, true);
         flush_one(conn);
+        if (conn->link.q.bytes == 0 && !wf_link_runnable(&conn->link))
+            wf_outq_ready_done(&conn->link.q);
     }
 }
 
@@ -225,9 +229,7 @@ static void flush(wf_worker *w) {
 /* A subscriber is slow when the kernel does not take what it has, not when much was published before the kernel was
  * asked. Nothing is pulled here, so that it may stand between two events of a connection: who has something to tell
  * stays listed. */
-void wf_worker_relieve(wf_worker *w) {
-    if (w->published_bytes < w->server->relief_bytes)
-        return;
+void wf_worker_offer(wf_worker *w) {
     w->published_bytes = 0;
     post_mail(w, false);
     for (size_t left = w->env.pool.ready_count; left > 0; left--) {

@@ -4,8 +4,6 @@
  */
 #include "ws/frame.h"
 
-#include "base/bytes.h"
-
 size_t wf_frame_head_bytes(const uint8_t first[2]) {
     unsigned len7 = first[1] & 0x7f;
     size_t extended = len7 == 126 ? 2 : len7 == 127 ? 8 : 0;
@@ -38,26 +36,4 @@ bool wf_frame_length_ok(const uint8_t *head, const wf_frame *frame) {
     if (len7 == 127)
         return frame->len > 0xffff && frame->len >> 63 == 0;
     return true;
-}
-
-size_t wf_frame_encode(uint8_t out[WF_FRAME_HEAD_MAX], const wf_frame *frame) {
-    size_t used = 2;
-    out[0] = (uint8_t)(frame->fin << 7 | frame->rsv << 4 | frame->opcode);
-    if (frame->len < 126) {
-        out[1] = (uint8_t)frame->len;
-    } else if (frame->len <= 0xffff) {
-        out[1] = 126;
-        wf_store_be16(out + 2, (uint16_t)frame->len);
-        used = 4;
-    } else {
-        out[1] = 127;
-        wf_store_be64(out + 2, frame->len);
-        used = 10;
-    }
-    if (frame->masked) {
-        out[1] |= 0x80;
-        memcpy(out + used, frame->key, 4);
-        used += 4;
-    }
-    return used;
 }

@@ -7,9 +7,7 @@
 #ifndef WF_WS_FRAME_H
 #define WF_WS_FRAME_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/bytes.h"
 
 enum { WF_FRAME_HEAD_MAX = 14, WF_CONTROL_BYTES_MAX = 125, WF_RSV1 = 4 };
 
@@ -40,13 +38,33 @@ void wf_frame_decode(const uint8_t *head, wf_frame *out_frame);
 /* The length is in its shortest form, and below 2^63 (RFC 6455 5.2). */
 bool wf_frame_length_ok(const uint8_t *head, const wf_frame *frame);
 
-/* Bytes of the head that wf_frame_encode will write. */
-static inline size_t wf_frame_encoded_bytes(const wf_frame *of) {
-    return (of->len < 126 ? 2 : of->len <= 0xffff ? 4 : 10) + (of->masked ? 4 : 0);
+/* Bytes of the head in its shortest form. */
+static inline size_t wf_frame_encoded_bytes(const wf_frame *f) {
+    return (f->len < 126 ? 2u : f->len <= 0xffff ? 4u : 10u) + (f->masked ? 4u : 0u);
 }
 
 /* Writes the head in its shortest form; returns its bytes. The key follows when masked. */
-size_t wf_frame_encode(uint8_t out[WF_FRAME_HEAD_MAX], const wf_frame *frame);
+static inline size_t wf_frame_encode(uint8_t *out, const wf_frame *f) {
+    size_t used = 2;
+    out[0] = (uint8_t)(f->fin << 7 | f->rsv << 4 | f->opcode);
+    if (f->len < 126) {
+        out[1] = (uint8_t)f->len;
+    } else if (f->len <= 0xffff) {
+        out[1] = 126;
+        wf_store_be16(out + 2, (uint16_t)f->len);
+        used = 4;
+    } else {
+        out[1] = 127;
+        wf_store_be64(out + 2, f->len);
+        used = 10;
+    }
+    if (f->masked) {
+        out[1] |= 0x80;
+        memcpy(out + used, f->key, 4);
+        used += 4;
+    }
+    return used;
+}
 
 static inline bool wf_opcode_is_control(uint8_t opcode) {
     return opcode >= 8;

@@ -6,6 +6,9 @@
  *      fed bytes   |head|payload......|head|payload...........|head|pay
  *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->message
  *
+ * Nearly all messages are one short frame that is all there: next_whole takes those in one step, and leaves all else, and
+ * every verdict but that on the text, to next_part.
+ *
  * Payload is unmasked, and text validated, in the one pass that reads it, whether in place or on its way into
  * ws->message. A message in fragments is gathered in ws->message. A compressed one is unmasked in place, inflated,
  * and its text validated as it comes out.
@@ -20,6 +23,8 @@
 #include <string.h>
 
 enum { STAGE_HEAD, STAGE_PAYLOAD, STAGE_DONE, STAGE_OVER };
+
+_Static_assert(STAGE_HEAD == 0, "wf_ws_at_rest");
 
 void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits) {
     *ws = (wf_ws) {.role = (uint8_t)role, .stage = STAGE_HEAD, .limits = limits};
@@ -209,7 +214,7 @@ static int fail_utf8(wf_ws *ws) {
 static int finish_control(wf_ws *ws, const uint8_t *payload, wf_ws_event *out_event) {
     size_t len = (size_t)ws->frame_len;
     *out_event = (wf_ws_event) {.data = payload, .len = len};
-    ws->stage = STAGE_HEAD;
+    ws->stage = ws->control ? STAGE_DONE : STAGE_HEAD;
     if (ws->opcode == WF_OP_PING) {
         out_event->kind = WF_WS_PING;
     } else if (ws->opcode == WF_OP_PONG) {
@@ -343,50 +348,56 @@ static int read_payload(wf_ws *ws, wf_ws_event *out_event) {
     return ws->compressed ? read_compressed(ws, out_event) : read_data(ws, out_event);
 }
 
-/* Most messages by far: one uncompressed frame of at most 64 KiB, whole in the input, and nothing begun. WF_WANT_INPUT:
- * it is something else, or breaks a rule, and goes the long way; nothing of it is used. */
-static int read_whole(wf_ws *ws, wf_ws_event *out_event) {
+/* Unmasks in place, unless `key` is NULL. False: it should be text and is not. */
+static bool open_whole(uint8_t *data, size_t len, const uint8_t *key, bool text) {
+    wf_utf8 utf8 = {0};
+    if (!text) {
+        if (key)
+            wf_mask(data, data, len, key, 0);
+        return true;
+    }
+    int got = key ? wf_mask_utf8(data, data, len, key, 0, &utf8) : wf_utf8_feed(&utf8, data, len);
+    return got == WF_OK && wf_utf8_complete(&utf8);
+}
+
+/* The short way, between two messages: the next one, when it is a single frame of up to 64 KiB that is all there. Whatever
+ * else is next is left as it is. */
+static int next_whole(wf_ws *ws, wf_ws_event *out_event) {
+    const uint8_t *head = ws->in;
+    if (ws->in_len < 8) /* the longest head that is looked at here */
+        return WF_WANT_INPUT;
     bool masked = ws->role == WF_WS_SERVER;
-    uint8_t *head = ws->in;
-    if (ws->in_len < 6 || (head[0] != (0x80 | WF_OP_TEXT) && head[0] != (0x80 | WF_OP_BINARY)) ||
-        head[1] >> 7 != masked)
-        return WF_WANT_INPUT;
-    size_t len = head[1] & 0x7f, head_len = masked ? 6 : 2;
-    if (len > 125) {
-        if (len == 127 || (len = wf_load_be16(head + 2)) < 126)
-            return WF_WANT_INPUT;
+    uint8_t opcode = head[0] ^ 0x80; /* a whole frame that no extension has touched leaves nothing else */
+    size_t len = head[1] ^ (masked ? 0x80u : 0), head_len = masked ? 6 : 2;
+    if (len == 126) {
+        len = wf_load_be16(head + 2);
         head_len += 2;
+        if (len < 126)
+            return WF_WANT_INPUT; /* not in its shortest form */
+    } else if (len > 126) {
+        return WF_WANT_INPUT; /* longer, or wrongly masked */
     }
-    if (head_len + len > ws->in_len || len > ws->limits->message_bytes_max)
+    if ((opcode != WF_OP_TEXT && opcode != WF_OP_BINARY) || len > ws->in_len - head_len ||
+        len > ws->limits->message_bytes_max)
         return WF_WANT_INPUT;
-    uint8_t *data = head + head_len, opcode = head[0] & 15;
-    if (opcode == WF_OP_BINARY) {
-        if (masked)
-            wf_mask(data, data, len, data - 4, 0);
-    } else {
-        wf_utf8 utf8 = {0};
-        int got = masked ? wf_mask_utf8(data, data, len, data - 4, 0, &utf8) : wf_utf8_feed(&utf8, data, len);
-        if (got < 0 || !wf_utf8_complete(&utf8))
-            return fail_utf8(ws);
-    }
-    ws->in = data + len;
+    uint8_t *payload = ws->in + head_len;
+    ws->in = payload + len;
     ws->in_len -= head_len + len;
-    *out_event = (wf_ws_event) {.kind = WF_WS_MESSAGE, .opcode = opcode, .data = data, .len = len};
+    if (!open_whole(payload, len, masked ? payload - 4 : NULL, opcode == WF_OP_TEXT))
+        return fail_utf8(ws);
+    *out_event = (wf_ws_event) {.kind = WF_WS_MESSAGE, .opcode = opcode, .data = payload, .len = len};
     return WF_OK;
 }
 
-int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
-    if (ws->stage == STAGE_HEAD && ws->message_kind == 0 && ws->head_len == 0 && !ws->control) {
-        int got = read_whole(ws, out_event);
-        if (got != WF_WANT_INPUT)
-            return got;
-    }
-    if (ws->stage == STAGE_DONE) { /* the message handed out last time is dead now */
-        wf_buf_deinit(&ws->message);
-        ws->stage = STAGE_HEAD;
-    } else if (ws->control && ws->stage == STAGE_HEAD) {
-        wf_mem_free(ws->control);
+/* Not inlined: its registers would be saved on the short way too. */
+static __attribute__((noinline)) int next_part(wf_ws *ws, wf_ws_event *out_event) {
+    if (ws->stage == STAGE_DONE) { /* what was handed out last time is dead now */
+        if (ws->control)
+            wf_mem_free(ws->control);
+        else
+            wf_buf_deinit(&ws->message);
         ws->control = NULL;
+        ws->stage = STAGE_HEAD;
     }
     for (;;) {
         int got;
@@ -411,6 +422,15 @@ int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
             return ws->fault.status < 0 ? ws->fault.status : WF_WANT_INPUT;
         }
     }
+}
+
+int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
+    if (wf_ws_at_rest(ws)) {
+        int got = next_whole(ws, out_event);
+        if (got != WF_WANT_INPUT)
+            return got;
+    }
+    return next_part(ws, out_event);
 }
 
 void wf_ws_check(const wf_ws *ws) {

@@ -78,6 +78,11 @@ void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len);
  * close frame or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
 
+/* Between two messages: no frame and no message is begun, and none that was handed out is still held. */
+static inline bool wf_ws_at_rest(const wf_ws *ws) {
+    return ws->stage == 0 && ws->message_kind == 0 && ws->head_len == 0;
+}
+
 /* What is left of the bytes fed, for a caller that stops pulling in between; they count as unfed afterwards. */
 size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data);
 
