@@ -1,19 +1,31 @@
 #include "base/blob.h"
 
 #include "base/assert.h"
+#include "base/big.h"
 #include "base/mem.h"
 
+static void init(wf_blob *blob, const wf_blob *as, atomic_size_t *account) {
+    *blob = *as;
+    atomic_init(&blob->refs, 1);
+    blob->account = account;
+    if (account)
+        atomic_fetch_add_explicit(account, blob->len, memory_order_relaxed);
+}
+
 wf_blob *wf_blob_new(size_t len, atomic_size_t *account) {
-    wf_blob *blob = wf_mem_alloc(sizeof *blob + len);
+    size_t cap = sizeof(wf_blob) + len;
+    wf_blob *blob = cap >= WF_BIG_BYTES ? wf_big_take(cap, &cap) : wf_mem_alloc(cap);
+    if (blob)
+        init(blob, &(wf_blob) {.len = len, .cap = cap, .data = (uint8_t *)(blob + 1)}, account);
+    return blob;
+}
+
+wf_blob *wf_blob_of_buf(wf_buf *buf, atomic_size_t *account) {
+    wf_blob *blob = wf_mem_alloc(sizeof *blob);
     if (!blob)
         return NULL;
-    atomic_init(&blob->refs, 1);
-    blob->as_is = false;
-    blob->account = account;
-    blob->alt = NULL;
-    blob->len = len;
-    if (account)
-        atomic_fetch_add_explicit(account, len, memory_order_relaxed);
+    init(blob, &(wf_blob) {.apart = true, .len = buf->len, .cap = buf->cap, .data = buf->data}, account);
+    *buf = (wf_buf)WF_BUF_INIT;
     return blob;
 }
 
@@ -32,5 +44,10 @@ void wf_blob_unref(wf_blob *blob) {
     if (blob->account)
         atomic_fetch_sub_explicit(blob->account, blob->len, memory_order_relaxed);
     wf_blob_unref(blob->alt);
-    wf_mem_free(blob);
+    if (blob->apart) {
+        wf_big_give(blob->data, blob->cap);
+        wf_mem_free(blob);
+    } else {
+        wf_big_give(blob, blob->cap);
+    }
 }

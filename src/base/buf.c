@@ -5,6 +5,7 @@
 #include "base/buf.h"
 
 #include "base/assert.h"
+#include "base/big.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -22,7 +23,8 @@ int wf_buf_reserve(wf_buf *buf, size_t more) {
     size_t need = buf->len + more;
     size_t cap = buf->cap == 0 && need <= FIRST_BYTES ? FIRST_BYTES
                                                       : need + need / 8 + (need > FIRST_BYTES ? STEP_BYTES / 2 : 0);
-    uint8_t *data = wf_mem_resize(buf->data, cap);
+    uint8_t *data =
+        cap >= WF_BIG_BYTES ? wf_big_grow(buf->data, buf->len, buf->cap, cap, &cap) : wf_mem_resize(buf->data, cap);
     if (!data)
         return WF_ENOMEM;
     buf->data = data;
@@ -67,7 +69,7 @@ void wf_buf_consume(wf_buf *buf, size_t count) {
 }
 
 void wf_buf_deinit(wf_buf *buf) {
-    wf_mem_free(buf->data);
+    wf_big_give(buf->data, buf->cap);
     *buf = (wf_buf)WF_BUF_INIT;
 }
 

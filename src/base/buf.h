@@ -7,7 +7,8 @@
  * Invariants (wf_buf_check): 1. len <= cap. 2. data is NULL exactly when cap is 0.
  *
  * Growth is by an eighth plus 4 KiB, so that what a peer makes us hold stays close to what it sent:
- * cap <= 1.125 * len + 4 KiB at any time after wf_buf_append.
+ * cap <= 1.125 * len + 4 KiB at any time after wf_buf_append. A big one is a block of base/big.h and may be twice as
+ * much, where blocks are kept.
  */
 #ifndef WF_BASE_BUF_H
 #define WF_BASE_BUF_H

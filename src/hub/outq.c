@@ -3,27 +3,35 @@
  * (own memory, 4 KiB) and references come from freelists in last-in first-out order, so that a connection
  * that answers small messages writes to the same warm chunk over and over, and nothing is allocated.
  *
- *      wf_seg [next|blob|start|end|cap|flags] data...........
- *                          ^start     ^end      ^cap
+ *      wf_seg [next|bytes|blob|start|end|cap|flags] data...........
+ *                                                  ^start     ^end      ^cap
  */
 #include "hub/outq.h"
 
 #include "base/assert.h"
+#include "base/big.h"
 #include "base/mem.h"
 
 #include <string.h>
 
+enum { HEAD_BYTES = 10 };
+
 struct wf_seg {
     wf_seg *next;
-    wf_blob *blob;     /* NULL: own bytes */
+    uint8_t *bytes;    /* own ones: `data` */
+    wf_blob *blob;     /* NULL: own bytes, or lent ones */
     size_t start, end; /* what is left to send */
-    uint32_t cap;      /* own bytes; 0 for a reference */
+    uint32_t cap;      /* own bytes; 0: they are elsewhere */
     bool pinned;       /* given to the kernel */
     bool begun;        /* partly sent */
     bool published;
     bool raw;         /* to be encoded before it is gathered */
     bool ahead;       /* control frames do not overtake it */
+    bool lent;        /* to be copied when they are still here at wf_outq_settle */
     bool replaceable; /* a control frame that a later one may take the place of */
+    uint8_t
+        head_len; /* of a frame whose payload is elsewhere: these come before `bytes`, and start and end count them */
+    uint8_t head[HEAD_BYTES];
     uint8_t data[];
 };
 
@@ -38,17 +46,22 @@ static inline wf_seg *pool_take(wf_seg **list, size_t *count) {
     return seg;
 }
 
+static wf_seg *seg_alloc(size_t *cap) {
+    size_t bytes = sizeof(wf_seg) + *cap;
+    wf_seg *seg = *cap > UINT32_MAX ? NULL : bytes < WF_BIG_BYTES ? wf_mem_alloc(bytes) : wf_big_take(bytes, &bytes);
+    *cap = bytes - sizeof *seg;
+    return seg;
+}
+
 static inline wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
     wf_seg *seg = NULL;
     if (cap == 0)
         seg = pool_take(&pool->refs, &pool->ref_count);
     else if (cap == CHUNK_BYTES)
         seg = pool_take(&pool->chunks, &pool->chunk_count);
-    if (!seg)
-        seg = cap > UINT32_MAX ? NULL : wf_mem_alloc(sizeof *seg + cap);
-    if (!seg)
+    if (!seg && !(seg = seg_alloc(&cap)))
         return NULL;
-    *seg = (wf_seg) {.cap = (uint32_t)cap};
+    *seg = (wf_seg) {.cap = (uint32_t)cap, .bytes = seg->data};
     pool->bytes_used += sizeof *seg + cap;
     return seg;
 }
@@ -66,12 +79,8 @@ static inline void seg_free(wf_outq_pool *pool, wf_seg *seg) {
         pool->chunks = seg;
         pool->chunk_count++;
     } else {
-        wf_mem_free(seg);
+        wf_big_give(seg, sizeof *seg + seg->cap);
     }
-}
-
-static uint8_t *seg_bytes(wf_seg *seg) {
-    return seg->blob ? seg->blob->data : seg->data;
 }
 
 static inline void list_push(wf_outq_list *list, wf_seg *seg) {
@@ -112,6 +121,12 @@ static void list_splice(wf_outq_list *to, wf_seg *before, wf_outq_list *from) {
             to->tail = from->tail;
     }
     from->tail = NULL;
+}
+
+static void seg_refer(wf_seg *seg, wf_blob *blob) {
+    seg->blob = wf_blob_ref(blob);
+    seg->bytes = blob->data;
+    seg->end = blob->len;
 }
 
 /* Out of its queue and gone. */
@@ -163,7 +178,8 @@ static inline void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
 
 /* A control frame that waits for the end of what is begun shall not wait for more. */
 static inline bool has_room(const wf_outq *q, const wf_seg *seg, size_t len) {
-    return seg->cap - seg->end >= len && !seg->blob && !seg->ahead && !((seg->begun || seg->pinned) && q->urgent.tail);
+    return seg->cap > 0 && seg->cap - seg->end >= len && !seg->ahead &&
+           !((seg->begun || seg->pinned) && q->urgent.tail);
 }
 
 static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
@@ -187,6 +203,85 @@ uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     q->written = true;
     wf_outq_mark_ready(q);
     return room;
+}
+
+/* A frame whose payload is elsewhere. NULL when memory is out. */
+static wf_seg *add_frame(wf_outq *q, const void *head, size_t head_len, const uint8_t *payload, size_t len) {
+    wf_seg *seg = seg_new(q->pool, 0);
+    if (!seg)
+        return NULL;
+    wf_assert(head_len <= sizeof seg->head);
+    memcpy(seg->head, head, head_len);
+    seg->head_len = (uint8_t)head_len;
+    seg->bytes = (uint8_t *)payload;
+    seg->end = head_len + len;
+    queued(q, &q->queue, seg);
+    q->written = true;
+    return seg;
+}
+
+int wf_outq_refer(wf_outq *q, const void *head, size_t head_len, wf_blob *blob) {
+    wf_seg *seg = add_frame(q, head, head_len, blob->data, blob->len);
+    if (!seg)
+        return WF_ENOMEM;
+    seg->blob = wf_blob_ref(blob);
+    return WF_OK;
+}
+
+int wf_outq_lend(wf_outq *q, const void *head, size_t head_len, const wf_str *data) {
+    wf_seg *seg = add_frame(q, head, head_len, (const uint8_t *)data->data, data->len);
+    if (!seg)
+        return WF_ENOMEM;
+    q->lent = seg->lent = true;
+    return WF_OK;
+}
+
+/* Lays out what is left of a segment: one range, or two. Returns their number. */
+static inline int seg_ranges(wf_seg *seg, struct iovec *ranges) {
+    int count = 0;
+    size_t at = seg->start;
+    if (at < seg->head_len) {
+        ranges[count++] = (struct iovec) {seg->head + at, seg->head_len - at};
+        at = seg->head_len;
+    }
+    ranges[count++] = (struct iovec) {seg->bytes + (at - seg->head_len), seg->end - at};
+    return count;
+}
+
+/* The same bytes in memory of its own. */
+static wf_seg *seg_copy(wf_outq_pool *pool, wf_seg *seg) {
+    struct iovec ranges[2];
+    wf_seg *own = seg_new(pool, seg->end - seg->start);
+    if (!own)
+        return NULL;
+    for (int i = 0, count = seg_ranges(seg, ranges); i < count; i++) {
+        memcpy(own->data + own->end, ranges[i].iov_base, ranges[i].iov_len);
+        own->end += ranges[i].iov_len;
+    }
+    own->begun = seg->begun;
+    return own;
+}
+
+int wf_outq_settle_lent(wf_outq *q) {
+    wf_seg *before = q->queue.tail, *last = q->queue.tail;
+    for (bool more = last != NULL; more; before = before->next) {
+        wf_seg *seg = before->next, *own;
+        more = seg != last;
+        if (!seg->lent)
+            continue;
+        wf_assert(!seg->pinned);
+        if (!(own = seg_copy(q->pool, seg)))
+            return WF_ENOMEM;
+        own->next = seg->next == seg ? own : seg->next;
+        if (before == seg)
+            before = own;
+        before->next = own;
+        if (q->queue.tail == seg)
+            q->queue.tail = own;
+        seg_free(q->pool, seg);
+    }
+    q->lent = false;
+    return WF_OK;
 }
 
 static bool over_budget(const wf_outq *q, size_t more) {
@@ -248,8 +343,7 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob) {
     wf_seg *seg = seg_new(q->pool, 0);
     if (!seg)
         return overflow(q);
-    seg->blob = wf_blob_ref(blob);
-    seg->end = blob->len;
+    seg_refer(seg, blob);
     seg->published = true;
     seg->raw = raw;
     q->raw_count += raw;
@@ -343,7 +437,7 @@ bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_
 uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len) {
     wf_seg *raw = walk->seg, *to = walk->before;
     /* Behind what was encoded last, where there is room: then one range goes out for many messages. */
-    if (!to || to->blob || to->ahead || to->begun || to->cap - to->end < len) {
+    if (!to || to->cap == 0 || to->ahead || to->begun || to->cap - to->end < len) {
         if (!(to = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len)))
             return NULL;
         wf_outq_list fresh = {0};
@@ -371,9 +465,8 @@ void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk) {
     wf_blob *plain = seg->blob;
     wf_outq_raw_keep(q, walk);
     seg->published = false;
-    seg->blob = wf_blob_ref(plain->alt);
+    seg_refer(seg, plain->alt);
     q->bytes = q->bytes - plain->len + seg->blob->len;
-    seg->end = seg->blob->len;
     wf_blob_unref(plain);
 }
 
@@ -384,10 +477,11 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     q->urgent_count = 0;
     q->written = false;
     int count = 0;
-    for (wf_seg *seg = list_head(&q->queue); seg && count < max; seg = seg == q->queue.tail ? NULL : seg->next) {
+    for (wf_seg *seg = list_head(&q->queue); seg && count + (seg->head_len > 0) < max;
+         seg = seg == q->queue.tail ? NULL : seg->next) {
         wf_assert(!seg->raw);
         seg->pinned = true;
-        ranges[count++] = (struct iovec) {seg_bytes(seg) + seg->start, seg->end - seg->start};
+        count += seg_ranges(seg, ranges + count);
     }
     return count;
 }

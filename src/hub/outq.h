@@ -29,6 +29,7 @@
 #define WF_HUB_OUTQ_H
 
 #include "base/blob.h"
+#include "base/bytes.h"
 #include "base/counter.h"
 #include "base/status.h"
 
@@ -62,6 +63,7 @@ typedef struct wf_outq {
     bool fragmenting; /* a fragmented message is open: published ones wait in held */
     bool overflowed;  /* a published message did not fit and the policy is to close */
     bool closed;      /* nothing is published any more */
+    bool lent;        /* memory was lent since it was last settled */
     bool listed;      /* stands in the ready list */
     bool written;     /* something was written since it was last gathered, not only published */
     bool recodes;     /* published messages are raw: their encoding is this connection's own */
@@ -99,6 +101,18 @@ static inline size_t wf_outq_weight(const wf_outq *q) {
 /* Room for `len` > 0 bytes at the end, for the caller to write: NULL when memory is out. Does not look at the
  * budget. The queue counts them as queued. */
 uint8_t *wf_outq_write(wf_outq *q, size_t len);
+
+/* Queue a frame whose payload is not copied: `head` is. Do not look at the budget. WF_OK, or WF_ENOMEM.
+ * refer: the payload is a blob; takes a reference of its own.
+ * lend: it is memory of the caller's, which stays as it is until wf_outq_settle. */
+int wf_outq_refer(wf_outq *q, const void *head, size_t head_len, wf_blob *blob);
+int wf_outq_lend(wf_outq *q, const void *head, size_t head_len, const wf_str *data);
+
+/* What was lent and is still queued is copied: the memory is the caller's again. WF_ENOMEM: some is still lent. */
+int wf_outq_settle_lent(wf_outq *q);
+static inline int wf_outq_settle(wf_outq *q) {
+    return q->lent ? wf_outq_settle_lent(q) : WF_OK;
+}
 
 /* Queues a published message under the budget and the policy; takes a reference of its own. WF_OK; WF_FULL
  * when it was dropped or the queue is to be closed (then overflowed is set), be it for the budget or for
@@ -142,7 +156,7 @@ uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len);
 void wf_outq_raw_keep(wf_outq *q, wf_outq_walk *walk);
 void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk);
 
-/* Lays out up to `max` ranges from the front and pins them. Returns their number. */
+/* Lays out up to `max` >= 2 ranges from the front and pins them. Returns their number. */
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);
 
 /* The kernel took `count` bytes of what was gathered; unpins. */

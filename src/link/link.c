@@ -139,6 +139,17 @@ void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
     wf_ws_feed(&link->ws, data, len);
 }
 
+void wf_link_received_lent(wf_link *link, uint8_t *data, size_t len) {
+    link->env->lender = link;
+    link->env->lent_data = data;
+    wf_link_received(link, data, len);
+}
+
+void wf_link_settle_queue(wf_link *link) {
+    if (wf_outq_settle(&link->q) < 0)
+        wf_link_die(link, ENOMEM, "out of memory");
+}
+
 void wf_link_input_over(wf_link *link) {
     link->input_over = true;
 }

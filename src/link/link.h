@@ -70,9 +70,12 @@ typedef struct wf_link_env {
     wf_outq_pool pool;
     wf_codec codec;
     const wf_link_http *http;
-    wf_mask_keys *keys;   /* a client's; NULL in a server */
-    uint64_t ping_secret; /* random: turns the time of a ping into its payload */
-    size_t input_bytes;   /* held for links: cut messages, resting input */
+    wf_mask_keys *keys;        /* a client's; NULL in a server */
+    uint64_t ping_secret;      /* random: turns the time of a ping into its payload */
+    atomic_size_t *blob_bytes; /* counts what is shared; NULL: nobody does */
+    struct wf_link *lender;    /* whose input is the loop's buffer now, and may be lent to its queue; NULL: nobody's */
+    const uint8_t *lent_data;  /* that input */
+    size_t input_bytes;        /* held for links: cut messages, resting input */
     wf_counter bytes_in, bytes_out, messages_in, messages_out;
 } wf_link_env;
 
@@ -175,6 +178,17 @@ void wf_link_deinit(wf_link *link); /* closes what is open, at once */
 /* From the loop. After each call, and after flush, pull events until there is none. */
 void wf_link_received(wf_link *link, uint8_t *data, size_t len);
 void wf_link_sent(wf_link *link, size_t len);
+
+/* As received, with a promise: wf_link_settle is called before the loop takes `data` back. A long message that is answered
+ * with itself is then sent from there, and copied only when the kernel does not take it by that time. */
+void wf_link_received_lent(wf_link *link, uint8_t *data, size_t len);
+void wf_link_settle_queue(wf_link *link);
+static inline void wf_link_settle(wf_link *link) {
+    link->env->lender = NULL;
+    if (link->q.lent)
+        wf_link_settle_queue(link);
+}
+
 void wf_link_input_over(wf_link *link);
 void wf_link_failed(wf_link *link, int sys_errno);
 void wf_link_timer_due(wf_link *link);

@@ -261,7 +261,34 @@ static inline int may_send(wf_link *link) {
     return WF_OK;
 }
 
-static int queue_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+/* From here on two ranges cost less than a copy. */
+enum { IN_PLACE_BYTES = 4096 };
+
+/* A payload that lies where it came is sent from there: WF_OK. WF_FULL: it does not. */
+static int queue_in_place(wf_link *link, const wf_frame *frame, const uint8_t *data) {
+    uint8_t head[WF_FRAME_HEAD_MAX];
+    size_t head_len = wf_frame_encode(head, frame), len = (size_t)frame->len;
+    const wf_link_env *env = link->env;
+    if (env->lender == link && link->held.len == 0 && data >= env->lent_data && data + len <= link->ws.in)
+        return wf_outq_lend(&link->q, head, head_len, &(wf_str) {(const char *)data, len});
+    wf_blob *blob = wf_ws_share(&link->ws, data, len, env->blob_bytes);
+    if (!blob)
+        return WF_FULL;
+    int got = wf_outq_refer(&link->q, head, head_len, blob);
+    wf_blob_unref(blob);
+    return got;
+}
+
+/* Not inlined: short messages are many. What a client sends is masked, and so copied. */
+static __attribute__((noinline)) int queue_long(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    wf_frame frame = {.fin = true, .opcode = opcode, .len = len};
+    int got = wf_link_is_client(link) ? WF_FULL : queue_in_place(link, &frame, data);
+    return got == WF_FULL ? queue_frame(link, &frame, data) : got;
+}
+
+static inline int queue_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    if (len >= IN_PLACE_BYTES)
+        return queue_long(link, opcode, data, len);
     return queue_frame(link, &(wf_frame) {.fin = true, .opcode = opcode, .len = len}, data);
 }
 

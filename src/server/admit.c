@@ -6,6 +6,7 @@
  */
 #include "server/server_impl.h"
 
+#include "base/big.h"
 #include "base/mem.h"
 
 #include <unistd.h>
@@ -91,7 +92,8 @@ static void close_largest(wf_worker *w) {
 }
 
 void wf_worker_check_memory(wf_worker *w) {
-    size_t own = w->env.pool.bytes_used + w->env.input_bytes + wf_codec_memory(&w->env.codec) + wf_loop_memory(w->loop);
+    size_t own = w->env.pool.bytes_used + w->env.input_bytes + wf_codec_memory(&w->env.codec) +
+                 wf_loop_memory(w->loop) + wf_big_kept();
     wf_count_set(&w->memory_bytes, own);
     size_t now = own + atomic_load_explicit(&w->server->blob_bytes, memory_order_relaxed);
     if (now > w->memory_checked + MEMORY_STEP && short_of_memory(w->server, 90))

@@ -82,6 +82,7 @@ struct wf_worker {
     uint32_t half_count;
     weft_conn *ended; /* to be freed at the end of the turn */
     wf_timer tick;
+    uint32_t ticks;
     uint64_t turn_started_ns, turn_ended_ns, window_started_ms, window_lag_ns;
     unsigned drain_seen;
     uint64_t drain_started_ms;

@@ -12,6 +12,7 @@
 #include "server/server_impl.h"
 
 #include "base/assert.h"
+#include "base/big.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -20,6 +21,9 @@
 #include <unistd.h>
 
 enum { TICK_MS = 1000, LAG_WINDOW_MS = 1000, HISTORY_BYTES_MAX = 64 << 20, VACANT_MAX = 10000, VACANT_MS = 600000 };
+
+/* Large blocks kept for the next large message, for so many ticks. */
+enum { BIG_BYTES_MAX = 16 << 20, BIG_REST_TICKS = 3 };
 
 static _Thread_local wf_worker *current;
 
@@ -33,6 +37,11 @@ static size_t history_bytes_max(const weft_server *server) {
     return share < HISTORY_BYTES_MAX ? (size_t)share : HISTORY_BYTES_MAX;
 }
 
+static size_t big_bytes_max(const weft_server *server) {
+    uint64_t share = server->config.memory_bytes_max / 16 / server->worker_count;
+    return share < BIG_BYTES_MAX ? (size_t)share : BIG_BYTES_MAX;
+}
+
 _Static_assert((int)WEFT_BACKEND_EPOLL == WF_LOOP_EPOLL && (int)WEFT_BACKEND_IO_URING == WF_LOOP_URING,
                "public and internal backends are the same numbers");
 
@@ -40,6 +49,7 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
     w->server = server;
     w->index = index;
     w->env.http = &server->http;
+    w->env.blob_bytes = &server->blob_bytes;
     w->env.now_ms = wf_clock_ms();
     wf_timers_init(&w->env.timers, w->env.now_ms);
     wf_codec_init(&w->env.codec);
@@ -130,7 +140,7 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     weft_conn *conn = (weft_conn *)event->sock;
     switch (event->kind) {
     case WF_LOOP_RECEIVED:
-        wf_link_received(&conn->link, event->data, event->len);
+        wf_link_received_lent(&conn->link, event->data, event->len);
         break;
     case WF_LOOP_SENT:
         wf_link_sent(&conn->link, event->len);
@@ -151,6 +161,9 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
         if (conn->link.q.bytes == 0 && !wf_link_runnable(&conn->link))
             wf_outq_ready_done(&conn->link.q);
     }
+    wf_link_settle(&conn->link);
+    if (wf_link_runnable(&conn->link)) /* there was no memory for that */
+        wf_outq_mark_ready(&conn->link.q);
 }
 
 static void read_mail(wf_worker *w) {
@@ -197,6 +210,8 @@ static void on_tick(wf_worker *w) {
     }
     w->hub.now_ms = w->env.now_ms;
     wf_hub_sweep(&w->hub);
+    if (++w->ticks % BIG_REST_TICKS == 0)
+        wf_big_rest();
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);
 }
 
@@ -292,6 +307,7 @@ static void close_all(wf_worker *w) {
 void *wf_worker_run(void *arg) {
     wf_worker *w = arg;
     current = w;
+    wf_big_keep(big_bytes_max(w->server));
     wf_deflate_init(&w->shared, &w->env.codec, WF_WINDOW_BITS_MAX, false, w->server->deflate_bytes_min);
     w->turn_ended_ns = wf_clock_ns();
     w->env.now_ms = w->window_started_ms = w->turn_ended_ns / 1000000;
@@ -301,6 +317,7 @@ void *wf_worker_run(void *arg) {
     wf_worker_deafen(w);
     close_all(w);
     wf_loop_flush(w->loop);
+    wf_big_keep(0);
     current = NULL;
     return NULL;
 }

@@ -22,7 +22,9 @@
 
 #include <string.h>
 
-enum { STAGE_HEAD, STAGE_PAYLOAD, STAGE_DONE, STAGE_OVER };
+/* DONE: what was handed out, a message or a control frame that was cut, dies with the next call. SHARED: the same of a
+ * message that others have too. */
+enum { STAGE_HEAD, STAGE_PAYLOAD, STAGE_DONE, STAGE_SHARED, STAGE_OVER };
 
 _Static_assert(STAGE_HEAD == 0, "wf_ws_at_rest");
 
@@ -30,10 +32,18 @@ void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits) {
     *ws = (wf_ws) {.role = (uint8_t)role, .stage = STAGE_HEAD, .limits = limits};
 }
 
+/* Of what lies beside the message. */
+static void let_go(wf_ws *ws) {
+    if (ws->stage == STAGE_SHARED)
+        wf_blob_unref(ws->shared);
+    else
+        wf_mem_free(ws->control);
+    ws->control = NULL;
+}
+
 void wf_ws_deinit(wf_ws *ws) {
     wf_buf_deinit(&ws->message);
-    wf_mem_free(ws->control);
-    ws->control = NULL;
+    let_go(ws);
     if (ws->inflate)
         wf_inflate_abandon(ws->inflate);
 }
@@ -55,20 +65,32 @@ size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data) {
     return len;
 }
 
+wf_blob *wf_ws_share(wf_ws *ws, const uint8_t *data, size_t len, atomic_size_t *account) {
+    if (ws->stage == STAGE_DONE && !ws->control && ws->message.data == data && ws->message.len == len) {
+        wf_blob *blob = wf_blob_of_buf(&ws->message, account);
+        if (!blob)
+            return NULL;
+        ws->shared = blob;
+        ws->stage = STAGE_SHARED;
+    }
+    bool is_it = ws->stage == STAGE_SHARED && ws->shared->data == data && ws->shared->len == len;
+    return is_it ? wf_blob_ref(ws->shared) : NULL;
+}
+
 bool wf_ws_in_message(const wf_ws *ws) {
     return ws->stage != STAGE_OVER && (ws->message_kind != 0 || ws->head_len > 0 || ws->stage == STAGE_PAYLOAD);
 }
 
 size_t wf_ws_memory(const wf_ws *ws) {
-    return ws->message.cap + (ws->control ? WF_CONTROL_BYTES_MAX : 0) +
+    return ws->message.cap + (ws->control && ws->stage != STAGE_SHARED ? WF_CONTROL_BYTES_MAX : 0) +
            (ws->inflate ? wf_inflate_memory(ws->inflate) : 0);
 }
 
 /* What was fed is used up: after a fault the caller may go on feeding, and all of it is passed over. */
 static int fail_with(wf_ws *ws, int status, int close_code, const char *rule) {
+    wf_ws_deinit(ws);
     ws->stage = STAGE_OVER;
     ws->in_len = 0;
-    wf_ws_deinit(ws);
     return wf_fault_set(&ws->fault, status, close_code, rule);
 }
 
@@ -284,12 +306,22 @@ static bool is_all(const wf_ws *ws, size_t take) {
     return ws->fin && ws->message_wire == 0 && take == ws->frame_len;
 }
 
+/* Room for `take` bytes of the message, and ahead for as much again of the frame: what a peer only announces takes no
+ * memory. */
+static int make_room(wf_ws *ws, size_t take) {
+    uint64_t rest = ws->frame_len - ws->frame_got;
+    size_t most = ws->message.len + 2 * take;
+    if (take <= ws->message.cap - ws->message.len)
+        return WF_OK;
+    return wf_buf_reserve(&ws->message, rest < most ? (size_t)rest : most);
+}
+
 static int read_data(wf_ws *ws, wf_ws_event *out_event) {
     size_t take = at_hand(ws);
     bool all = is_all(ws, take);
     uint8_t *dst = ws->in;
     if (!all && take > 0) {
-        if (wf_buf_reserve(&ws->message, take) < 0)
+        if (make_room(ws, take) < 0)
             return fail_nomem(ws);
         dst = ws->message.data + ws->message.len;
         ws->message.len += take;
@@ -391,12 +423,11 @@ static int next_whole(wf_ws *ws, wf_ws_event *out_event) {
 
 /* Not inlined: its registers would be saved on the short way too. */
 static __attribute__((noinline)) int next_part(wf_ws *ws, wf_ws_event *out_event) {
-    if (ws->stage == STAGE_DONE) { /* what was handed out last time is dead now */
+    if (ws->stage == STAGE_DONE || ws->stage == STAGE_SHARED) {
         if (ws->control)
-            wf_mem_free(ws->control);
+            let_go(ws);
         else
             wf_buf_deinit(&ws->message);
-        ws->control = NULL;
         ws->stage = STAGE_HEAD;
     }
     for (;;) {

@@ -16,7 +16,7 @@
 #ifndef WF_WS_SESSION_H
 #define WF_WS_SESSION_H
 
-#include "base/buf.h"
+#include "base/blob.h"
 #include "base/status.h"
 #include "ws/frame.h"
 #include "ws/inflate.h"
@@ -56,7 +56,10 @@ typedef struct wf_ws {
     uint64_t frame_len, frame_got;
     uint64_t message_wire; /* payload bytes of the message begun that have come */
     wf_buf message;        /* what the message has so far, when it is cut */
-    uint8_t *control;      /* 125 bytes, while a control frame is cut */
+    union {
+        uint8_t *control; /* 125 bytes, while a control frame is cut */
+        wf_blob *shared;  /* the message that was handed out last, when others have it too (session.c) */
+    };
     uint8_t *in;
     size_t in_len;
     const wf_ws_limits *limits; /* borrowed */
@@ -85,6 +88,10 @@ static inline bool wf_ws_at_rest(const wf_ws *ws) {
 
 /* What is left of the bytes fed, for a caller that stops pulling in between; they count as unfed afterwards. */
 size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data);
+
+/* The message that was handed out last, when it is `data` and was gathered in memory of its own: as a blob, of which this is a
+ * reference for the caller. NULL: it is not, or memory is out. */
+wf_blob *wf_ws_share(wf_ws *ws, const uint8_t *data, size_t len, atomic_size_t *account);
 
 /* In the middle of a frame or of a fragmented message. */
 bool wf_ws_in_message(const wf_ws *ws);

@@ -33,6 +33,7 @@ typedef struct fixture {
     int peer;                      /* -1: closed */
     size_t live_before, live_idle; /* blocks of memory: before all, and with a link that has done nothing */
     bool accepts, answers, echoes; /* what is done about requests and messages */
+    bool flushes_soon;             /* before what came is taken back, as a worker does */
     bool quiet;                    /* events are not told in words */
     void (*on_message)(struct fixture *f, const wf_ws_event *message);
     void (*on_open)(struct fixture *f);
@@ -146,9 +147,13 @@ static inline bool turn(fixture *f) {
             uint8_t *exact = malloc(event.len);
             CHECK(exact != NULL);
             memcpy(exact, event.data, event.len);
-            wf_link_received(&f->link, exact, event.len);
+            wf_link_received_lent(&f->link, exact, event.len);
             pump(f);
+            if (f->flushes_soon)
+                wf_link_flush(&f->link);
+            wf_link_settle(&f->link);
             free(exact);
+            pump(f);
             continue;
         }
         if (event.kind == WF_LOOP_SENT)

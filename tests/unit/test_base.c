@@ -2,6 +2,7 @@
  * The ground floor: growable bytes, borrowed strings, shared blobs, and the map, the last beside a model that
  * is a plain array of names.
  */
+#include "base/big.h"
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -183,6 +184,73 @@ TEST(a_blob_lives_until_the_last_lets_go) {
     CHECK_EQ(account, 5);
     CHECK_EQ(test_mem_live(), 0);
     wf_blob_unref(NULL);
+}
+
+TEST(a_blob_takes_over_a_buffer) {
+    atomic_size_t account = 0;
+    wf_buf buf = WF_BUF_INIT;
+    CHECK_EQ(wf_buf_append_str(&buf, "text"), WF_OK);
+    test_mem_fail_at(1);
+    CHECK(wf_blob_of_buf(&buf, &account) == NULL);
+    CHECK_EQ(buf.len, 4);
+    test_mem_fail_at(0);
+    const uint8_t *data = buf.data;
+    wf_blob *blob = wf_blob_of_buf(&buf, &account);
+    CHECK(blob && blob->data == data && blob->len == 4 && buf.data == NULL);
+    CHECK_EQ(account, 4);
+    wf_blob_unref(blob);
+    CHECK_EQ(account, 0);
+    CHECK_EQ(test_mem_live(), 0);
+}
+
+/* ---- big blocks ---- */
+
+TEST(nothing_is_kept_where_nobody_said_so) {
+    size_t cap;
+    void *block = wf_big_take(100000, &cap);
+    CHECK(block && cap == 100000);
+    wf_big_give(block, cap);
+    CHECK_EQ(wf_big_kept(), 0);
+    CHECK_EQ(test_mem_live(), 0);
+}
+
+TEST(a_kept_block_is_taken_again_where_it_fits) {
+    size_t cap;
+    wf_big_keep(1 << 20);
+    void *block = wf_big_take(200000, &cap);
+    wf_big_give(block, cap);
+    CHECK_EQ(wf_big_kept(), 200000);
+    void *small = wf_big_take(WF_BIG_BYTES, &cap); /* less than half */
+    CHECK(small && small != block && cap == WF_BIG_BYTES);
+    CHECK(wf_big_take(150000, &cap) == block);
+    CHECK_EQ(cap, 200000);
+    wf_big_give(block, cap);
+    memset(small, 'x', WF_BIG_BYTES);
+    uint8_t *grown = wf_big_grow(small, WF_BIG_BYTES, WF_BIG_BYTES, 120000, &cap);
+    CHECK(grown == block && cap == 200000 && grown[0] == 'x' && grown[WF_BIG_BYTES - 1] == 'x');
+    wf_big_give(grown, cap);
+    CHECK_EQ(wf_big_kept(), 200000 + WF_BIG_BYTES);
+    wf_big_keep(0);
+    CHECK_EQ(test_mem_live(), 0);
+}
+
+TEST(no_more_is_kept_than_was_said_and_nothing_that_is_not_used) {
+    void *blocks[40];
+    size_t cap;
+    wf_big_keep(4 * WF_BIG_BYTES);
+    for (int i = 0; i < 40; i++)
+        blocks[i] = wf_big_take(WF_BIG_BYTES, &cap);
+    for (int i = 0; i < 40; i++)
+        wf_big_give(blocks[i], WF_BIG_BYTES);
+    CHECK_EQ(wf_big_kept(), 4 * WF_BIG_BYTES);
+    CHECK_EQ(test_mem_live(), 4);
+    wf_big_rest();
+    CHECK_EQ(wf_big_kept(), 4 * WF_BIG_BYTES);
+    wf_big_give(wf_big_take(WF_BIG_BYTES, &cap), WF_BIG_BYTES); /* one is in use */
+    wf_big_rest();
+    CHECK_EQ(wf_big_kept(), WF_BIG_BYTES);
+    wf_big_keep(0);
+    CHECK_EQ(test_mem_live(), 0);
 }
 
 TEST(a_blob_may_be_empty_or_counted_nowhere) {

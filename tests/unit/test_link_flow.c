@@ -449,3 +449,65 @@ TEST(without_memory_a_link_ends_in_order) {
     }
     CHECK(!failed && nth > 5);
 }
+
+/* ---- what a message costs ---- */
+
+TEST(short_messages_allocate_nothing) {
+    static const size_t lengths[] = {0, 1, 20, 125, 126, 512, 4000};
+    fixture_open(&f);
+    f.echoes = true;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        for (int text = 0; text < 2; text++) {
+            char payload[4001];
+            test_context("%zu bytes, text %d", lengths[i], text);
+            memset(payload, 'x', sizeof payload);
+            peer_sends(&f, text ? 0x81 : 0x82, payload, lengths[i]);
+            settle(&f); /* whatever is taken once is taken now */
+            for (int messages = 0; messages < 20; messages++) {
+                peer_sends(&f, text ? 0x81 : 0x82, payload, lengths[i]);
+                size_t sending = test_mem_calls(); /* the peer's own */
+                settle(&f);
+                CHECK_EQ(test_mem_calls(), sending);
+            }
+            peer_reads(&f);
+        }
+    }
+    fixture_deinit(&f);
+}
+
+/* Long ones are answered from where they lie: the loop's buffer, or the one they were gathered in. */
+TEST(long_messages_come_back_as_they_were) {
+    enum { LONGEST = 300000 };
+    static uint8_t payload[LONGEST];
+    static const size_t lengths[] = {4095, 4096, 5000, 16384, 65535, 65536, 70000, LONGEST};
+    for (size_t i = 0; i < LONGEST; i++)
+        payload[i] = (uint8_t)(i * 7 + i / 251);
+    for (size_t i = 0; i < 2 * sizeof lengths / sizeof lengths[0]; i++) {
+        wf_buf bytes = WF_BUF_INIT, want = WF_BUF_INIT;
+        uint8_t head[WF_FRAME_HEAD_MAX];
+        size_t len = lengths[i / 2], sent = 0;
+        test_context("%zu bytes", len);
+        fixture_open(&f);
+        f.echoes = true;
+        f.flushes_soon = i & 1;
+        f.limits.ws.message_bytes_max = LONGEST;
+        f.limits.queue_bytes_max = f.link.q.bytes_max = 100000;
+        for (int k = 0; k < 5; k++) {
+            put_frame(&bytes, 0x82, payload + k, len - (size_t)k);
+            wf_frame frame = {.fin = true, .opcode = WF_OP_BINARY, .len = len - (size_t)k};
+            CHECK_EQ(wf_buf_append(&want, head, wf_frame_encode(head, &frame)), WF_OK);
+            CHECK_EQ(wf_buf_append(&want, payload + k, len - (size_t)k), WF_OK);
+        }
+        for (int round = 0; round < 20000 && f.read_len < want.len; round++) {
+            ssize_t wrote = sent < bytes.len ? send(f.peer, bytes.data + sent, bytes.len - sent, MSG_DONTWAIT) : 0;
+            sent += wrote > 0 ? (size_t)wrote : 0;
+            settle(&f);
+            if (round > 20)
+                peer_reads(&f);
+        }
+        CHECK_BYTES(f.read, f.read_len, want.data, want.len);
+        wf_buf_deinit(&bytes);
+        wf_buf_deinit(&want);
+        fixture_deinit(&f);
+    }
+}

@@ -4,6 +4,8 @@
  */
 #include "outq_help.h"
 
+#include <stdio.h>
+
 static void write_text(fixture *f, const char *text) {
     uint8_t *room = wf_outq_write(&f->q, strlen(text));
     CHECK(room != NULL);
@@ -611,4 +613,86 @@ TEST(the_shorter_encoding_needs_less_room) {
     wf_blob_unref(small);
     wf_blob_unref(large);
     fixture_deinit(&f);
+}
+
+/* ---- payloads that lie elsewhere ---- */
+
+static wf_str text_of(const char *text) {
+    return (wf_str) {text, strlen(text)};
+}
+
+TEST(what_is_lent_leaves_from_where_it_lies) {
+    fixture f;
+    struct iovec ranges[4];
+    char payload[] = "payload";
+    wf_str lent = text_of(payload);
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    write_text(&f, "one ");
+    CHECK_EQ(wf_outq_lend(&f.q, "head:", 5, &lent), WF_OK);
+    write_text(&f, " two");
+    CHECK_EQ(f.q.bytes, 20);
+    CHECK_EQ(wf_outq_gather(&f.q, ranges, 4), 4);
+    CHECK(ranges[2].iov_base == payload);
+    wf_outq_taken(&f.q, 0);
+    CHECK_STR(take(&f, SIZE_MAX), "one head:payload two");
+    CHECK_EQ(wf_outq_settle(&f.q), WF_OK);
+    fixture_deinit(&f);
+}
+
+/* Wherever the kernel stopped. */
+TEST(what_is_lent_is_copied_when_it_is_taken_back) {
+    static const char all[] = "ahead:firstb:seconda";
+    for (size_t cut = 0; cut <= sizeof all - 1; cut++) {
+        char first[] = "first", second[] = "second", got[64];
+        fixture f;
+        test_context("cut at %zu", cut);
+        fixture_init(&f, 1000, WF_SLOW_CLOSE);
+        CHECK_EQ(wf_outq_lend(&f.q, "ahead:", 6, &(wf_str) {first, 5}), WF_OK);
+        CHECK_EQ(wf_outq_lend(&f.q, "b:", 2, &(wf_str) {second, 6}), WF_OK);
+        write_text(&f, "a");
+        snprintf(got, sizeof got, "%s", take(&f, cut));
+        CHECK_EQ(wf_outq_settle(&f.q), WF_OK);
+        wf_outq_check(&f.q);
+        memset(first, '?', 5);
+        memset(second, '?', 6);
+        CHECK_EQ(f.q.bytes, sizeof all - 1 - cut);
+        strcat(got, take(&f, SIZE_MAX));
+        CHECK_STR(got, all);
+        fixture_deinit(&f);
+    }
+}
+
+TEST(what_is_lent_stays_lent_without_memory) {
+    fixture f;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    test_mem_fail_at(1);
+    CHECK_EQ(wf_outq_lend(&f.q, "head:", 5, &(wf_str) {"x", 1}), WF_ENOMEM);
+    CHECK_EQ(f.q.bytes, 0);
+    test_mem_fail_at(0);
+    CHECK_EQ(wf_outq_lend(&f.q, "head:", 5, &(wf_str) {"payload", 7}), WF_OK);
+    test_mem_fail_at(1);
+    CHECK_EQ(wf_outq_settle(&f.q), WF_ENOMEM);
+    test_mem_fail_at(0);
+    CHECK_STR(take(&f, SIZE_MAX), "head:payload");
+    fixture_deinit(&f);
+}
+
+TEST(a_frame_that_refers_to_a_blob_is_not_cut_by_control_frames) {
+    for (size_t cut = 1; cut < 12; cut++) {
+        fixture f;
+        char got[64];
+        test_context("cut at %zu", cut);
+        fixture_init(&f, 1000, WF_SLOW_CLOSE);
+        wf_blob *blob = wf_blob_new(7, NULL);
+        CHECK(blob != NULL);
+        memcpy(blob->data, "payload", 7);
+        CHECK_EQ(wf_outq_refer(&f.q, "head:", 5, blob), WF_OK);
+        wf_blob_unref(blob);
+        write_text(&f, "more");
+        snprintf(got, sizeof got, "%s", take(&f, cut));
+        CHECK_EQ(urgent_text(&f, "pong", false), WF_OK);
+        strcat(got, take(&f, SIZE_MAX));
+        CHECK_STR(got, "head:payloadpongmore");
+        fixture_deinit(&f);
+    }
 }
