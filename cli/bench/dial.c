@@ -1,3 +1,7 @@
+/*
+ * What the client says of a connection becomes counters, a few examples in words, and the exit code of the first
+ * failure.
+ */
 #include "cli/bench/dial.h"
 
 #include "cli/bench/clock.h"

@@ -1,3 +1,7 @@
+/*
+ * A message has a slot by its number. Its publisher takes the slot over before the message leaves, so a delivery
+ * finds its own tag there, or that of a message 65,536 later.
+ */
 #include "cli/bench/fan.h"
 
 #include <stdlib.h>

@@ -1,3 +1,6 @@
+/*
+ * The one who writes an index is the only one who does; release and acquire carry the block across.
+ */
 #include "cli/bench/interval.h"
 
 #include <stdlib.h>

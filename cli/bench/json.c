@@ -1,3 +1,7 @@
+/*
+ * A descent that reads in place: strings are unescaped where they stand, which only makes them shorter. Depth is
+ * bounded, so recursion is.
+ */
 #include "cli/bench/json.h"
 
 #include <ctype.h>

@@ -1,3 +1,7 @@
+/*
+ * Three questions: was the client the limit, did a connection or a message go wrong, did a rule break? What went
+ * wrong is real whatever the client was, so it comes before INVALID; a latency is not, so its rule comes behind.
+ */
 #include "cli/bench/judge.h"
 
 #include "cli/bench/dial.h"

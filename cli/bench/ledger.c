@@ -1,3 +1,7 @@
+/*
+ * A bit for each of the last 256 numbers, at the place of its remainder: moving on clears the bits of what is passed
+ * over.
+ */
 #include "cli/bench/ledger.h"
 
 #include <string.h>

@@ -1,3 +1,6 @@
+/*
+ * Files are opened when the options are read, to fail before the run and not behind it, and written when it is over.
+ */
 #include "cli/bench/outputs.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * Numbers are decimal digits with at most one point, and a unit from a short list; nothing else that strtod would take.
+ */
 #include "cli/bench/quantity.h"
 
 #include <math.h>

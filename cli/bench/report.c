@@ -1,3 +1,6 @@
+/*
+ * What every form of the report asks of a finished run, computed in one place.
+ */
 #include "cli/bench/report.h"
 
 #include <stdarg.h>

@@ -1,3 +1,7 @@
+/*
+ * A metric is a name with perhaps the histogram in front ("lag_p99"). What kind of limit it takes follows from the
+ * name, so that "p99>50" is refused rather than read as 50 ns.
+ */
 #include "cli/bench/rule.h"
 
 #include "cli/bench/quantity.h"

@@ -1,3 +1,6 @@
+/*
+ * Messages point into the text they came from; nothing is copied.
+ */
 #include "cli/bench/script.h"
 
 #include <errno.h>

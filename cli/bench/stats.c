@@ -1,3 +1,7 @@
+/*
+ * Ranks ask nothing of how values are distributed; quartiles keep a difference that is real and of no interest from
+ * counting.
+ */
 #include "cli/bench/stats.h"
 
 #include <math.h>
