@@ -60,7 +60,7 @@ static void fanout_message(bench_peer *p, weft_message m, uint64_t now) {
     if (arrival == BENCH_STALE)
         return;
     bench_worker_done(w, stamp.intended_ns, now);
-    w->outstanding++; /* here: what was delivered */
+    w->delivered++;
     if (bench_fan_deliver(w->run->fan, stamp.connection, number, now, times) && stamp.intended_ns >= w->measure_ns) {
         w->block->complete++;
         bench_hist_record(&w->block->last, times[1] > stamp.intended_ns ? times[1] - stamp.intended_ns : 0);
@@ -70,7 +70,7 @@ static void fanout_message(bench_peer *p, weft_message m, uint64_t now) {
 
 static bool fanout_is_settled(const bench_worker *w) {
     uint64_t published = atomic_load_explicit(&w->run->fan->published, memory_order_relaxed);
-    return nobody_publishes(w) && w->outstanding >= published * w->subscriber_count;
+    return nobody_publishes(w) && w->delivered >= published * w->subscriber_count;
 }
 
 const bench_traffic bench_fanout = {

@@ -99,7 +99,8 @@ struct bench_worker {
     double period_ns;
     uint64_t first_ns, due;  /* due: number of the next one */
     uint64_t quota;          /* `due` ends here */
-    uint64_t outstanding;    /* sent or due and not yet answered; fan-out: delivered */
+    uint64_t outstanding;    /* sent or due and not yet answered */
+    uint64_t delivered;      /* fan-out: to subscribers here */
     bool has_published;      /* fan-out: all of it */
     bench_peer **free_peers; /* storm: places that are free, and since when there is one */
     uint32_t free_count;

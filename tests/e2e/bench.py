@@ -201,6 +201,22 @@ class Faults(Case):
             self.assertEqual(told['errors']['stray'], expected)
             self.assertIn(code, FINE if flags else (FAILED,))
 
+    def test_fan_out(self):
+        """One delivery of one message in 200 is spoilt."""
+        for fault, counter, complete in (('drop', 'lost', 398), ('duplicate', 'duplicated', 400), ('corrupt',
+                                                                                                   'corrupt', 398),
+                                         ('opcode', 'wrong_opcode', 400), (None, None, 400)):
+            with self.subTest(fault):
+                code, told = report(self.faulty(fault, 200, True).url, '--pub', '1', '--sub', '5', '-n', '400', '-r',
+                                    '1k',
+                                    '--warmup', '0', '--grace', '500ms')
+                self.only(told['errors'], *filter(None, [counter]))
+                self.assertEqual((told['totals']['expected'], told['totals']['complete']), (2000, complete))
+                if fault:
+                    self.assertEqual((code, told['errors'][counter]), (FAILED, 2))
+                else:
+                    self.assertIn(code, FINE)
+
     def lines(self):
         path = os.path.join(self.folder(), 'lines')
         with open(path, 'w') as file:

@@ -31,8 +31,8 @@ class Case(unittest.TestCase):
     def serve(self, *flags):
         return self.enterContext(Weft('--log', 'json', *flags))
 
-    def faulty(self, fault, every=1000):
-        return self.enterContext(Faulty(fault, every))
+    def faulty(self, *how):
+        return self.enterContext(Faulty(*how))
 
     def folder(self):
         return self.enterContext(tempfile.TemporaryDirectory())

@@ -7,6 +7,8 @@ Faults of one message in `every` (the middle one of each `every` on a connection
 truncate, opcode, stray. Faults of a connection: greeting (says welcome first), cut (ends without a close frame after
 `every` messages), close (closes with 1011 then), deaf (stops reading then). Faults of the handshake: refuse (503),
 silent (accepts and never answers), nonsense (not HTTP), wrong_key. None: no fault.
+
+As a room it passes a message on to all others instead; the fault is what one of them gets.
 """
 
 import base64
@@ -34,8 +36,9 @@ def unmask(data, key):
 
 
 class Faulty:
-    def __init__(self, fault=None, every=1000):
-        self.fault, self.every = fault, every
+    def __init__(self, fault=None, every=1000, is_room=False):
+        self.fault, self.every, self.is_room = fault, every, is_room
+        self.members = []
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=256)
         self.url = f'ws://127.0.0.1:{self.listener.getsockname()[1]}/echo'
         self.sockets = []
@@ -67,6 +70,7 @@ class Faulty:
         try:
             with one, one.makefile('rb') as reader:
                 if self.upgrade(one, reader):
+                    self.members.append(one)
                     self.echo(one, reader)
         except (OSError, EOFError, struct.error, ValueError):
             pass
@@ -118,7 +122,7 @@ class Faulty:
                 one.sendall(head(PONG, len(data)) + data)
                 continue
             number += 1
-            answer = head(opcode, len(data)) + data
+            good = answer = head(opcode, len(data)) + data
             if number % self.every == self.every // 2:
                 self.faults += 1
                 if self.fault == 'cut':
@@ -133,7 +137,9 @@ class Faulty:
                     held = answer
                     continue
                 answer = self.spoilt(opcode, data, answer)
-            one.sendall(answer + held)
+            others = [other for other in self.members if other is not one] if self.is_room else [one]
+            for other in others:
+                other.sendall(answer + held if other is others[0] else good)
             held = b''
 
     def spoilt(self, opcode, data, answer):
