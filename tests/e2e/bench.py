@@ -112,6 +112,19 @@ class Good(Case):
         samples = [row[8] for row in told['samples']['rows']]
         self.assertAlmostEqual(sum(samples), used['cpu_s'], delta=used['cpu_s'] / 3)
 
+    def test_what_a_cgroup_uses(self):
+        """One of files that stand still: what is read is what they say."""
+        server, folder = self.serve(), self.folder()
+        for name, text in (('cpu.stat', 'nr_periods 9\nusage_usec 7000000\nuser_usec 1\n'), ('memory.current',
+                                                                                             '123456\n')):
+            with open(os.path.join(folder, name), 'w') as file:
+                file.write(text)
+        code, told = report(server.ws + '/echo', '-d', '300ms', '--warmup', '0', '--server-cgroup', folder)
+        self.assertIn(code, FINE)
+        self.assertEqual((told['server']['cpu_s'], told['server']['rss_end']), (0, 123456))
+        os.remove(os.path.join(folder, 'cpu.stat'))
+        self.assertEqual(bench(server.ws + '/echo', '--server-cgroup', folder)[0], USAGE)
+
     def test_addresses_to_connect_from(self):
         server = self.serve('-v')
         code, _ = report(server.ws + '/echo', '-c', '6', '-r', '100', *SHORT, '--local-addr', '127.0.0.7-9')
@@ -318,7 +331,8 @@ class Rules(Case):
         for rule, broken in (('p99>10s', False), ('p50>=1ns', True), ('rate<1', False), ('rate<1M', True),
                              ('errors>0', False),
                              ('cpu_us>0', True), ('rss>1G', False), ('rss_each>1M', False), ('connect_p99>5s', False)):
-            code, told = report(server.ws + '/echo', '-r', '200', *SHORT, '--server-pid', pid, '--fail-if', 'p99>10s',
+            code, told = report(server.ws + '/echo', '-d', '300ms', '--warmup', '0', '--server-pid', pid, '--fail-if',
+                                'p99>10s',
                                 '--fail-if', rule)
             self.assertIn(code, (FAILED, INVALID) if broken else FINE, rule)
             self.assertEqual(any(line.startswith(rule) for line in told['verdict']['failed']), broken, rule)
