@@ -4,6 +4,7 @@
 #include "app.h"
 
 #include "client.h"
+#include "net/loop.h"
 #include "oracles.h"
 #include "sim.h"
 
@@ -261,6 +262,17 @@ static void make_routes(void) {
                              .closed = on_closed});
 }
 
+/* The loop's receive buffers are of a size of the seed's: small ones wrap, run out, and cut everything. */
+static size_t recv_bytes;
+
+wf_loop *__real_wf_loop_new_on(wf_loop_kind kind, size_t bytes);
+wf_loop *__wrap_wf_loop_new_on(wf_loop_kind kind, size_t bytes);
+
+wf_loop *__wrap_wf_loop_new_on(wf_loop_kind kind, size_t bytes) {
+    (void)bytes;
+    return __real_wf_loop_new_on(kind, recv_bytes);
+}
+
 weft_server *sim_app_begin(void) {
     memset(conns, 0, sizeof conns);
     ending = false;
@@ -281,6 +293,7 @@ weft_server *sim_app_begin(void) {
             (weft_deflate) {.mode = (weft_deflate_mode)sim_between(WEFT_DEFLATE_OFF, WEFT_DEFLATE_DEDICATED),
                             .window_bits = sim_between(8, 15),
                             .client_window_bits = sim_between(8, 15)};
+    recv_bytes = sim_log_between(64, 512 * 1024);
     server = weft_server_new(&config);
     if (!server || weft_server_listen(server, "127.0.0.1:9001") != WEFT_OK)
         sim_fail("simulator", "the server could not be made");

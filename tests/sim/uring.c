@@ -119,6 +119,7 @@ static int submit(struct io_uring *u) {
     if (!uring.enabled)
         sim_fail("calls", "a ring was entered that is not enabled");
     uring.sq_tail = u->sq.sqe_head = u->sq.sqe_tail;
+    sim_look_at_buffers();
     unsigned count = uring.sq_tail - uring.sq_head, most = count;
     if (count > 0 && sim_happens(FAULT_CTL)) {
         most = sim_below(2) ? 0 : sim_below(count);

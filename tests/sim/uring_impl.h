@@ -48,6 +48,9 @@ extern sim_ring uring;
 /* Posts a completion, or keeps it for later. False: it is kept. */
 bool sim_complete(uint64_t user_data, int result, unsigned flags);
 
+/* Takes those that were given. */
+void sim_look_at_buffers(void);
+
 /* Does one request, or begins it. */
 void sim_request(const struct io_uring_sqe *sqe);
 

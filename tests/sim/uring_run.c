@@ -35,7 +35,7 @@ static struct io_uring_buf *buffer(uint16_t at) {
     return &uring.bufs->bufs[at & (uring.buf_entries - 1)];
 }
 
-static void look_at_buffers(void) {
+void sim_look_at_buffers(void) {
     for (; uring.buf_seen != uring.bufs->tail; uring.buf_seen++) {
         const struct io_uring_buf *buf = buffer(uring.buf_seen);
         memset((void *)(uintptr_t)buf->addr, 0xdb, buf->len);
@@ -49,7 +49,6 @@ static void end(request *r, int result, unsigned flags) {
 
 /* One receive of a request that stays. True: it may go on. */
 static bool receive(request *r) {
-    look_at_buffers();
     if (uring.buf_head == uring.bufs->tail || sim_happens(FAULT_NO_BUFFERS)) {
         const sim_stream *s = entry_of(r)->stream;
         if (s->in.len > 0 || sim_below(2)) { /* an end needs none, but the kernel looks for one first */
