@@ -231,6 +231,33 @@ TEST(without_memory_for_what_was_not_taken_the_sock_fails) {
     }
 }
 
+/* Else each of their sends would be a system call, from some time on for ever. */
+TEST(readers_that_are_slow_do_not_fill_the_arena) {
+    open_pair(connect_unix);
+    turn_without_event();
+    size_t taken = 0, got = 0;
+    for (int i = 0; i < 200; i++) {
+        wf_sock slow;
+        int slow_peer, small = 1;
+        adopt_pair(connect_unix, &slow, &slow_peer);
+        setsockopt(slow.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+        for (size_t sent = 0; wf_loop_memory(loop) == 0; sent += 8000) {
+            CHECK_EQ(send_soon(&slow, sent, 8000), 8000);
+            CHECK_EQ(send_soon(&sock, taken, 100), 100); /* behind it, and taken whole */
+            taken += 100;
+            char byte;
+            peer_reads(peer, &got);
+            CHECK(recv(peer, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN); /* goes with the turn */
+            turn_without_event();
+        }
+        wf_sock_close(loop, &slow);
+        close(slow_peer);
+    }
+    peer_reads(peer, &got);
+    CHECK_EQ(got, taken);
+    close_pair();
+}
+
 /* A thousand requests are laid down, and the sends among them must not make the next wait deaf. */
 TEST(more_requests_in_a_turn_than_the_queue_holds) {
     enum { SOCKS = 100 };

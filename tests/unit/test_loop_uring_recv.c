@@ -168,6 +168,33 @@ TEST(what_floods_in_while_paused_is_kept_and_given_once_in_order) {
     }
 }
 
+/* What comes of one sock in a turn stands apart, and it is resumed in between. */
+TEST(what_comes_behind_what_was_kept_does_not_overtake_it) {
+    wf_sock other;
+    int other_peer;
+    open_pair(connect_unix);
+    adopt_pair(connect_unix, &other, &other_peer);
+    turn_without_event();
+    CHECK_EQ(peer_writes(peer, 0, 10), 10);
+    wf_loop_flush(loop);
+    CHECK_EQ(peer_writes(other_peer, 0, 10), 10);
+    wf_loop_flush(loop);
+    CHECK_EQ(peer_writes(peer, 10, 10), 10);
+    wf_loop_flush(loop);
+    wf_sock_pause(loop, &sock);
+    wf_loop_event event = next_event(loop);
+    CHECK(event.kind == WF_LOOP_RECEIVED && event.sock == &other);
+    wf_sock_resume(loop, &sock);
+    for (size_t got = 0; got < 20; got += event.len) {
+        event = next_event(loop);
+        CHECK(event.kind == WF_LOOP_RECEIVED && event.sock == &sock);
+        check_pattern(event.data, event.len, got);
+    }
+    wf_sock_close(loop, &other);
+    close(other_peer);
+    close_pair();
+}
+
 TEST(without_memory_for_what_came_while_paused_the_sock_fails) {
     for (size_t nth = 1; nth <= 2; nth++) {
         open_pair(connect_unix);
