@@ -714,24 +714,29 @@ static void resume_uring(wf_loop *base, wf_sock *sock) {
         arm_recv(loop, slot);
 }
 
-/* The requests of a sock hold its file: they end before it is closed, in the same entry. */
+/* The requests of a sock hold its file: they end before it is closed, in the same entry. When the kernel takes no more, what
+ * it was not told is taken back, for the number will be another's; what it has ends with the connection. */
 static void close_soon(struct uring_loop *loop, struct slot *slot, int fd) {
-    struct io_uring_sqe *sqe = slot->armed ? request(loop, slot, WF_URING_IGNORE) : NULL;
-    if (sqe) {
-        sqe->opcode = IORING_OP_ASYNC_CANCEL;
-        sqe->fd = fd;
-        sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
-        sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-    } else if (slot->armed) {
-        shutdown(fd, SHUT_RDWR); /* ends them too */
+    struct io_uring_sqe *cancel = slot->armed ? request(loop, slot, WF_URING_IGNORE) : NULL;
+    if (cancel) {
+        cancel->opcode = IORING_OP_ASYNC_CANCEL;
+        cancel->fd = fd;
+        cancel->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+        cancel->flags = IOSQE_CQE_SKIP_SUCCESS;
     }
-    if (!(sqe = request(loop, slot, WF_URING_IGNORE))) {
-        close(fd);
+    struct io_uring_sqe *sqe = cancel || !slot->armed ? request(loop, slot, WF_URING_IGNORE) : NULL;
+    if (sqe) {
+        sqe->opcode = IORING_OP_CLOSE;
+        sqe->fd = fd;
+        sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
         return;
     }
-    sqe->opcode = IORING_OP_CLOSE;
-    sqe->fd = fd;
-    sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+    if (cancel)
+        memset(cancel, 0, sizeof *cancel); /* nothing was submitted, or there were room */
+    wf_uring_forget(&loop->ring, (uint32_t)(slot - loop->slots));
+    if (slot->armed)
+        shutdown(fd, SHUT_RDWR);
+    close(fd);
 }
 
 static void flush_uring(wf_loop *base) {
@@ -753,7 +758,6 @@ static void close_uring(wf_loop *base, wf_sock *sock) {
         close_soon(loop, slot, sock->fd);
     } else { /* the kernel has heard of nothing yet, and will not: the number may be another's by then */
         wf_uring_forget(&loop->ring, sock->slot);
-        slot->armed = 0;
         close(sock->fd);
     }
     slot_release(loop, slot);

@@ -252,9 +252,12 @@ void wf_uring_forget(wf_uring *u, uint32_t slot) {
     const struct io_uring_sq *sq = &u->ring.sq;
     for (unsigned at = *sq->khead; at != sq->sqe_tail; at++) {
         struct io_uring_sqe *sqe = &sq->sqes[at & *sq->kring_mask];
-        wf_uring_op op = (wf_uring_op)(sqe->user_data & 0xff);
-        if ((uint32_t)(sqe->user_data >> 8) == slot && op != WF_URING_IGNORE && op != WF_URING_WAKE)
-            memset(sqe, 0, sizeof *sqe); /* IORING_OP_NOP, WF_URING_IGNORE */
+        uint64_t user_data = sqe->user_data;
+        wf_uring_op op = (wf_uring_op)(user_data & 0xff);
+        if ((uint32_t)(user_data >> 8) == slot && op != WF_URING_IGNORE && op != WF_URING_WAKE) {
+            memset(sqe, 0, sizeof *sqe); /* IORING_OP_NOP */
+            sqe->user_data = user_data;
+        }
     }
 }
 

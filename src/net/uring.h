@@ -56,7 +56,7 @@ void wf_uring_shut(wf_uring *u); /* descriptors that were to be closed are */
 /* A request to be filled in, zeroed but for its user_data; NULL: the kernel takes no more now. */
 struct io_uring_sqe *wf_uring_request(wf_uring *u, wf_uring_op op, uint32_t slot);
 
-/* Takes back what was laid down of a slot's polls and receives, on a ring that nobody has entered. */
+/* Takes back what was laid down of a slot's polls, receives and sends and not submitted: they complete with nothing. */
 void wf_uring_forget(wf_uring *u, uint32_t slot);
 
 /* Submits what was laid down without waiting. Sends are done when it returns. 0, or WF_ESYS with errno set. */
