@@ -472,6 +472,51 @@ TEST(an_address_is_free_when_its_listener_is_closed) {
     }
 }
 
+/* What it had sent soon is in the queue, in the name of a number. */
+TEST(what_is_closed_while_the_kernel_takes_no_requests_leaves_nothing_to_the_next) {
+    for (int queued = 0; queued < 8; queued++) {
+        static wf_sock socks[8];
+        int peers[8];
+        test_context("%d queued before", queued);
+        test_uring_entries(8, 512);
+        open_loop(0);
+        for (int i = 0; i < 8; i++)
+            adopt_pair(connect_unix, &socks[i], &peers[i]);
+        turn_without_event();
+        test_call_fail_at("io_uring_submit", 0, -EAGAIN);
+        for (int i = 0; i < queued; i++)
+            CHECK_EQ(send_soon(&socks[i], 0, 10), 10);
+        CHECK_EQ(send_soon(&socks[7], 0, 10), 10);
+        int fd = socks[7].fd;
+        wf_sock_close(loop, &socks[7]);
+        close(peers[7]);
+        int fds[2];
+        connect_unix(fds);
+        test_call_fail_at(NULL, 0, 0);
+        if (queued == 7) /* no room: it was closed at once */
+            CHECK(fds[0] == fd || fds[1] == fd);
+        turn_without_event();
+        wf_sock fresh;
+        CHECK_EQ(wf_sock_adopt(loop, &fresh, fds[0]), 0);
+        turn_without_event();
+        size_t got = 0;
+        CHECK(!peer_reads(fds[1], &got));
+        CHECK_EQ(got, 0);
+        CHECK(recv(fds[0], &got, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+        CHECK_EQ(peer_writes(fds[1], 0, 10), 10);
+        wf_loop_event event = next_event(loop);
+        CHECK(event.kind == WF_LOOP_RECEIVED && event.sock == &fresh && event.len == 10);
+        wf_sock_close(loop, &fresh);
+        close(fds[1]);
+        for (int i = 0; i < 7; i++) {
+            wf_sock_close(loop, &socks[i]);
+            close(peers[i]);
+        }
+        wf_loop_flush(loop);
+        close_loop();
+    }
+}
+
 TEST(what_the_kernel_takes_no_request_for_is_not_adopted) {
     test_uring_entries(8, 16);
     open_loop(0);
