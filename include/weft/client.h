@@ -33,6 +33,7 @@ typedef struct weft_client_config {
     uint32_t headers_max;          /* [100] */
     weft_limits limits;
     weft_deflate deflate; /* what is offered [OFF] */
+    weft_backend backend;
 } weft_client_config;
 
 #define WEFT_CLIENT_CONFIG_INIT .struct_size = sizeof(weft_client_config)

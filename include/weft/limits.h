@@ -63,4 +63,8 @@ typedef struct weft_deflate {
     uint32_t message_bytes_min;  /* [128, DEDICATED 32] shorter messages are sent plain. WEFT_NONE: all are */
 } weft_deflate;
 
+/* How the kernel is asked. AUTO: io_uring where it is built in, the kernel has enough of it (Linux 6.12) and lets us
+ * use it, else epoll; the environment variable WEFT_BACKEND ("epoll", "io_uring") decides before. */
+typedef enum weft_backend { WEFT_BACKEND_AUTO, WEFT_BACKEND_EPOLL, WEFT_BACKEND_IO_URING } weft_backend;
+
 #endif

@@ -22,10 +22,6 @@
 extern "C" {
 #endif
 
-/* How the kernel is asked. AUTO: io_uring where it is built in, the kernel has enough of it (Linux 6.12) and lets us
- * use it, else epoll; the environment variable WEFT_BACKEND ("epoll", "io_uring") decides before. */
-typedef enum weft_backend { WEFT_BACKEND_AUTO, WEFT_BACKEND_EPOLL, WEFT_BACKEND_IO_URING } weft_backend;
-
 typedef struct weft_config {
     size_t struct_size;       /* WEFT_CONFIG_INIT */
     uint32_t workers;         /* [1] threads; WEFT_NONE: one per processor */

@@ -49,7 +49,7 @@ weft_client *weft_client_new(const weft_client_config *config) {
     wf_codec_init(&client->env.codec);
     uint64_t *secret = &client->env.ping_secret;
     if (wf_mask_random(&client->keys, (uint8_t *)secret, sizeof *secret) == WF_OK)
-        client->loop = client->env.loop = wf_loop_new_on(WF_LOOP_EPOLL, 0);
+        client->loop = client->env.loop = wf_loop_new_on((wf_loop_kind)client->config.backend, 0);
     if (!client->loop) {
         wf_mem_free(client);
         return NULL;
@@ -175,8 +175,7 @@ int weft_client_turn(weft_client *client, int timeout_ms) {
     run_timers(client);
     retry_waiting(client);
     flush(client);
-    if (client->watched)
-        wf_loop_flush(client->loop);
+    wf_loop_flush(client->loop); /* the program may not turn again for long */
     wf_codec_rest(&client->env.codec);
     free_list(&client->ended);
     return WEFT_OK;
@@ -210,7 +209,6 @@ const char *weft_client_error(const weft_client *client) {
 }
 
 int weft_client_fd(weft_client *client) {
-    client->watched = true;
     wf_loop_flush(client->loop);
     return wf_loop_fd(client->loop);
 }

@@ -68,7 +68,6 @@ struct weft_client {
     size_t call_count;
     wf_call *waiting;
     wf_call *ended; /* to be freed at the end of the turn */
-    bool watched;   /* by a loop of the program: nothing may be left to the next wait */
     bool pumped;    /* the application may have been called in this turn */
     char error[256];
     /* any thread */

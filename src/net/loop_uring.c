@@ -741,7 +741,7 @@ static void close_soon(struct uring_loop *loop, struct slot *slot, int fd) {
 
 static void flush_uring(wf_loop *base) {
     struct uring_loop *loop = uring_of(base);
-    if (!loop->ring.enabled)
+    if (!loop->ring.enabled || io_uring_sq_ready(&loop->ring.ring) == 0)
         return;
     wf_uring_submit_and_end(&loop->ring);
     look_at_sends(loop);
