@@ -16,7 +16,7 @@ FAULTS = [
     ("none", 0, None),
     ("wrong", CHECKED, "should be 0x"),
     ("lost", CHECKED, "should be 0x"),
-    ("lost", COUNTED, "and the server waits"),
+    ("lost", COUNTED, "the server "),  # waits, or on a busy machine has closed a connection by then
     ("twice", CHECKED, "should be 0x"),
     ("twice", COUNTED, "more bytes were sent"),
     ("close", COUNTED, "the server closed a connection"),

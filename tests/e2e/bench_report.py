@@ -98,7 +98,7 @@ class Honesty(Case):
 
     def test_a_client_at_its_limit_says_invalid(self):
         server = self.serve()
-        code, told = report(server.ws + '/echo', '-c', '2', '-r', '1M', '-t', '1', '-d', '500ms', '--warmup', '0',
+        code, told = report(server.ws + '/echo', '-c', '2', '-r', '20M', '-t', '1', '-d', '500ms', '--warmup', '0',
                             '--grace', '10s')
         self.only(told['errors'])
         self.assertEqual(code, INVALID)
