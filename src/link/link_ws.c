@@ -188,10 +188,10 @@ static void on_close(wf_link *link, const wf_ws_event *event) {
 /* Between two reads: is a message begun, and has it gone on? */
 static __attribute__((noinline)) void watch_progress(wf_link *link) {
     bool begun = wf_ws_in_message(&link->ws);
-    if (begun && (!link->deadlines.in_message || (uint32_t)link->ws.message_wire != link->message_seen))
+    if (begun && (!link->deadlines.in_message || wf_ws_progress(&link->ws) != link->message_seen))
         link->deadlines.message_ms = link->env->now_ms;
     bool arm = begun && !link->deadlines.in_message;
-    link->message_seen = (uint32_t)link->ws.message_wire;
+    link->message_seen = wf_ws_progress(&link->ws);
     link->deadlines.in_message = begun;
     if (arm)
         wf_link_arm(link);

@@ -4,13 +4,13 @@
  * nearly everything, the rest the length.
  *
  *      fed bytes   |head|payload......|head|payload...........|head|pay
- *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->message
+ *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->part->message
  *
- * Nearly all messages are one short frame that is all there: next_whole takes those in one step, and leaves all else, and
+ * Nearly all messages are one frame that is all there: next_whole takes those in one step, and leaves all else, and
  * every verdict but that on the text, to next_part.
  *
  * Payload is unmasked, and text validated, in the one pass that reads it, whether in place or on its way into
- * ws->message. A message in fragments is gathered in ws->message. A compressed one is unmasked in place, inflated,
+ * ws->part->message. A message in fragments is gathered in ws->part->message. A compressed one is unmasked in place, inflated,
  * and its text validated as it comes out.
  */
 #include "ws/session.h"
@@ -28,22 +28,53 @@ enum { STAGE_HEAD, STAGE_PAYLOAD, STAGE_DONE, STAGE_SHARED, STAGE_OVER };
 
 _Static_assert(STAGE_HEAD == 0, "wf_ws_at_rest");
 
+struct wf_ws_part {
+    uint8_t message_kind; /* opcode of the message begun, 0: none */
+    uint8_t head_len;     /* bytes in head */
+    uint8_t head[WF_FRAME_HEAD_MAX];
+    wf_utf8 utf8;
+    bool fin;
+    bool compressed; /* the message begun */
+    uint8_t opcode;
+    uint8_t key[4];
+    uint32_t empty_fragments;
+    uint64_t frame_len, frame_got;
+    uint64_t message_wire; /* payload bytes of the message begun that have come */
+    wf_buf message;        /* what the message has so far, when it is cut */
+    union {
+        uint8_t *control; /* 125 bytes, while a control frame is cut */
+        wf_blob *shared;  /* the message that was handed out last, when others have it too */
+    };
+    bool on_stack; /* of next_long: it moves to the heap when there is something to keep */
+};
+
 void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits) {
     *ws = (wf_ws) {.role = (uint8_t)role, .stage = STAGE_HEAD, .limits = limits};
 }
 
 /* Of what lies beside the message. */
-static void let_go(wf_ws *ws) {
+static void drop_aside(wf_ws *ws) {
     if (ws->stage == STAGE_SHARED)
-        wf_blob_unref(ws->shared);
+        wf_blob_unref(ws->part->shared);
     else
-        wf_mem_free(ws->control);
-    ws->control = NULL;
+        wf_mem_free(ws->part->control);
+    ws->part->control = NULL;
+}
+
+static void drop_part(wf_ws *ws) {
+    if (!ws->part)
+        return;
+    wf_buf_deinit(&ws->part->message);
+    drop_aside(ws);
+    if (!ws->part->on_stack)
+        wf_mem_free(ws->part);
+    ws->part = NULL;
+    if (ws->stage != STAGE_OVER)
+        ws->stage = STAGE_HEAD;
 }
 
 void wf_ws_deinit(wf_ws *ws) {
-    wf_buf_deinit(&ws->message);
-    let_go(ws);
+    drop_part(ws);
     if (ws->inflate)
         wf_inflate_abandon(ws->inflate);
 }
@@ -66,24 +97,36 @@ size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data) {
 }
 
 wf_blob *wf_ws_share(wf_ws *ws, const uint8_t *data, size_t len, atomic_size_t *account) {
-    if (ws->stage == STAGE_DONE && !ws->control && ws->message.data == data && ws->message.len == len) {
-        wf_blob *blob = wf_blob_of_buf(&ws->message, account);
+    if (!ws->part)
+        return NULL;
+    if (ws->stage == STAGE_DONE && !ws->part->control && ws->part->message.data == data &&
+        ws->part->message.len == len) {
+        wf_blob *blob = wf_blob_of_buf(&ws->part->message, account);
         if (!blob)
             return NULL;
-        ws->shared = blob;
+        ws->part->shared = blob;
         ws->stage = STAGE_SHARED;
     }
-    bool is_it = ws->stage == STAGE_SHARED && ws->shared->data == data && ws->shared->len == len;
-    return is_it ? wf_blob_ref(ws->shared) : NULL;
+    bool is_it = ws->stage == STAGE_SHARED && ws->part->shared->data == data && ws->part->shared->len == len;
+    return is_it ? wf_blob_ref(ws->part->shared) : NULL;
 }
 
 bool wf_ws_in_message(const wf_ws *ws) {
-    return ws->stage != STAGE_OVER && (ws->message_kind != 0 || ws->head_len > 0 || ws->stage == STAGE_PAYLOAD);
+    return ws->part && ws->stage != STAGE_OVER &&
+           (ws->part->message_kind != 0 || ws->part->head_len > 0 || ws->stage == STAGE_PAYLOAD);
+}
+
+uint32_t wf_ws_progress(const wf_ws *ws) {
+    return ws->part ? (uint32_t)ws->part->message_wire : 0;
 }
 
 size_t wf_ws_memory(const wf_ws *ws) {
-    return ws->message.cap + (ws->control && ws->stage != STAGE_SHARED ? WF_CONTROL_BYTES_MAX : 0) +
-           (ws->inflate ? wf_inflate_memory(ws->inflate) : 0);
+    size_t bytes = ws->inflate ? wf_inflate_memory(ws->inflate) : 0;
+    if (ws->part) {
+        bytes += sizeof *ws->part + ws->part->message.cap;
+        bytes += ws->part->control && ws->stage != STAGE_SHARED ? WF_CONTROL_BYTES_MAX : 0;
+    }
+    return bytes;
 }
 
 /* What was fed is used up: after a fault the caller may go on feeding, and all of it is passed over. */
@@ -135,9 +178,9 @@ static const char *judge_first_bytes(const wf_ws *ws, const uint8_t first[2]) {
         if (len7 > WF_CONTROL_BYTES_MAX)
             return "RFC6455/5.5: control frame over 125 bytes";
     } else if (opcode == WF_OP_CONTINUATION) {
-        if (ws->message_kind == 0)
+        if (ws->part->message_kind == 0)
             return "RFC6455/5.4: continuation of nothing";
-    } else if (ws->message_kind != 0) {
+    } else if (ws->part->message_kind != 0) {
         return "RFC6455/5.4: new message inside a fragmented one";
     }
     return NULL;
@@ -151,7 +194,7 @@ static int fail_too_long(wf_ws *ws) {
  * sender that flushes after every byte sends eight, and more than that is a message that never ends. */
 static uint64_t message_wire_max(const wf_ws *ws) {
     uint64_t max = ws->limits->message_bytes_max;
-    return ws->compressed && max < INT64_MAX / 16 ? max * 16 + 1024 : max;
+    return ws->part->compressed && max < INT64_MAX / 16 ? max * 16 + 1024 : max;
 }
 
 /* The head is whole: its length, then what the frame means for the message. */
@@ -164,24 +207,24 @@ static int begin_frame(wf_ws *ws, const uint8_t *head) {
                                     : "RFC6455/5.2: length is not in its shortest form");
     if (!wf_opcode_is_control(frame.opcode)) {
         if (frame.opcode != WF_OP_CONTINUATION) {
-            ws->message_kind = frame.opcode;
-            ws->compressed = frame.rsv & WF_RSV1;
-            ws->message_wire = 0;
-            ws->empty_fragments = 0;
-            ws->utf8 = (wf_utf8) {0};
+            ws->part->message_kind = frame.opcode;
+            ws->part->compressed = frame.rsv & WF_RSV1;
+            ws->part->message_wire = 0;
+            ws->part->empty_fragments = 0;
+            ws->part->utf8 = (wf_utf8) {0};
         }
         uint64_t wire_max = message_wire_max(ws);
-        if (frame.len > wire_max || ws->message_wire > wire_max - frame.len)
+        if (frame.len > wire_max || ws->part->message_wire > wire_max - frame.len)
             return fail_too_long(ws);
-        if (frame.len == 0 && !frame.fin && ++ws->empty_fragments > ws->limits->empty_fragments_max)
+        if (frame.len == 0 && !frame.fin && ++ws->part->empty_fragments > ws->limits->empty_fragments_max)
             return fail(ws, 1008, "empty fragments over empty_fragments_max");
     }
-    ws->fin = frame.fin;
-    ws->opcode = frame.opcode;
-    memcpy(ws->key, frame.key, 4);
-    ws->frame_len = frame.len;
-    ws->frame_got = 0;
-    ws->head_len = 0;
+    ws->part->fin = frame.fin;
+    ws->part->opcode = frame.opcode;
+    memcpy(ws->part->key, frame.key, 4);
+    ws->part->frame_len = frame.len;
+    ws->part->frame_got = 0;
+    ws->part->head_len = 0;
     ws->stage = STAGE_PAYLOAD;
     return WF_OK;
 }
@@ -189,26 +232,26 @@ static int begin_frame(wf_ws *ws, const uint8_t *head) {
 static int read_head(wf_ws *ws) {
     const uint8_t *head = ws->in;
     size_t need, from_input;
-    if (ws->head_len == 0 && ws->in_len >= 2 && ws->in_len >= (need = wf_frame_head_bytes(ws->in))) {
+    if (ws->part->head_len == 0 && ws->in_len >= 2 && ws->in_len >= (need = wf_frame_head_bytes(ws->in))) {
         from_input = need;
     } else {
         /* The head is cut: gather it byte by byte, judging as early as possible. */
         from_input = 0;
-        need = ws->head_len >= 2 ? wf_frame_head_bytes(ws->head) : 2;
-        while (ws->head_len < need && from_input < ws->in_len) {
-            ws->head[ws->head_len++] = ws->in[from_input++];
-            if (ws->head_len == 2) {
-                const char *rule = judge_first_bytes(ws, ws->head);
+        need = ws->part->head_len >= 2 ? wf_frame_head_bytes(ws->part->head) : 2;
+        while (ws->part->head_len < need && from_input < ws->in_len) {
+            ws->part->head[ws->part->head_len++] = ws->in[from_input++];
+            if (ws->part->head_len == 2) {
+                const char *rule = judge_first_bytes(ws, ws->part->head);
                 if (rule)
                     return fail(ws, 1002, rule);
-                need = wf_frame_head_bytes(ws->head);
+                need = wf_frame_head_bytes(ws->part->head);
             }
         }
-        head = ws->head;
+        head = ws->part->head;
     }
     ws->in += from_input;
     ws->in_len -= from_input;
-    if (head == ws->head && ws->head_len < need)
+    if (head == ws->part->head && ws->part->head_len < need)
         return WF_WANT_INPUT;
     const char *rule = judge_first_bytes(ws, head);
     return rule ? fail(ws, 1002, rule) : begin_frame(ws, head);
@@ -217,14 +260,14 @@ static int read_head(wf_ws *ws) {
 /* Unmasks (and for text validates) `len` payload bytes from src to dst; they may be the same. */
 static int open_payload(wf_ws *ws, uint8_t *dst, const uint8_t *src, size_t len) {
     static const uint8_t no_key[4];
-    const uint8_t *key = ws->role == WF_WS_SERVER ? ws->key : no_key;
-    size_t offset = (size_t)(ws->frame_got & 3);
-    bool text = ws->message_kind == WF_OP_TEXT && !wf_opcode_is_control(ws->opcode);
+    const uint8_t *key = ws->role == WF_WS_SERVER ? ws->part->key : no_key;
+    size_t offset = (size_t)(ws->part->frame_got & 3);
+    bool text = ws->part->message_kind == WF_OP_TEXT && !wf_opcode_is_control(ws->part->opcode);
 
     if (ws->role == WF_WS_CLIENT && dst == src) /* nothing to unmask */
-        return text ? wf_utf8_feed(&ws->utf8, src, len) : WF_OK;
+        return text ? wf_utf8_feed(&ws->part->utf8, src, len) : WF_OK;
     if (text)
-        return wf_mask_utf8(dst, src, len, key, offset, &ws->utf8);
+        return wf_mask_utf8(dst, src, len, key, offset, &ws->part->utf8);
     wf_mask(dst, src, len, key, offset);
     return WF_OK;
 }
@@ -234,12 +277,12 @@ static int fail_utf8(wf_ws *ws) {
 }
 
 static int finish_control(wf_ws *ws, const uint8_t *payload, wf_ws_event *out_event) {
-    size_t len = (size_t)ws->frame_len;
+    size_t len = (size_t)ws->part->frame_len;
     *out_event = (wf_ws_event) {.data = payload, .len = len};
-    ws->stage = ws->control ? STAGE_DONE : STAGE_HEAD;
-    if (ws->opcode == WF_OP_PING) {
+    ws->stage = ws->part->control ? STAGE_DONE : STAGE_HEAD;
+    if (ws->part->opcode == WF_OP_PING) {
         out_event->kind = WF_WS_PING;
-    } else if (ws->opcode == WF_OP_PONG) {
+    } else if (ws->part->opcode == WF_OP_PONG) {
         out_event->kind = WF_WS_PONG;
     } else {
         out_event->kind = WF_WS_CLOSE;
@@ -254,42 +297,42 @@ static int finish_control(wf_ws *ws, const uint8_t *payload, wf_ws_event *out_ev
 }
 
 static int read_control(wf_ws *ws, wf_ws_event *out_event) {
-    size_t want = (size_t)(ws->frame_len - ws->frame_got);
+    size_t want = (size_t)(ws->part->frame_len - ws->part->frame_got);
     size_t take = ws->in_len < want ? ws->in_len : want;
     uint8_t *payload = ws->in;
-    if (take < want || ws->frame_got > 0) { /* cut */
-        if (!ws->control && !(ws->control = wf_mem_alloc(WF_CONTROL_BYTES_MAX)))
+    if (take < want || ws->part->frame_got > 0) { /* cut */
+        if (!ws->part->control && !(ws->part->control = wf_mem_alloc(WF_CONTROL_BYTES_MAX)))
             return fail_nomem(ws);
-        payload = ws->control;
+        payload = ws->part->control;
     }
-    open_payload(ws, payload + (payload == ws->control ? ws->frame_got : 0), ws->in, take);
-    ws->frame_got += take;
+    open_payload(ws, payload + (payload == ws->part->control ? ws->part->frame_got : 0), ws->in, take);
+    ws->part->frame_got += take;
     ws->in += take;
     ws->in_len -= take;
-    return ws->frame_got < ws->frame_len ? WF_WANT_INPUT : finish_control(ws, payload, out_event);
+    return ws->part->frame_got < ws->part->frame_len ? WF_WANT_INPUT : finish_control(ws, payload, out_event);
 }
 
 static void finish_message(wf_ws *ws, const uint8_t *data, size_t len, wf_ws_event *out_event) {
-    *out_event = (wf_ws_event) {.kind = WF_WS_MESSAGE, .opcode = ws->message_kind, .data = data, .len = len};
-    ws->message_kind = 0;
+    *out_event = (wf_ws_event) {.kind = WF_WS_MESSAGE, .opcode = ws->part->message_kind, .data = data, .len = len};
+    ws->part->message_kind = 0;
     ws->stage = STAGE_DONE;
 }
 
 /* `count` bytes of payload are used. True when that was the frame's end. */
 static bool move_on(wf_ws *ws, size_t count) {
-    ws->frame_got += count;
-    ws->message_wire += count;
+    ws->part->frame_got += count;
+    ws->part->message_wire += count;
     ws->in += count;
     ws->in_len -= count;
-    return ws->frame_got == ws->frame_len;
+    return ws->part->frame_got == ws->part->frame_len;
 }
 
 /* A data frame's payload is used up: on to the next fragment, or the message is whole. */
 static int end_frame(wf_ws *ws, const uint8_t *message, size_t len, wf_ws_event *out_event) {
     ws->stage = STAGE_HEAD;
-    if (!ws->fin)
+    if (!ws->part->fin)
         return WF_WANT_INPUT;
-    if (ws->message_kind == WF_OP_TEXT && !wf_utf8_complete(&ws->utf8))
+    if (ws->part->message_kind == WF_OP_TEXT && !wf_utf8_complete(&ws->part->utf8))
         return fail_utf8(ws);
     finish_message(ws, message, len, out_event);
     return WF_OK;
@@ -297,23 +340,23 @@ static int end_frame(wf_ws *ws, const uint8_t *message, size_t len, wf_ws_event 
 
 /* All that is left of the frame, or of the input. */
 static size_t at_hand(const wf_ws *ws) {
-    uint64_t want = ws->frame_len - ws->frame_got;
+    uint64_t want = ws->part->frame_len - ws->part->frame_got;
     return ws->in_len < want ? ws->in_len : (size_t)want;
 }
 
 /* With these bytes the message is whole, and they are all of it. */
 static bool is_all(const wf_ws *ws, size_t take) {
-    return ws->fin && ws->message_wire == 0 && take == ws->frame_len;
+    return ws->part->fin && ws->part->message_wire == 0 && take == ws->part->frame_len;
 }
 
 /* Room for `take` bytes of the message, and ahead for as much again of the frame: what a peer only announces takes no
  * memory. */
 static int make_room(wf_ws *ws, size_t take) {
-    uint64_t rest = ws->frame_len - ws->frame_got;
-    size_t most = ws->message.len + 2 * take;
-    if (take <= ws->message.cap - ws->message.len)
+    uint64_t rest = ws->part->frame_len - ws->part->frame_got;
+    size_t most = ws->part->message.len + 2 * take;
+    if (take <= ws->part->message.cap - ws->part->message.len)
         return WF_OK;
-    return wf_buf_reserve(&ws->message, rest < most ? (size_t)rest : most);
+    return wf_buf_reserve(&ws->part->message, rest < most ? (size_t)rest : most);
 }
 
 static int read_data(wf_ws *ws, wf_ws_event *out_event) {
@@ -323,19 +366,20 @@ static int read_data(wf_ws *ws, wf_ws_event *out_event) {
     if (!all && take > 0) {
         if (make_room(ws, take) < 0)
             return fail_nomem(ws);
-        dst = ws->message.data + ws->message.len;
-        ws->message.len += take;
+        dst = ws->part->message.data + ws->part->message.len;
+        ws->part->message.len += take;
     }
     if (open_payload(ws, dst, ws->in, take) < 0)
         return fail_utf8(ws);
     if (!move_on(ws, take))
         return WF_WANT_INPUT;
-    return all ? end_frame(ws, dst, take, out_event) : end_frame(ws, ws->message.data, ws->message.len, out_event);
+    return all ? end_frame(ws, dst, take, out_event)
+               : end_frame(ws, ws->part->message.data, ws->part->message.len, out_event);
 }
 
 /* The text is judged before what ended it, so that the verdict does not depend on how the bytes were cut. */
 static int judge_inflated(wf_ws *ws, int got, const uint8_t *data, size_t len) {
-    if (ws->message_kind == WF_OP_TEXT && wf_utf8_feed(&ws->utf8, data, len) < 0)
+    if (ws->part->message_kind == WF_OP_TEXT && wf_utf8_feed(&ws->part->utf8, data, len) < 0)
         return fail_utf8(ws);
     switch (got) {
     case WF_OK:
@@ -351,16 +395,16 @@ static int judge_inflated(wf_ws *ws, int got, const uint8_t *data, size_t len) {
 
 static int read_compressed(wf_ws *ws, wf_ws_event *out_event) {
     size_t take = at_hand(ws);
-    bool all = is_all(ws, take), last = ws->fin && ws->frame_got + take == ws->frame_len;
+    bool all = is_all(ws, take), last = ws->part->fin && ws->part->frame_got + take == ws->part->frame_len;
     wf_codec *codec = ws->inflate->codec;
-    wf_buf *out = &ws->message;
+    wf_buf *out = &ws->part->message;
     if (all) {
         out = &codec->inflated;
         out->len = 0;
     }
     size_t before = out->len;
     if (ws->role == WF_WS_SERVER)
-        wf_mask(ws->in, ws->in, take, ws->key, (size_t)(ws->frame_got & 3));
+        wf_mask(ws->in, ws->in, take, ws->part->key, (size_t)(ws->part->frame_got & 3));
     int got = wf_inflate_piece(ws->inflate, ws->in, take, last, out, ws->limits->message_bytes_max);
     got = judge_inflated(ws, got, out->data ? out->data + before : NULL, out->len - before);
     if (got != WF_OK)
@@ -368,16 +412,16 @@ static int read_compressed(wf_ws *ws, wf_ws_event *out_event) {
     if (!move_on(ws, take))
         return WF_WANT_INPUT;
     if (last) {
-        wf_count_add(&codec->inflate_in_bytes, ws->message_wire);
+        wf_count_add(&codec->inflate_in_bytes, ws->part->message_wire);
         wf_count_add(&codec->inflate_out_bytes, out->len);
     }
     return end_frame(ws, out->data, out->len, out_event);
 }
 
 static int read_payload(wf_ws *ws, wf_ws_event *out_event) {
-    if (wf_opcode_is_control(ws->opcode))
+    if (wf_opcode_is_control(ws->part->opcode))
         return read_control(ws, out_event);
-    return ws->compressed ? read_compressed(ws, out_event) : read_data(ws, out_event);
+    return ws->part->compressed ? read_compressed(ws, out_event) : read_data(ws, out_event);
 }
 
 /* Unmasks in place, unless `key` is NULL. False: it should be text and is not. */
@@ -392,22 +436,29 @@ static bool open_whole(uint8_t *data, size_t len, const uint8_t *key, bool text)
     return got == WF_OK && wf_utf8_complete(&utf8);
 }
 
-/* The short way, between two messages: the next one, when it is a single frame of up to 64 KiB that is all there. Whatever
+/* The short way, between two messages: the next one, when it is a single frame that is all there. Whatever
  * else is next is left as it is. */
 static int next_whole(wf_ws *ws, wf_ws_event *out_event) {
     const uint8_t *head = ws->in;
-    if (ws->in_len < 8) /* the longest head that is looked at here */
-        return WF_WANT_INPUT;
     bool masked = ws->role == WF_WS_SERVER;
+    if (ws->in_len < (masked ? 6 : 2))
+        return WF_WANT_INPUT;
     uint8_t opcode = head[0] ^ 0x80; /* a whole frame that no extension has touched leaves nothing else */
     size_t len = head[1] ^ (masked ? 0x80u : 0), head_len = masked ? 6 : 2;
     if (len == 126) {
-        len = wf_load_be16(head + 2);
         head_len += 2;
-        if (len < 126)
-            return WF_WANT_INPUT; /* not in its shortest form */
-    } else if (len > 126) {
-        return WF_WANT_INPUT; /* longer, or wrongly masked */
+        if (ws->in_len < head_len || (len = wf_load_be16(head + 2)) < 126)
+            return WF_WANT_INPUT; /* cut, or not in its shortest form */
+    } else if (len == 127) {
+        head_len += 8;
+        if (ws->in_len < head_len)
+            return WF_WANT_INPUT;
+        uint64_t announced = wf_load_be64(head + 2);
+        if (announced <= 0xffff || announced > ws->in_len)
+            return WF_WANT_INPUT;
+        len = (size_t)announced;
+    } else if (len > 127) {
+        return WF_WANT_INPUT; /* wrongly masked */
     }
     if ((opcode != WF_OP_TEXT && opcode != WF_OP_BINARY) || len > ws->in_len - head_len ||
         len > ws->limits->message_bytes_max)
@@ -421,15 +472,21 @@ static int next_whole(wf_ws *ws, wf_ws_event *out_event) {
     return WF_OK;
 }
 
-/* Not inlined: its registers would be saved on the short way too. */
-static __attribute__((noinline)) int next_part(wf_ws *ws, wf_ws_event *out_event) {
+/* What was handed out last time is dead now. */
+static __attribute__((noinline)) void drop_done(wf_ws *ws) {
     if (ws->stage == STAGE_DONE || ws->stage == STAGE_SHARED) {
-        if (ws->control)
-            let_go(ws);
+        if (ws->part->control)
+            drop_aside(ws);
         else
-            wf_buf_deinit(&ws->message);
+            wf_buf_deinit(&ws->part->message);
         ws->stage = STAGE_HEAD;
     }
+    if (ws->stage == STAGE_HEAD && ws->part->message_kind == 0 && ws->part->head_len == 0)
+        drop_part(ws);
+}
+
+/* The long way. */
+static int next_part(wf_ws *ws, wf_ws_event *out_event) {
     for (;;) {
         int got;
         switch (ws->stage) {
@@ -455,20 +512,53 @@ static __attribute__((noinline)) int next_part(wf_ws *ws, wf_ws_event *out_event
     }
 }
 
+static bool holds_something(const wf_ws *ws) {
+    const wf_ws_part *part = ws->part;
+    return part->message_kind != 0 || part->head_len > 0 || ws->stage == STAGE_PAYLOAD || part->message.data ||
+           part->control;
+}
+
+/* The long way from a boundary. Not inlined: its frame would be made on the short way too. */
+static __attribute__((noinline)) int next_long(wf_ws *ws, wf_ws_event *out_event) {
+    wf_ws_part part = {.on_stack = true};
+    ws->part = &part;
+    int got = next_part(ws, out_event);
+    if (ws->part != &part)
+        return got;
+    if (!holds_something(ws)) {
+        drop_part(ws);
+        return got;
+    }
+    wf_ws_part *kept = wf_mem_alloc(sizeof *kept);
+    if (!kept)
+        return fail_nomem(ws);
+    *kept = part;
+    kept->on_stack = false;
+    ws->part = kept;
+    return got;
+}
+
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
+    if (ws->part)
+        drop_done(ws);
     if (wf_ws_at_rest(ws)) {
+        if (ws->in_len == 0)
+            return WF_WANT_INPUT;
         int got = next_whole(ws, out_event);
-        if (got != WF_WANT_INPUT)
-            return got;
+        return got != WF_WANT_INPUT ? got : next_long(ws, out_event);
     }
     return next_part(ws, out_event);
 }
 
 void wf_ws_check(const wf_ws *ws) {
-    wf_buf_check(&ws->message);
+    const wf_ws_part *part = ws->part;
     wf_assert(ws->stage <= STAGE_OVER);
-    wf_assert(ws->head_len <= WF_FRAME_HEAD_MAX);
-    wf_assert(ws->frame_got <= ws->frame_len || ws->stage == STAGE_OVER);
-    wf_assert(ws->stage == STAGE_OVER || ws->message.len <= ws->limits->message_bytes_max);
-    wf_assert(ws->message_kind == 0 || ws->message_kind == WF_OP_TEXT || ws->message_kind == WF_OP_BINARY);
+    wf_assert(part || ws->stage == STAGE_HEAD || ws->stage == STAGE_OVER);
+    if (!part)
+        return;
+    wf_buf_check(&part->message);
+    wf_assert(part->head_len <= WF_FRAME_HEAD_MAX);
+    wf_assert(part->frame_got <= part->frame_len || ws->stage == STAGE_OVER);
+    wf_assert(ws->stage == STAGE_OVER || part->message.len <= ws->limits->message_bytes_max);
+    wf_assert(part->message_kind == 0 || part->message_kind == WF_OP_TEXT || part->message_kind == WF_OP_BINARY);
 }

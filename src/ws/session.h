@@ -41,25 +41,13 @@ typedef struct wf_ws_event {
     size_t len;
 } wf_ws_event;
 
+/* What is known of a frame and a message that are begun; session.c. */
+typedef struct wf_ws_part wf_ws_part;
+
 typedef struct wf_ws {
     uint8_t role;
-    uint8_t stage;        /* session.c */
-    uint8_t message_kind; /* opcode of the message begun, 0: none */
-    uint8_t head_len;     /* bytes in head */
-    uint8_t head[WF_FRAME_HEAD_MAX];
-    wf_utf8 utf8;
-    bool fin;
-    bool compressed; /* the message begun */
-    uint8_t opcode;
-    uint8_t key[4];
-    uint32_t empty_fragments;
-    uint64_t frame_len, frame_got;
-    uint64_t message_wire; /* payload bytes of the message begun that have come */
-    wf_buf message;        /* what the message has so far, when it is cut */
-    union {
-        uint8_t *control; /* 125 bytes, while a control frame is cut */
-        wf_blob *shared;  /* the message that was handed out last, when others have it too (session.c) */
-    };
+    uint8_t stage;    /* session.c */
+    wf_ws_part *part; /* NULL between two messages, which is nearly always */
     uint8_t *in;
     size_t in_len;
     const wf_ws_limits *limits; /* borrowed */
@@ -83,7 +71,7 @@ int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
 
 /* Between two messages: no frame and no message is begun, and none that was handed out is still held. */
 static inline bool wf_ws_at_rest(const wf_ws *ws) {
-    return ws->stage == 0 && ws->message_kind == 0 && ws->head_len == 0;
+    return !ws->part && ws->stage == 0;
 }
 
 /* What is left of the bytes fed, for a caller that stops pulling in between; they count as unfed afterwards. */
@@ -95,6 +83,9 @@ wf_blob *wf_ws_share(wf_ws *ws, const uint8_t *data, size_t len, atomic_size_t *
 
 /* In the middle of a frame or of a fragmented message. */
 bool wf_ws_in_message(const wf_ws *ws);
+
+/* Payload bytes of the message begun that have come, low half: only changes count. */
+uint32_t wf_ws_progress(const wf_ws *ws);
 
 /* Bytes of memory held. */
 size_t wf_ws_memory(const wf_ws *ws);

@@ -55,7 +55,7 @@ static void replay_deinit(replay *r) {
 /* What a session may hold: an eighth more than what came, and 4 KiB. What is compressed may become as much as the limit, and
  * beside it there may be a window and a decompressor. */
 static size_t memory_allowed(const replay *r) {
-    size_t got = r->fed * 2 * 9 / 8 + 4096;
+    size_t got = r->fed * 2 * 9 / 8 + 4096 + 256;
     return r->deflates ? got + (size_t)r->limits.message_bytes_max * 9 / 8 + 34816 + 96 * 1024 : got;
 }
 
@@ -162,8 +162,8 @@ static void run_row(const session_case *row, uint64_t *seed) {
     test_context("%s, whole", row->name);
     test_mem_fail_at(0);
     run_cut(row, &in, &expected, NULL, 0);
-    if (row->takes_no_memory)
-        CHECK_EQ(test_mem_calls(), 0);
+    if (row->takes_no_memory) /* but for the few words on a message that is begun */
+        CHECK_EQ(test_mem_calls(), row->out[0] == '\0');
 
     for (size_t cut = 0; cut <= in.len; cut++) {
         if (in.len > SPLIT_ALL_BYTES && cut > 40 && cut + 40 < in.len)
@@ -236,7 +236,7 @@ TEST(a_message_of_65537_fragments_costs_its_bytes_and_little_more) {
         feed(&r, frame, len);
         CHECK(!r.over);
         size_t got = (i + 1) * BYTES;
-        CHECK(test_mem_bytes() - before <= got * 2 * 9 / 8 + 4096);
+        CHECK(test_mem_bytes() - before <= got * 2 * 9 / 8 + 4096 + 256);
     }
     CHECK_EQ(r.log.len, 7 + (size_t)FRAGMENTS * BYTES);
     for (size_t i = 0; i < FRAGMENTS; i++)
@@ -253,7 +253,7 @@ TEST(one_byte_fragments_cost_their_bytes_and_little_more) {
     size_t before = test_mem_bytes();
     for (size_t i = 0; i < 100000; i++) {
         feed(&r, frame, put_masked(frame, i == 0 ? 2 : 0, (const uint8_t *)"x", 1));
-        CHECK(!r.over && test_mem_bytes() - before <= (i + 1) * 2 * 9 / 8 + 4096);
+        CHECK(!r.over && test_mem_bytes() - before <= (i + 1) * 2 * 9 / 8 + 4096 + 256);
     }
     replay_deinit(&r);
     CHECK_EQ(test_mem_bytes(), before);
