@@ -119,6 +119,7 @@ static weft_server *make_server(const app_config *config) {
         .origins = config->origins,
         .deflate = config->deflate,
         .backend = config->backend,
+        .reuse_port = config->reuse_port,
         .limits = {.message_bytes_max = config->message_bytes_max,
                    .queue_bytes_max = config->queue_bytes_max,
                    .slow_policy = config->slow_policy,

@@ -27,6 +27,8 @@ static const char *const slow_choices[] = {"close", "drop-newest", "drop-oldest"
 static const cli_option options[] = {
     {"listen", 'l', CLI_LIST, AT(listen), "ADDR", "address to serve on, repeatable: HOST:PORT, [::1]:PORT, unix:PATH",
      .standard = "127.0.0.1:9001"},
+    {"reuse-port", 0, CLI_FLAG, AT(app.reuse_port), NULL, "share TCP ports with other servers of this user: see below",
+     .standard = NULL},
     {"threads", 't', CLI_NUMBER, AT(app.threads), "N", "worker threads; 0 is one per processor", .standard = "0",
      .max = 255},
     {"backend", 0, CLI_CHOICE, AT(backend), "NAME", "how the kernel is asked; auto is io_uring where it can be used",
@@ -98,6 +100,8 @@ const cli_command cli_serve = {
              "  no-takeover   each message by itself, nothing is remembered of a connection\n"
              "  shared        ours by themselves, once for all in a room; a client may refer back to its own\n"
              "  dedicated     ours refer back too: small messages become smallest, for more of our time\n"
+             "Sharing a port (--reuse-port, in each of the servers): newcomers are dealt out to them by the kernel,\n"
+             "  and a room is only as wide as its server.\n"
              "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
              "  a repeatable one stands several times. Lines have up to 199 characters.\n"
              "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"

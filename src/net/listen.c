@@ -3,8 +3,8 @@
  * to replace?
  *
  * TCP: our threads each open the address through SO_REUSEPORT, which would just as well let a second server
- * of the same user join in silence and take half of the connections. So the first socket is preceded by a
- * throw-away one that binds without SO_REUSEPORT: it is refused when anyone listens. It never listens itself,
+ * of the same user join in silence and take half of the connections. So, unless sharing is asked for, the first
+ * socket is preceded by a throw-away one that binds without SO_REUSEPORT: it is refused when anyone listens. It never listens itself,
  * so no client can land on it.
  *
  * Unix: a socket file outlives its server. Connecting tells: refused means nobody is there, and the file is
@@ -55,8 +55,8 @@ static in_port_t port_of(const wf_address *address) {
                                                  : ((const struct sockaddr_in6 *)&address->storage)->sin6_port;
 }
 
-static int open_tcp(wf_address *address, bool first, int backlog) {
-    if (first && port_of(address) != 0) {
+static int open_tcp(wf_address *address, bool alone, int backlog) {
+    if (alone && port_of(address) != 0) {
         int probe = bind_tcp(address, false);
         if (probe < 0)
             return -1;
@@ -116,11 +116,11 @@ static int open_unix(const wf_address *address, int backlog) {
     return fd;
 }
 
-int wf_listen_open(wf_address *address, bool first, int backlog) {
+int wf_listen_open(wf_address *address, bool alone, int backlog) {
     switch (address->storage.ss_family) {
     case AF_INET:
     case AF_INET6:
-        return open_tcp(address, first, backlog);
+        return open_tcp(address, alone, backlog);
     case AF_UNIX:
         return open_unix(address, backlog);
     default:

@@ -7,16 +7,16 @@
 #include "net/address.h"
 #include "net/loop.h"
 
-/* Opens, binds and listens, non-blocking and close-on-exec. First call for an address: `first` true, which
- * refuses (EADDRINUSE) an address that anyone listens on, also through SO_REUSEPORT; further sockets of the
- * same server on the same TCP address: `first` false. *address is updated with the port the system chose.
+/* Opens, binds and listens, non-blocking and close-on-exec. `alone` true refuses (EADDRINUSE) a TCP address that
+ * anyone listens on, also through SO_REUSEPORT; false joins those who listen there, as the further sockets of one
+ * server do, and servers that share a port. *address is updated with the port the system chose.
  *
- * A unix socket is opened once (`first` makes no difference) and shared (dup) by the caller. Its file is
+ * A unix socket is opened once (`alone` makes no difference) and shared (dup) by the caller. Its file is
  * replaced when nobody answers on it; a live one is EADDRINUSE, anything that is not a socket EEXIST and left
  * alone, a name that does not fit ENAMETOOLONG. Who listens removes the file in the end.
  *
  * Returns the descriptor, or -1 with errno set. */
-int wf_listen_open(wf_address *address, bool first, int backlog);
+int wf_listen_open(wf_address *address, bool alone, int backlog);
 
 /* Puts a listening descriptor under the loop: WF_LOOP_ACCEPTED events follow, at most 64 a turn, each
  * non-blocking and close-on-exec, TCP_NODELAY set on TCP (by inheritance: on a listening socket that was not

@@ -149,7 +149,8 @@ int weft_server_listen(weft_server *server, const char *address) {
     bool is_unix = parsed.storage.ss_family == AF_UNIX;
     int backlog = (int)(server->config.backlog > 65535 ? 65535 : server->config.backlog);
     for (unsigned i = 0; i < server->worker_count; i++) {
-        fds[i] = is_unix && i > 0 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : wf_listen_open(&l->address, i == 0, backlog);
+        bool alone = i == 0 && !server->config.reuse_port;
+        fds[i] = is_unix && i > 0 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : wf_listen_open(&l->address, alone, backlog);
         if (fds[i] < 0) {
             int saved = errno;
             if (i > 0)

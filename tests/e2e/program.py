@@ -84,6 +84,21 @@ class CommandLine(Case):
         line = self.fails(CANNOT_LISTEN, 'serve', '--listen', f'127.0.0.1:{port}')
         self.assertIn(f'127.0.0.1:{port}', line)
 
+    def test_a_shared_port(self):
+        """New connections reach both servers, and when one has gone all of them the other."""
+        first = self.serve('--reuse-port', '--threads', '1', '--message-max', '1k')
+        address = f'127.0.0.1:{first.port}'
+        second = self.serve('--reuse-port', '--threads', '1', '--message-max', '2k', listen=address)
+        self.assertEqual(second.port, first.port)
+        self.fails(CANNOT_LISTEN, 'serve', '--listen', address)
+
+        def reached():
+            with urllib.request.urlopen(first.url + '/rooms', timeout=PATIENCE_S) as answer:
+                return json.load(answer)['message_bytes_max']
+        self.assertEqual({reached() for _ in range(64)}, {1024, 2048})  # all to one of the two: once in 2^63
+        second.stop()
+        self.assertEqual({reached() for _ in range(64)}, {1024})
+
     def test_a_unix_socket_that_cannot_be(self):
         self.fails(CANNOT_LISTEN, 'serve', '--listen', 'unix:/nowhere/at/all.sock')
         path = self.config('precious')

@@ -225,6 +225,23 @@ TEST(published_messages_in_a_slow_readers_queue_count_too) {
 
 /* ---- listening and configuring ---- */
 
+TEST(servers_that_want_it_share_a_port) {
+    const weft_config sharing = {WEFT_CONFIG_INIT, .connections_max = 8, .workers = 2, .reuse_port = true};
+    weft_server *both[2] = {weft_server_new(&sharing), weft_server_new(&sharing)};
+    weft_server *alone = weft_server_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 8});
+    CHECK(both[0] && both[1] && alone);
+    CHECK_EQ(weft_server_listen(both[0], "127.0.0.1:0"), WEFT_OK);
+    const char *address = weft_server_address(both[0], 0);
+    CHECK_EQ(weft_server_listen(alone, address), WEFT_ESYS);
+    CHECK_EQ(errno, EADDRINUSE);
+    CHECK_EQ(weft_server_listen(both[1], address), WEFT_OK);
+    CHECK_STR(weft_server_address(both[1], 0), address);
+    for (int i = 0; i < 2; i++)
+        weft_server_free(both[i]);
+    CHECK_EQ(weft_server_listen(alone, "127.0.0.1:0"), WEFT_OK);
+    weft_server_free(alone);
+}
+
 TEST(an_address_in_use_is_an_error_in_words) {
     char expected[128];
     begin(NULL);
