@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define MEASURES (WIRE_LOAD | WIRE_CHURN | WIRE_FAN | WIRE_PMD)
-#define CLIENTS  (MEASURES | WIRE_HOLD)
+#define CLIENTS  (MEASURES | WIRE_HOLD | WIRE_MEMBERS)
 #define FIELD(f) offsetof(struct wire_options, f)
 
 static const struct number {
@@ -26,9 +26,10 @@ static const struct number {
     {"--connections", CLIENTS, FIELD(connections), 1, 1000000, 1, "connections open at the same time"},
     {"--inflight", WIRE_LOAD | WIRE_FAN | WIRE_PMD, FIELD(inflight), 1, 4096, 1, "messages on their way per sender"},
     {"--rate", WIRE_LOAD, FIELD(rate), 0, 10000000, 0, "messages per second of all; 0: one for every answer"},
+    {"--source", WIRE_MEMBERS, FIELD(source), 1, 252, 1, "connect from 127.0.0.(1 + this), and the next"},
     {"--takeover", WIRE_PMD, FIELD(takeover), 0, 1, 1, "1: compression contexts live on, 0: they do not"},
     {"--broadcast", WIRE_RAW_ECHO, FIELD(broadcast), 0, 1, 0, "1: to all others instead of back"},
-    {"--bytes", CLIENTS, FIELD(bytes), 1, 16777216, 20, "payload bytes of a message"},
+    {"--bytes", MEASURES | WIRE_HOLD, FIELD(bytes), 1, 16777216, 20, "payload bytes of a message"},
     {"--warmup-ms", MEASURES, FIELD(warmup_ms), 0, 60000, 200, "load before the window, not counted"},
     {"--window-ms", MEASURES, FIELD(window_ms), 1, 3600000, 1000, "the measured window"},
     {"--timeout-ms", CLIENTS, FIELD(timeout_ms), 1, 600000, 5000, "longest wait for an answer"},

@@ -23,6 +23,7 @@ enum wire_program {
     WIRE_HOLD = 8,
     WIRE_FAN = 16,
     WIRE_PMD = 32,
+    WIRE_MEMBERS = 64,
 };
 
 struct wire_options {
@@ -35,6 +36,7 @@ struct wire_options {
     unsigned long inflight;    /* messages on their way per connection */
     unsigned long bytes;       /* payload bytes of a message */
     unsigned long rate;        /* messages per second, all connections; 0: a new one for every answer */
+    unsigned long source;      /* the first of the addresses that connections come from: see wire_connect */
     unsigned long takeover;    /* 1: compression contexts live on from message to message */
     unsigned long broadcast;   /* 1: raw_echo sends what comes to all connections but the one it came from */
     unsigned long warmup_ms;   /* before the window; not counted */
@@ -70,7 +72,7 @@ size_t wire_descriptors_max(void);
 
 /*
  * Connects to 127.0.0.1:`port` and returns the descriptor, which the caller owns. `source` 0 leaves the
- * source address to the kernel; 1 to 49 bind to 127.0.0.(1 + source), each with its own range of ports. The
+ * source address to the kernel; 1 to 253 bind to 127.0.0.(1 + source), each with its own range of ports. The
  * socket blocks, for at most `timeout_ms` per call, and has TCP_NODELAY set.
  */
 int wire_connect(unsigned long port, unsigned source, unsigned long timeout_ms);
