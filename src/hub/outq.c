@@ -142,8 +142,38 @@ static void list_free(wf_outq *q, wf_outq_list *list) {
         q->bytes -= seg->end - seg->start;
         seg_release(q, seg);
     }
-    if (list == &q->held)
-        q->held_bytes = 0;
+}
+
+static bool has_urgent(const wf_outq *q) {
+    return q->aside && q->aside->urgent.tail;
+}
+
+/* Its lists are there. False: memory is out. */
+static bool aside_take(wf_outq *q) {
+    return q->aside || (q->aside = wf_mem_zalloc(sizeof *q->aside));
+}
+
+static void aside_done(wf_outq *q) {
+    if (q->aside && !q->aside->urgent.tail && !q->aside->held.tail) {
+        wf_mem_free(q->aside);
+        q->aside = NULL;
+    }
+}
+
+static void urgent_free(wf_outq *q) {
+    if (!q->aside)
+        return;
+    list_free(q, &q->aside->urgent);
+    q->aside->urgent_count = 0;
+    aside_done(q);
+}
+
+static void held_free(wf_outq *q) {
+    if (!q->aside)
+        return;
+    list_free(q, &q->aside->held);
+    q->aside->held_bytes = 0;
+    aside_done(q);
 }
 
 void wf_outq_pool_deinit(wf_outq_pool *pool) {
@@ -161,9 +191,8 @@ void wf_outq_init(wf_outq *q, wf_outq_pool *pool, uint32_t bytes_max, wf_slow_po
 void wf_outq_deinit(wf_outq *q) {
     wf_assert(!q->listed);
     list_free(q, &q->queue);
-    list_free(q, &q->urgent);
-    list_free(q, &q->held);
-    q->urgent_count = 0;
+    urgent_free(q);
+    held_free(q);
     q->closed = true;
 }
 
@@ -171,15 +200,12 @@ static inline void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
     list_push(list, seg);
     q->seg_count++;
     q->bytes += seg->end - seg->start;
-    if (list == &q->held)
-        q->held_bytes += seg->end - seg->start;
     wf_outq_mark_ready(q);
 }
 
 /* A control frame that waits for the end of what is begun shall not wait for more. */
 static inline bool has_room(const wf_outq *q, const wf_seg *seg, size_t len) {
-    return seg->cap > 0 && seg->cap - seg->end >= len && !seg->ahead &&
-           !((seg->begun || seg->pinned) && q->urgent.tail);
+    return seg->cap > 0 && seg->cap - seg->end >= len && !seg->ahead && !((seg->begun || seg->pinned) && has_urgent(q));
 }
 
 static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
@@ -305,8 +331,8 @@ static void drop_oldest(wf_outq *q, wf_outq_list *list, size_t need) {
         }
         list_remove_after(list, before);
         q->bytes -= seg->end - seg->start;
-        if (list == &q->held)
-            q->held_bytes -= seg->end - seg->start;
+        if (list != &q->queue)
+            q->aside->held_bytes -= seg->end - seg->start;
         dropped(q);
         seg_release(q, seg);
     }
@@ -336,40 +362,49 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob) {
         blob = blob->alt;
     if (over_budget(q, 1) && q->policy == WF_SLOW_DROP_OLDEST) {
         drop_oldest(q, &q->queue, blob->len);
-        drop_oldest(q, &q->held, blob->len);
+        if (q->aside)
+            drop_oldest(q, &q->aside->held, blob->len);
+        aside_done(q);
     }
     if (q->bytes > 0 && over_budget(q, 1))
         return overflow(q);
-    wf_seg *seg = seg_new(q->pool, 0);
-    if (!seg)
+    wf_seg *seg = !q->fragmenting || aside_take(q) ? seg_new(q->pool, 0) : NULL;
+    if (!seg) {
+        aside_done(q);
         return overflow(q);
+    }
     seg_refer(seg, blob);
     seg->published = true;
     seg->raw = raw;
     q->raw_count += raw;
-    queued(q, q->fragmenting ? &q->held : &q->queue, seg);
+    if (q->fragmenting)
+        q->aside->held_bytes += blob->len;
+    queued(q, q->fragmenting ? &q->aside->held : &q->queue, seg);
     return WF_OK;
 }
 
 int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace) {
-    wf_seg *last = q->urgent.tail;
-    if (replace && q->urgent_count >= WF_OUTQ_URGENT_MAX && last->replaceable) {
+    wf_seg *last = q->aside ? q->aside->urgent.tail : NULL;
+    if (replace && last && q->aside->urgent_count >= WF_OUTQ_URGENT_MAX && last->replaceable) {
         wf_assert(len <= last->cap);
         q->bytes -= last->end;
         q->bytes += last->end = len;
         memcpy(last->data, frame, len);
         return WF_OK;
     }
-    wf_seg *seg = seg_new(q->pool, WF_OUTQ_URGENT_BYTES); /* any control frame, so that a later one can replace it */
-    if (!seg)
+    /* Room for any control frame, so that a later one can replace it. */
+    wf_seg *seg = aside_take(q) ? seg_new(q->pool, WF_OUTQ_URGENT_BYTES) : NULL;
+    if (!seg) {
+        aside_done(q);
         return WF_ENOMEM;
+    }
     wf_assert(len > 0 && len <= seg->cap);
     memcpy(seg->data, frame, len);
     seg->end = len;
     seg->ahead = true;
     seg->replaceable = replace;
-    q->urgent_count++;
-    queued(q, &q->urgent, seg);
+    q->aside->urgent_count++;
+    queued(q, &q->aside->urgent, seg);
     return WF_OK;
 }
 
@@ -380,20 +415,22 @@ void wf_outq_keep_ahead(wf_outq *q) {
 
 void wf_outq_fragments_done(wf_outq *q) {
     q->fragmenting = false;
-    q->held_bytes = 0;
-    list_splice(&q->queue, q->queue.tail, &q->held);
+    if (!q->aside)
+        return;
+    q->aside->held_bytes = 0;
+    list_splice(&q->queue, q->queue.tail, &q->aside->held);
+    aside_done(q);
 }
 
 void wf_outq_close(wf_outq *q) {
-    list_free(q, &q->held);
+    held_free(q);
     q->fragmenting = false;
     q->closed = true;
 }
 
 void wf_outq_clear_unsent(wf_outq *q) {
-    list_free(q, &q->urgent);
+    urgent_free(q);
     wf_outq_close(q);
-    q->urgent_count = 0;
     wf_outq_list kept = {0};
     while (q->queue.tail) {
         wf_seg *seg = list_remove_after(&q->queue, q->queue.tail);
@@ -472,9 +509,11 @@ void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk) {
 
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     wf_assert(!q->queue.tail || !list_head(&q->queue)->pinned);
-    if (q->urgent.tail)
-        list_splice(&q->queue, urgent_place(&q->queue), &q->urgent);
-    q->urgent_count = 0;
+    if (has_urgent(q)) {
+        list_splice(&q->queue, urgent_place(&q->queue), &q->aside->urgent);
+        q->aside->urgent_count = 0;
+        aside_done(q);
+    }
     q->written = false;
     int count = 0;
     for (wf_seg *seg = list_head(&q->queue); seg && count + (seg->head_len > 0) < max;
@@ -542,7 +581,9 @@ void wf_outq_ready_remove(wf_outq *q) {
 }
 
 void wf_outq_check(const wf_outq *q) {
-    const wf_outq_list *lists[] = {&q->queue, &q->urgent, &q->held};
+    static const wf_outq_aside no_aside;
+    const wf_outq_aside *aside = q->aside ? q->aside : &no_aside;
+    const wf_outq_list *lists[] = {&q->queue, &aside->urgent, &aside->held};
     size_t bytes = 0, held_bytes = 0, urgent = 0, segs = 0, raws = 0;
     for (int i = 0; i < 3; i++) {
         bool pinned = true;
@@ -560,8 +601,9 @@ void wf_outq_check(const wf_outq *q) {
         }
     }
     wf_assert(bytes == q->bytes);
-    wf_assert(held_bytes == q->held_bytes);
-    wf_assert(urgent == q->urgent_count);
+    wf_assert(held_bytes == aside->held_bytes);
+    wf_assert(urgent == aside->urgent_count);
+    wf_assert(!q->aside || urgent > 0 || held_bytes > 0);
     wf_assert(segs == q->seg_count);
     wf_assert(raws == q->raw_count);
 }

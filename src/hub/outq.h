@@ -20,10 +20,10 @@
  * sooner, who flushes replaces it by its own bytes. What is dropped before was never encoded, so an encoding that
  * depends on all that was sent before loses nothing.
  *
- * Invariants (wf_outq_check): 1. bytes is the sum over all segments, held_bytes over the held ones. 2. an empty list
+ * Invariants (wf_outq_check): 1. bytes is the sum over all segments, aside->held_bytes over the held ones. 2. an empty list
  * has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of
  * unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists, raw_count that of the raw ones.
- * 7. nothing raw is pinned or begun.
+ * 7. nothing raw is pinned or begun. 8. aside is there exactly when one of its lists is not empty.
  */
 #ifndef WF_HUB_OUTQ_H
 #define WF_HUB_OUTQ_H
@@ -54,22 +54,29 @@ typedef struct wf_outq_list {
     wf_seg *tail; /* circular: tail->next is the head */
 } wf_outq_list;
 
+/* What few queues have, and none for long: taken with the first segment of either list, gone with the last. */
+typedef struct wf_outq_aside {
+    wf_outq_list urgent, held;
+    size_t held_bytes;
+    uint32_t urgent_count;
+} wf_outq_aside;
+
 typedef struct wf_outq {
-    wf_outq_list queue, urgent, held;
-    size_t bytes, held_bytes;
+    wf_outq_list queue;
+    wf_outq_aside *aside; /* NULL: nothing is urgent or held */
+    size_t bytes;
     uint32_t bytes_max; /* the budget */
-    uint16_t urgent_count;
-    uint8_t policy;   /* wf_slow_policy */
-    bool fragmenting; /* a fragmented message is open: published ones wait in held */
-    bool overflowed;  /* a published message did not fit and the policy is to close */
-    bool closed;      /* nothing is published any more */
-    bool lent;        /* memory was lent since it was last settled */
-    bool listed;      /* stands in the ready list */
-    bool written;     /* something was written since it was last gathered, not only published */
-    bool recodes;     /* published messages are raw: their encoding is this connection's own */
+    uint32_t seg_count, raw_count;
     /* of published messages of so many bytes the blob's shorter encoding is taken; max 0: of none */
     uint32_t alt_bytes_min, alt_bytes_max;
-    uint32_t seg_count, raw_count;
+    uint8_t policy;       /* wf_slow_policy */
+    bool fragmenting : 1; /* a fragmented message is open: published ones wait in held */
+    bool overflowed : 1;  /* a published message did not fit and the policy is to close */
+    bool closed : 1;      /* nothing is published any more */
+    bool lent : 1;        /* memory was lent since it was last settled */
+    bool listed : 1;      /* stands in the ready list */
+    bool written : 1;     /* something was written since it was last gathered, not only published */
+    bool recodes : 1;     /* published messages are raw: their encoding is this connection's own */
     struct wf_outq *ready_next;
     wf_outq_pool *pool;
 } wf_outq;
@@ -81,7 +88,7 @@ void wf_outq_deinit(wf_outq *q); /* frees what is queued and closes; must not st
 
 /* Bytes that wait for the kernel now. */
 static inline size_t wf_outq_sendable(const wf_outq *q) {
-    return q->bytes - q->held_bytes;
+    return q->aside ? q->bytes - q->aside->held_bytes : q->bytes;
 }
 
 /* For our own sending. */

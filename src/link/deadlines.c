@@ -11,23 +11,32 @@ static uint64_t later(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t *out_at_ms) {
+/* The whole time, of those with this low half the one next to now. */
+static uint64_t whole(uint32_t kept_ms, uint64_t now_ms) {
+    return now_ms + (uint64_t)(int64_t)(int32_t)(kept_ms - (uint32_t)now_ms);
+}
+
+static uint64_t pong_awaited_since(const wf_deadlines *d, uint64_t now_ms) {
+    uint64_t since = later(whole(d->ping_ms, now_ms), whole(d->message_ms, now_ms));
+    return d->sending ? later(since, whole(d->output_ms, now_ms)) : since;
+}
+
+wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t now_ms, uint64_t *out_at_ms) {
     wf_due best = WF_DUE_NOTHING;
     uint64_t at = UINT64_MAX;
     if (d->stage_ms)
-        earliest(d->stage_ms, 0, WF_DUE_STAGE, &best, &at);
+        earliest(whole(d->stage_ms, now_ms), 0, WF_DUE_STAGE, &best, &at);
     if (d->sending)
-        earliest(d->output_ms, intervals->send_timeout_ms, WF_DUE_SEND, &best, &at);
+        earliest(whole(d->output_ms, now_ms), intervals->send_timeout_ms, WF_DUE_SEND, &best, &at);
     if (d->open && d->gate_ms) {
-        earliest(d->gate_ms, 0, WF_DUE_GATE, &best, &at);
+        earliest(whole(d->gate_ms, now_ms), 0, WF_DUE_GATE, &best, &at);
     } else if (d->open && !d->resting) {
         if (d->in_message)
-            earliest(d->message_ms, intervals->message_timeout_ms, WF_DUE_MESSAGE, &best, &at);
+            earliest(whole(d->message_ms, now_ms), intervals->message_timeout_ms, WF_DUE_MESSAGE, &best, &at);
         if (d->ping_ms)
-            earliest(later(later(d->ping_ms, d->message_ms), d->sending ? d->output_ms : 0), intervals->ping_timeout_ms,
-                     WF_DUE_PONG, &best, &at);
+            earliest(pong_awaited_since(d, now_ms), intervals->ping_timeout_ms, WF_DUE_PONG, &best, &at);
         else
-            earliest(d->input_ms, intervals->ping_interval_ms, WF_DUE_PING, &best, &at);
+            earliest(whole(d->input_ms, now_ms), intervals->ping_interval_ms, WF_DUE_PING, &best, &at);
     }
     if (best != WF_DUE_NOTHING)
         *out_at_ms = at;

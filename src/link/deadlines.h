@@ -1,7 +1,8 @@
 /*
  * deadlines.h - what a connection waits for, and until when. Pure: the clock is a parameter.
  *
- * Times are milliseconds of the loop's clock. A connection has one timer; it is armed for the earliest of
+ * Times are milliseconds of the loop's clock, their low halves: each is looked at within 24 days, from where the other half
+ * is known. A connection has one timer; it is armed for the earliest of
  * these and asks again when it fires, so that ordinary traffic only writes a time down and never touches the
  * timer.
  */
@@ -18,14 +19,19 @@ typedef struct wf_intervals {
     uint32_t ping_interval_ms, ping_timeout_ms, message_timeout_ms, send_timeout_ms;
 } wf_intervals;
 
+/* A time to be kept; never 0, which is "none". */
+static inline uint32_t wf_time_kept(uint64_t ms) {
+    return (uint32_t)ms != 0 ? (uint32_t)ms : 1;
+}
+
 typedef struct wf_deadlines {
-    uint64_t stage_ms;   /* the stage must be over by then: handshake, answer, close. Bytes do not move it. 0:
+    uint32_t stage_ms;   /* the stage must be over by then: handshake, answer, close. Bytes do not move it. 0:
                             none */
-    uint64_t input_ms;   /* bytes last came */
-    uint64_t message_ms; /* a message last made progress */
-    uint64_t output_ms;  /* the kernel last took bytes, or the queue last began to fill */
-    uint64_t ping_ms;    /* our ping went out, at the latest; 0: none is out */
-    uint64_t gate_ms;    /* reading rests until then (too many pings); 0: it does not */
+    uint32_t input_ms;   /* bytes last came */
+    uint32_t message_ms; /* a message last made progress */
+    uint32_t output_ms;  /* the kernel last took bytes, or the queue last began to fill */
+    uint32_t ping_ms;    /* our ping went out, at the latest; 0: none is out */
+    uint32_t gate_ms;    /* reading rests until then (too many pings); 0: it does not */
     bool open : 1;       /* heartbeats run */
     bool in_message : 1; /* a message is begun and not finished */
     bool sending : 1;    /* the kernel takes no more for now */
@@ -44,7 +50,7 @@ typedef enum wf_due {
 
 /* The earliest that is ahead or past, and when. A pong is awaited from when its ping can have left: while our
  * output is stuck, from its last progress. */
-wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t *out_at_ms);
+wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t now_ms, uint64_t *out_at_ms);
 
 /* Token bucket for the peer's pings. */
 typedef struct wf_ping_bucket {

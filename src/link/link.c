@@ -32,7 +32,8 @@ int wf_link_init(wf_link *link, wf_link_env *env, int fd) {
 
 static wf_due next_due(const wf_link *link, uint64_t *out_at_ms) {
     wf_intervals http = {WF_NEVER, WF_NEVER, WF_NEVER, link->env->http->send_timeout_ms};
-    return wf_deadlines_next(&link->deadlines, link->limits ? &link->limits->intervals : &http, out_at_ms);
+    return wf_deadlines_next(&link->deadlines, link->limits ? &link->limits->intervals : &http, link->env->now_ms,
+                             out_at_ms);
 }
 
 void wf_link_arm(wf_link *link) {
@@ -45,17 +46,25 @@ void wf_link_arm(wf_link *link) {
 
 void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms) {
     link->stage = (uint8_t)stage;
-    link->deadlines.stage_ms = timeout_ms == WF_NEVER ? 0 : link->env->now_ms + timeout_ms;
+    link->deadlines.stage_ms =
+        timeout_ms == WF_NEVER ? 0
+                               : wf_time_kept(link->env->now_ms + (timeout_ms < INT32_MAX ? timeout_ms : INT32_MAX));
     link->deadlines.open = stage == WF_LINK_OPEN;
     wf_link_arm(link);
 }
 
 void wf_link_count_memory(wf_link *link) {
-    size_t now = link->held.cap + wf_ws_memory(&link->ws) + (link->pmd ? link->pmd->out.window.cap : 0);
+    size_t now = (link->held ? sizeof *link->held + link->held->len : 0) + wf_ws_memory(&link->ws) +
+                 (link->pmd ? link->pmd->out.window.cap : 0);
     if (now == link->counted)
         return;
     link->env->input_bytes += now - link->counted;
     link->counted = now;
+}
+
+static void let_go_held(wf_link *link) {
+    wf_mem_free(link->held);
+    link->held = NULL;
 }
 
 static void drop_input(wf_link *link) {
@@ -63,7 +72,7 @@ static void drop_input(wf_link *link) {
     wf_ws_take_rest(&link->ws, &unused);
     wf_ws_deinit(&link->ws);
     wf_link_pmd_free(link);
-    wf_buf_deinit(&link->held);
+    let_go_held(link);
     wf_link_count_memory(link);
 }
 
@@ -132,10 +141,10 @@ void wf_link_await_fin(wf_link *link) {
 
 void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
     wf_count_add(&link->env->bytes_in, len);
-    link->deadlines.input_ms = link->env->now_ms;
+    link->deadlines.input_ms = (uint32_t)link->env->now_ms;
     if (link->stage >= WF_LINK_LINGER)
         return;
-    wf_assert(link->held.len == 0);
+    wf_assert(!link->held);
     wf_ws_feed(&link->ws, data, len);
 }
 
@@ -179,27 +188,30 @@ static void rest(wf_link *link) {
         link->deadlines.resting = true;
         wf_sock_pause(link->env->loop, &link->sock);
     }
-    if (link->ws.in_len > 0 && link->held.len == 0) {
+    if (link->ws.in_len > 0 && !link->held) {
         uint8_t *in;
         size_t in_len = wf_ws_take_rest(&link->ws, &in);
-        if (wf_buf_append(&link->held, in, in_len) < 0) {
+        link->held = wf_mem_alloc(sizeof *link->held + in_len);
+        if (!link->held) {
             wf_link_die(link, ENOMEM, "out of memory");
             return;
         }
-        wf_ws_feed(&link->ws, link->held.data, in_len);
+        link->held->len = in_len;
+        memcpy(link->held->data, in, in_len);
+        wf_ws_feed(&link->ws, link->held->data, in_len);
     }
     wf_link_count_memory(link); /* a message that was just handed out may still be there */
 }
 
 /* Everything held has been used: reading goes on. */
 static void resume(wf_link *link) {
-    if (link->held.len > 0) {
-        wf_buf_deinit(&link->held);
+    if (link->held) {
+        let_go_held(link);
         wf_link_count_memory(link);
     }
     if (link->deadlines.resting) {
         link->deadlines.resting = false;
-        link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
+        link->deadlines.input_ms = link->deadlines.message_ms = (uint32_t)link->env->now_ms;
         if (!link->input_over)
             wf_sock_resume(link->env->loop, &link->sock);
         wf_link_arm(link);
@@ -334,7 +346,7 @@ int wf_link_queue(wf_link *link, const void *data, size_t len) {
 
 static void flushed(wf_link *link) {
     if (link->deadlines.sending && link->deadlines.ping_ms)
-        link->deadlines.ping_ms = link->env->now_ms; /* it may have left only now */
+        link->deadlines.ping_ms = wf_time_kept(link->env->now_ms); /* it may have left only now */
     link->deadlines.sending = false;
     if (link->stage == WF_LINK_CLOSING)
         wf_link_close_done(link);
@@ -367,13 +379,13 @@ void wf_link_flush(wf_link *link) {
             wf_outq_taken(&link->q, 0); /* nothing was kept: what waits may still be dropped */
             if (!link->deadlines.sending && link->stage != WF_LINK_CONNECTING) {
                 link->deadlines.sending = true;
-                link->deadlines.output_ms = link->env->now_ms;
+                link->deadlines.output_ms = (uint32_t)link->env->now_ms;
                 wf_link_arm(link);
             }
             return;
         }
         wf_count_add(&link->env->bytes_out, (uint64_t)sent);
-        link->deadlines.output_ms = link->env->now_ms;
+        link->deadlines.output_ms = (uint32_t)link->env->now_ms;
         wf_outq_taken(&link->q, (size_t)sent);
         if (link->stage == WF_LINK_CONNECTING)
             wf_link_connected(link);
@@ -386,7 +398,7 @@ void wf_link_sent(wf_link *link, size_t len) {
     link->in_flight = false;
     if (len > 0) {
         wf_count_add(&link->env->bytes_out, len);
-        link->deadlines.output_ms = link->env->now_ms;
+        link->deadlines.output_ms = (uint32_t)link->env->now_ms;
     }
     wf_outq_taken(&link->q, len);
     wf_link_flush(link);
@@ -432,7 +444,7 @@ static void act(wf_link *link, wf_due due) {
         break;
     case WF_DUE_PING:
         if (wf_link_ping(link) != WF_OK)
-            link->deadlines.input_ms = link->env->now_ms; /* no memory: another time */
+            link->deadlines.input_ms = (uint32_t)link->env->now_ms; /* no memory: another time */
         break;
     case WF_DUE_PONG:
         wf_link_fail(link, 1008, "ping_timeout: the peer does not answer our ping");

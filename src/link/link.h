@@ -127,6 +127,12 @@ typedef struct wf_link_pmd {
     uint32_t turn, work_seen; /* when it was last pulled, and in.work at the beginning of that turn */
 } wf_link_pmd;
 
+/* Input that was not used when reading came to rest. */
+typedef struct wf_held {
+    size_t len;
+    uint8_t data[];
+} wf_held;
+
 typedef struct wf_link {
     wf_sock sock;
     wf_link_env *env;
@@ -140,7 +146,7 @@ typedef struct wf_link {
     };
     wf_ws ws;         /* from OPEN on; before, only its role and input are used */
     wf_link_pmd *pmd; /* owned; NULL: messages are not compressed */
-    wf_buf held;      /* input that came while reading rests; the session reads from it then */
+    wf_held *held;    /* owned; NULL: none. Input that came while reading rests; the session reads from it then */
     size_t counted;   /* of env->input_bytes */
     wf_deadlines deadlines;
     wf_ping_bucket bucket;

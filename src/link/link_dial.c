@@ -68,6 +68,6 @@ wf_http_reply_reader *wf_link_take_reply(wf_link *link) {
 
 void wf_link_open(wf_link *link) {
     wf_ping_bucket_init(&link->bucket, link->env->now_ms);
-    link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
+    link->deadlines.input_ms = link->deadlines.message_ms = (uint32_t)link->env->now_ms;
     wf_link_enter(link, WF_LINK_OPEN, WF_NEVER);
 }

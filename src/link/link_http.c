@@ -89,7 +89,7 @@ int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_l
     wf_ws_init(&link->ws, WF_WS_SERVER, &limits->ws);
     wf_ws_feed(&link->ws, in, in_len); /* what came behind the request */
     wf_ping_bucket_init(&link->bucket, link->env->now_ms);
-    link->deadlines.input_ms = link->deadlines.message_ms = link->env->now_ms;
+    link->deadlines.input_ms = link->deadlines.message_ms = (uint32_t)link->env->now_ms;
     wf_link_enter(link, WF_LINK_OPEN, WF_NEVER);
     return WF_OK;
 }

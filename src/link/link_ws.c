@@ -152,7 +152,7 @@ static void on_ping(wf_link *link, const wf_ws_event *event) {
     }
     uint32_t wait_ms = wf_ping_bucket_take(&link->bucket, link->limits->pings_per_second, link->env->now_ms);
     if (wait_ms > 0) {
-        link->deadlines.gate_ms = link->env->now_ms + wait_ms;
+        link->deadlines.gate_ms = wf_time_kept(link->env->now_ms + wait_ms);
         wf_link_arm(link);
     }
 }
@@ -189,7 +189,7 @@ static void on_close(wf_link *link, const wf_ws_event *event) {
 static __attribute__((noinline)) void watch_progress(wf_link *link) {
     bool begun = wf_ws_in_message(&link->ws);
     if (begun && (!link->deadlines.in_message || wf_ws_progress(&link->ws) != link->message_seen))
-        link->deadlines.message_ms = link->env->now_ms;
+        link->deadlines.message_ms = (uint32_t)link->env->now_ms;
     bool arm = begun && !link->deadlines.in_message;
     link->message_seen = wf_ws_progress(&link->ws);
     link->deadlines.in_message = begun;
@@ -237,7 +237,7 @@ int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
             return WF_WANT_INPUT;
         }
         if (event->kind == WF_WS_MESSAGE) {
-            link->deadlines.message_ms = link->env->now_ms;
+            link->deadlines.message_ms = (uint32_t)link->env->now_ms;
             wf_count_add(&link->env->messages_in, 1);
             out_event->kind = WF_LINK_MESSAGE;
             if (link->stage == WF_LINK_OPEN)
@@ -269,7 +269,7 @@ static int queue_in_place(wf_link *link, const wf_frame *frame, const uint8_t *d
     uint8_t head[WF_FRAME_HEAD_MAX];
     size_t head_len = wf_frame_encode(head, frame), len = (size_t)frame->len;
     const wf_link_env *env = link->env;
-    if (env->lender == link && link->held.len == 0 && data >= env->lent_data && data + len <= link->ws.in)
+    if (env->lender == link && !link->held && data >= env->lent_data && data + len <= link->ws.in)
         return wf_outq_lend(&link->q, head, head_len, &(wf_str) {(const char *)data, len});
     wf_blob *blob = wf_ws_share(&link->ws, data, len, env->blob_bytes);
     if (!blob)
@@ -397,7 +397,9 @@ int wf_link_ping(wf_link *link) {
     int got = queue_urgent(link, WF_OP_PING, (const uint8_t *)&nonce, sizeof nonce, false);
     if (got < 0)
         return got;
-    link->deadlines.ping_ms = link->env->now_ms;
+    link->deadlines.ping_ms = wf_time_kept(link->env->now_ms);
+    if (!link->deadlines.in_message) /* the last message may be out of a kept time's reach, and no longer counts */
+        link->deadlines.message_ms = link->deadlines.ping_ms;
     wf_link_arm(link);
     return WF_OK;
 }

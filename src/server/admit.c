@@ -63,7 +63,6 @@ void wf_worker_accept(wf_worker *w, int fd) {
         wf_count_add(&w->shed, 1);
         return;
     }
-    conn->subscriber.q = &conn->link.q;
     half_add(w, conn);
     wf_count_add(&w->connections, 1);
     unsigned before = atomic_fetch_add_explicit(&server->connection_count, 1, memory_order_relaxed);

@@ -16,8 +16,9 @@ static void count_deflating(weft_conn *conn, int by) {
 static void conn_ended(weft_conn *conn) {
     wf_worker *w = wf_conn_worker(conn);
     wf_worker_half_done(conn);
-    wf_hub_leave_all(&w->hub, &conn->subscriber);
-    if (conn->request) {
+    if (conn->opened) {
+        wf_hub_leave_all(&w->hub, &conn->subscriber);
+    } else if (conn->request) {
         wf_request_left(conn->request);
         weft_request_unref(conn->request);
         conn->request = NULL;
@@ -42,7 +43,7 @@ static void conn_ended(weft_conn *conn) {
 
 static void conn_open(weft_conn *conn) {
     weft_request *request = conn->request;
-    conn->request = NULL;
+    conn->subscriber = (wf_subscriber) {.q = &conn->link.q};
     conn->open_due = false;
     conn->opened = true;
     conn->shares = conn->link.deflates && !conn->link.q.recodes;

@@ -200,7 +200,7 @@ int wf_request_apply(wf_answer *a) {
     weft_request *request = a->request;
     wf_worker *w = request->worker;
     weft_conn *conn = wf_handle_conn(w, request->handle);
-    if (!conn || conn->request != request) {
+    if (!conn || conn->opened || conn->request != request) {
         wf_answer_free(a);
         return WEFT_ECLOSED;
     }

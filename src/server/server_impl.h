@@ -42,13 +42,13 @@ enum {
 struct weft_conn {
     wf_link link;          /* first: a sock and a queue lead back to their connection; its env leads to the worker */
     const wf_route *route; /* from the answer to the handshake on */
-    wf_subscriber subscriber;
     union {
         struct {
             weft_conn *prev, *next;
-        } half;                /* while half_open: among the worker's unfinished handshakes */
-        weft_request *request; /* then: that waits for its answer, or for `open` */
-        weft_conn *ended_next; /* at last: among those to be freed */
+        } half;                   /* while half_open: among the worker's unfinished handshakes */
+        weft_request *request;    /* then, until it is opened: that waits for its answer, or for `open` */
+        wf_subscriber subscriber; /* while it is opened */
+        weft_conn *ended_next;    /* at last: among those to be freed */
     };
     uint32_t slot;
     bool half_open, opened, open_due;

@@ -31,7 +31,7 @@ static size_t output_allowed(const world *w) {
 static void check_memory(const world *w) {
     const wf_link *link = &w->link;
     size_t windows = link->pmd ? link->pmd->out.window.cap : 0;
-    CHECK_EQ(link->counted, link->held.cap + wf_ws_memory(&link->ws) + windows);
+    CHECK_EQ(link->counted, (link->held ? sizeof *link->held + link->held->len : 0) + wf_ws_memory(&link->ws) + windows);
     CHECK_EQ(w->env.input_bytes, link->counted);
     CHECK(link->counted <= input_allowed(w));
     CHECK(link->q.bytes <= output_allowed(w));

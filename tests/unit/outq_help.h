@@ -31,6 +31,14 @@ static inline void fixture_deinit(fixture *f) {
     CHECK_EQ(test_mem_live(), f->live_before);
 }
 
+static inline size_t urgent_count(const wf_outq *q) {
+    return q->aside ? q->aside->urgent_count : 0;
+}
+
+static inline size_t held_bytes(const wf_outq *q) {
+    return q->aside ? q->aside->held_bytes : 0;
+}
+
 /* Published messages that did not fit, of all queues of the pool. */
 static inline uint64_t drops(const fixture *f) {
     return wf_count_read(&f->pool.drops);

@@ -115,19 +115,29 @@ static const struct {
      &(const wf_intervals) {WF_NEVER, WF_NEVER, 0, WF_NEVER},
      WF_DUE_MESSAGE,
      0},
-    {"a_clock_far_from_zero",
-     {.open = true, .input_ms = UINT64_C(1) << 60},
-     &usual,
-     WF_DUE_PING,
-     (UINT64_C(1) << 60) + 25000},
 };
 
+static uint32_t moved(uint32_t kept_ms, uint64_t by_ms) {
+    return kept_ms ? wf_time_kept(kept_ms + by_ms) : 0;
+}
+
+/* Wherever the clock stands: also where its low half is about to begin anew. */
 TEST(each_state_is_due_when_it_says) {
+    static const uint64_t clocks[] = {0, UINT32_MAX - 20000ull, UINT32_MAX - 500ull, UINT64_C(1) << 60, INT32_MAX};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        uint64_t at_ms = 12345;
-        test_context("%s", rows[i].name);
-        CHECK_EQ(wf_deadlines_next(&rows[i].d, rows[i].intervals, &at_ms), rows[i].due);
-        CHECK_EQ(at_ms, rows[i].due == WF_DUE_NOTHING ? 12345 : rows[i].at_ms);
+        for (size_t k = 0; k < sizeof clocks / sizeof *clocks; k++) {
+            uint64_t at_ms = 12345, by = clocks[k];
+            wf_deadlines d = rows[i].d;
+            test_context("%s, %llu later", rows[i].name, (unsigned long long)by);
+            d.stage_ms = moved(d.stage_ms, by);
+            d.input_ms += (uint32_t)by;
+            d.message_ms += (uint32_t)by;
+            d.output_ms += (uint32_t)by;
+            d.ping_ms = moved(d.ping_ms, by);
+            d.gate_ms = moved(d.gate_ms, by);
+            CHECK_EQ(wf_deadlines_next(&d, rows[i].intervals, by + 10000, &at_ms), rows[i].due);
+            CHECK(at_ms == (rows[i].due == WF_DUE_NOTHING ? 12345 : by + rows[i].at_ms));
+        }
     }
 }
 

@@ -160,7 +160,7 @@ TEST(the_seventeenth_pong_replaces_the_sixteenth) {
         char text[] = {(char)('a' + i), 'x', 'y', '\0'};
         text[1 + i % 3] = '\0';
         CHECK_EQ(urgent_text(&f, text, true), WF_OK);
-        CHECK_EQ(f.q.urgent_count, i < 16 ? i + 1 : 16);
+        CHECK_EQ(urgent_count(&f.q), i < 16 ? i + 1 : 16);
     }
     CHECK_STR(take(&f, 100), "abxcxydexfxyghxixyjkxlxymnxoxytx");
     fixture_deinit(&f);
@@ -174,7 +174,7 @@ TEST(our_own_ping_is_never_replaced_by_a_pong) {
     CHECK_EQ(urgent_text(&f, "PING", false), WF_OK);
     urgent_text(&f, "b", true);
     urgent_text(&f, "c", true);
-    CHECK_EQ(f.q.urgent_count, 18);
+    CHECK_EQ(urgent_count(&f.q), 18);
     CHECK_STR(take(&f, 100), "aaaaaaaaaaaaaaaaPINGc");
     fixture_deinit(&f);
 }
@@ -265,7 +265,7 @@ TEST(what_is_held_counts_for_what_is_published) {
     for (char text[] = "a"; *text <= 'e'; ++*text)
         CHECK_EQ(publish_text(&f, text), WF_OK);
     CHECK_EQ(drops(&f), 2);
-    CHECK_EQ(f.q.held_bytes, 3);
+    CHECK_EQ(held_bytes(&f.q), 3);
     wf_outq_fragments_done(&f.q);
     CHECK_STR(take(&f, 100), "cde");
     fixture_deinit(&f);
@@ -277,7 +277,7 @@ TEST(published_messages_wait_for_the_end_of_an_open_one) {
     write_text(&f, "[first ");
     f.q.fragmenting = true;
     CHECK_EQ(publish_text(&f, "(one)"), WF_OK);
-    CHECK_EQ(f.q.held_bytes, 5);
+    CHECK_EQ(held_bytes(&f.q), 5);
     CHECK_STR(take(&f, 100), "[first ");
     CHECK_EQ(wf_outq_sendable(&f.q), 0);
     CHECK_EQ(publish_text(&f, "(two)"), WF_OK);
@@ -309,7 +309,7 @@ TEST(nothing_is_published_behind_a_close_frame) {
     f.q.fragmenting = true;
     publish_text(&f, "held");
     wf_outq_close(&f.q);
-    CHECK_EQ(f.q.held_bytes, 0);
+    CHECK_EQ(held_bytes(&f.q), 0);
     write_text(&f, "CLOSE");
     CHECK_EQ(publish_text(&f, "late"), WF_ECLOSED);
     CHECK_EQ(drops(&f), 0);
@@ -437,7 +437,7 @@ TEST(without_memory_nothing_changes) {
     CHECK_EQ(urgent_text(&f, "!", true), WF_ENOMEM);
     test_mem_fail_at(0);
     CHECK_EQ(f.q.bytes, 0);
-    CHECK_EQ(f.q.urgent_count, 0);
+    CHECK_EQ(urgent_count(&f.q), 0);
     wf_outq_check(&f.q);
     fixture_deinit(&f);
 }

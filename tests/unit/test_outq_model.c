@@ -148,7 +148,7 @@ static void step_encode(run *s, uint64_t r, size_t segs_max) {
 
 static void step_urgent(run *s, uint64_t r) {
     uint8_t frame[127];
-    size_t len = 1 + r % sizeof frame, waiting = s->f.q.urgent_count;
+    size_t len = 1 + r % sizeof frame, waiting = urgent_count(&s->f.q);
     bool replace = r >> 8 & 3;
     piece it = {.fill = (uint8_t)(URGENT_FILL | (r >> 16 & 15)), .len = len};
     memset(frame, it.fill, len);
@@ -231,8 +231,8 @@ static void step(run *s, uint64_t r) {
 static void check_step(const run *s) {
     const wf_outq *q = &s->f.q;
     wf_outq_check(q);
-    CHECK_EQ(q->held_bytes, bytes_of(&s->held));
-    CHECK_EQ(q->bytes, q->held_bytes + bytes_of(&s->queue) + bytes_of(&s->urgent));
+    CHECK_EQ(held_bytes(q), bytes_of(&s->held));
+    CHECK_EQ(q->bytes, held_bytes(q) + bytes_of(&s->queue) + bytes_of(&s->urgent));
     CHECK(q->bytes == 0 || q->listed);
 }
 
@@ -244,7 +244,7 @@ static void clear_and_drain(run *s) {
         pinned += s->ranges[i].iov_len;
     wf_outq_clear_unsent(q);
     wf_outq_check(q);
-    CHECK(q->bytes >= pinned && q->held_bytes == 0);
+    CHECK(q->bytes >= pinned && held_bytes(q) == 0);
     while (q->bytes > 0) {
         if (s->range_count == 0)
             step_gather(s, 0);
