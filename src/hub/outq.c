@@ -35,7 +35,13 @@ struct wf_seg {
     uint8_t data[];
 };
 
-enum { CHUNK_BYTES = 4096 - sizeof(wf_seg) - 16, CHUNKS_KEPT = 64, REFS_KEPT = 4096 };
+enum {
+    CHUNK_BYTES = 4096 - sizeof(wf_seg) - 16,
+    CHUNKS_KEPT = 64,
+    REFS_KEPT = 4096,
+    SMALL_BYTES = 128,
+    SMALLS_KEPT = 1024
+};
 
 static inline wf_seg *pool_take(wf_seg **list, size_t *count) {
     wf_seg *seg = *list;
@@ -59,6 +65,8 @@ static inline wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
         seg = pool_take(&pool->refs, &pool->ref_count);
     else if (cap == CHUNK_BYTES)
         seg = pool_take(&pool->chunks, &pool->chunk_count);
+    else if (cap == SMALL_BYTES)
+        seg = pool_take(&pool->smalls, &pool->small_count);
     if (!seg && !(seg = seg_alloc(&cap)))
         return NULL;
     *seg = (wf_seg) {.cap = (uint32_t)cap, .bytes = seg->data};
@@ -78,6 +86,10 @@ static inline void seg_free(wf_outq_pool *pool, wf_seg *seg) {
         seg->next = pool->chunks;
         pool->chunks = seg;
         pool->chunk_count++;
+    } else if (seg->cap == SMALL_BYTES && pool->small_count < SMALLS_KEPT) {
+        seg->next = pool->smalls;
+        pool->smalls = seg;
+        pool->small_count++;
     } else {
         wf_big_give(seg, sizeof *seg + seg->cap);
     }
@@ -180,6 +192,8 @@ void wf_outq_pool_deinit(wf_outq_pool *pool) {
     wf_seg *seg;
     while ((seg = pool_take(&pool->chunks, &pool->chunk_count)))
         wf_mem_free(seg);
+    while ((seg = pool_take(&pool->smalls, &pool->small_count)))
+        wf_mem_free(seg);
     while ((seg = pool_take(&pool->refs, &pool->ref_count)))
         wf_mem_free(seg);
 }
@@ -208,8 +222,11 @@ static inline bool has_room(const wf_outq *q, const wf_seg *seg, size_t len) {
     return seg->cap > 0 && seg->cap - seg->end >= len && !seg->ahead && !((seg->begun || seg->pinned) && has_urgent(q));
 }
 
+/* Behind a reference another one is likely: there it is no bigger than it need be. */
 static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
-    wf_seg *seg = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len);
+    bool alone = q->queue.tail && q->queue.tail->cap == 0;
+    size_t least = alone ? SMALL_BYTES : CHUNK_BYTES;
+    wf_seg *seg = seg_new(q->pool, len > least ? len : least);
     if (seg)
         queued(q, &q->queue, seg);
     return seg;

@@ -40,8 +40,8 @@ typedef struct wf_seg wf_seg;
 
 /* What the queues of one loop share. */
 typedef struct wf_outq_pool {
-    wf_seg *chunks, *refs; /* free segments, kept for the next use */
-    size_t chunk_count, ref_count;
+    wf_seg *chunks, *smalls, *refs; /* free segments, kept for the next use */
+    size_t chunk_count, small_count, ref_count;
     size_t bytes_used; /* memory of queues now: copied bytes by capacity, and the segments themselves */
     wf_counter drops;  /* published messages that did not fit; any thread may read it */
     struct wf_outq *ready_first, *ready_last; /* queues that got something since they were last taken from this list */

@@ -255,7 +255,7 @@ static inline bool wf_link_is_client(const wf_link *link) {
 
 /* Bytes held in and out. */
 static inline size_t wf_link_memory(const wf_link *link) {
-    return link->counted + link->q.bytes;
+    return link->counted + wf_outq_weight(&link->q);
 }
 
 #endif

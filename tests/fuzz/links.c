@@ -35,7 +35,7 @@ static void check_memory(const world *w) {
     CHECK_EQ(w->env.input_bytes, link->counted);
     CHECK(link->counted <= input_allowed(w));
     CHECK(link->q.bytes <= output_allowed(w));
-    CHECK(wf_link_memory(link) == link->counted + link->q.bytes);
+    CHECK(wf_link_memory(link) == link->counted + wf_outq_weight(&link->q));
     /* Nothing on the heap that nobody counts, but for a bounded rest: the request being read, the codecs, the pool. */
     const wf_outq_pool *pool = &w->env.pool;
     size_t request = w->http.limits.head_bytes_max + w->http.limits.body_bytes_max;

@@ -696,3 +696,19 @@ TEST(a_frame_that_refers_to_a_blob_is_not_cut_by_control_frames) {
         fixture_deinit(&f);
     }
 }
+
+TEST(own_messages_between_published_ones_take_little_more_than_they_weigh) {
+    enum { BUDGET = 1 << 20 };
+    fixture f;
+    fixture_init(&f, BUDGET, WF_SLOW_DROP_NEWEST);
+    wf_blob *blob = wf_blob_new(10, NULL);
+    CHECK(blob != NULL);
+    memset(blob->data, 'p', blob->len);
+    size_t pairs = 0;
+    for (; wf_outq_publish(&f.q, blob) == WF_OK; pairs++)
+        memset(wf_outq_write(&f.q, 10), 'o', 10);
+    wf_blob_unref(blob);
+    CHECK(pairs > 5000);
+    CHECK(f.pool.bytes_used <= 2 * wf_outq_weight(&f.q));
+    fixture_deinit(&f);
+}
