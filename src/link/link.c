@@ -54,8 +54,9 @@ void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms) {
 }
 
 void wf_link_count_memory(wf_link *link) {
+    const wf_link_pmd *pmd = wf_link_pmd_of(link);
     size_t now = (link->held ? sizeof *link->held + link->held->len : 0) + wf_ws_memory(&link->ws) +
-                 (link->pmd ? link->pmd->out.window.cap : 0);
+                 (pmd ? pmd->out.window.cap : 0);
     if (now == link->counted)
         return;
     link->env->input_bytes += now - link->counted;
@@ -317,7 +318,7 @@ static __attribute__((noinline)) int next_event(wf_link *link, wf_link_event *ou
 /* An open WebSocket with nothing due and no reason to rest. */
 static inline bool as_usual(const wf_link *link) {
     return link->stage == WF_LINK_OPEN && !wf_link_runnable(link) && !link->deadlines.in_message && !link->input_over &&
-           !link->deadlines.gate_ms && !link->pmd && !wf_outq_full(&link->q);
+           !link->deadlines.gate_ms && !wf_link_pmd_of(link) && !wf_outq_full(&link->q);
 }
 
 int wf_link_next(wf_link *link, wf_link_event *out_event) {

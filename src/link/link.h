@@ -133,8 +133,17 @@ typedef struct wf_held {
     uint8_t data[];
 } wf_held;
 
+/* Some 300 bytes, and nothing else while it is idle. What is needed only now and then is a block of its own, taken when it is
+ * needed and given back after it:
+ *
+ *      wf_link [sock|timer|deadlines|stage|... ]
+ *        q     --> segments, while something is queued          --> aside: control frames, and what is held
+ *        ws    --> part: a frame or message that is begun --> its bytes, when it is cut
+ *        held  --> input, while reading rests
+ *        reader--> a request that is being read                  ws.inflate --> permessage-deflate, when agreed on */
 typedef struct wf_link {
     wf_sock sock;
+    uint32_t message_seen; /* bytes of a begun message when last looked, low half: only changes count */
     wf_link_env *env;
     void *user; /* the application's: carried, not looked at */
     wf_timer timer;
@@ -144,27 +153,25 @@ typedef struct wf_link {
         wf_http_reader *reader;      /* a server's, while a request is being read */
         wf_http_reply_reader *reply; /* a client's, while the answer is */
     };
-    wf_ws ws;         /* from OPEN on; before, only its role and input are used */
-    wf_link_pmd *pmd; /* owned; NULL: messages are not compressed */
-    wf_held *held;    /* owned; NULL: none. Input that came while reading rests; the session reads from it then */
-    size_t counted;   /* of env->input_bytes */
+    wf_ws ws;       /* from OPEN on; before, only its role and input are used */
+    wf_held *held;  /* owned; NULL: none. Input that came while reading rests; the session reads from it then */
+    size_t counted; /* of env->input_bytes */
     wf_deadlines deadlines;
+    uint8_t stage;
+    /* Bits, so that one look tells that none of them is set. */
+    bool input_over : 1;    /* the peer sent FIN */
+    bool close_after : 1;   /* HTTP: close when all is sent */
+    bool connected : 1;     /* a client's: the request has begun to leave */
+    bool waits_upgrade : 1; /* the request that waits for its answer is a handshake */
+    bool served : 1;        /* HTTP: not the first request */
+    bool in_flight : 1;     /* the loop has our bytes and will tell */
+    bool want_drained : 1;  /* a send was refused */
+    bool deflates : 1;      /* permessage-deflate was agreed on; stays when it is gone */
+    bool due_broken : 1, due_unanswered : 1, due_ended : 1; /* events to come */
     wf_ping_bucket bucket;
     uint64_t ping_ns, rtt_ns; /* when our last ping went; what the last pong told */
     wf_fault fault;           /* why it ends, if not by a plain close */
     wf_link_end end;
-    uint32_t message_seen; /* bytes of a begun message when last looked, low half: only changes count */
-    uint8_t stage;
-    /* Bits, so that one look tells that none of them is set. */
-    bool input_over : 1;                                    /* the peer sent FIN */
-    bool close_after : 1;                                   /* HTTP: close when all is sent */
-    bool connected : 1;                                     /* a client's: the request has begun to leave */
-    bool waits_upgrade : 1;                                 /* the request that waits for its answer is a handshake */
-    bool served : 1;                                        /* HTTP: not the first request */
-    bool in_flight : 1;                                     /* the loop has our bytes and will tell */
-    bool want_drained : 1;                                  /* a send was refused */
-    bool deflates : 1;                                      /* permessage-deflate was agreed on; stays without `pmd` */
-    bool due_broken : 1, due_unanswered : 1, due_ended : 1; /* events to come */
 } wf_link;
 
 /* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the
@@ -246,6 +253,11 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule);
 /* Something may have become of it besides new input: pull. */
 static inline bool wf_link_runnable(const wf_link *link) {
     return link->deadlines.resting || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
+}
+
+/* Owned; NULL: messages are not compressed. */
+static inline wf_link_pmd *wf_link_pmd_of(const wf_link *link) {
+    return (wf_link_pmd *)link->ws.inflate; /* its first member */
 }
 
 /* We have dialled, from the first moment on. */

@@ -48,7 +48,7 @@ static inline void wf_link_encode(wf_link *link, size_t segs_max) {
 
 /* So much was inflated in this turn that the others come first. */
 static inline bool wf_link_has_done_enough(const wf_link *link) {
-    const wf_link_pmd *pmd = link->pmd;
+    const wf_link_pmd *pmd = wf_link_pmd_of(link);
     return pmd && pmd->turn == link->env->turn && pmd->in.work - pmd->work_seen >= WF_LINK_WORK_PER_TURN;
 }
 

@@ -23,7 +23,6 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
     unsigned server_bits = params->server_max_window_bits, client_bits = params->client_max_window_bits;
     bool server_forgets = params->server_no_context_takeover, client_forgets = params->client_no_context_takeover;
     wf_ws_use_inflate(&link->ws, &pmd->in);
-    link->pmd = pmd;
     link->deflates = true;
     if (wf_link_is_client(link)) {
         wf_inflate_init(&pmd->in, codec, server_forgets ? 0 : server_bits);
@@ -41,13 +40,13 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
 }
 
 void wf_link_pmd_free(wf_link *link) {
-    if (!link->pmd)
+    wf_link_pmd *pmd = wf_link_pmd_of(link);
+    if (!pmd)
         return;
     wf_ws_use_inflate(&link->ws, NULL);
-    wf_inflate_deinit(&link->pmd->in);
-    wf_deflate_deinit(&link->pmd->out);
-    wf_mem_free(link->pmd);
-    link->pmd = NULL;
+    wf_inflate_deinit(&pmd->in);
+    wf_deflate_deinit(&pmd->out);
+    wf_mem_free(pmd);
 }
 
 /* What a client sends is masked, each frame with a new key (RFC 6455 5.3). */
@@ -224,9 +223,10 @@ static __attribute__((noinline)) int session_over(wf_link *link) {
 
 int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
     wf_ws_event *event = &out_event->message;
-    if (link->pmd && link->pmd->turn != link->env->turn) {
-        link->pmd->turn = link->env->turn;
-        link->pmd->work_seen = link->pmd->in.work;
+    wf_link_pmd *pmd = wf_link_pmd_of(link);
+    if (pmd && pmd->turn != link->env->turn) {
+        pmd->turn = link->env->turn;
+        pmd->work_seen = pmd->in.work;
     }
     do {
         int got = wf_ws_next(&link->ws, event);
@@ -296,7 +296,8 @@ static inline int queue_plain(wf_link *link, uint8_t opcode, const void *data, s
 static bool deflate_frame(wf_link *link, uint8_t opcode, const uint8_t *data, size_t len, wf_frame *out_frame,
                           const uint8_t **out_data) {
     size_t deflated_len;
-    if (!link->pmd || wf_deflate_message(&link->pmd->out, data, len, out_data, &deflated_len) != WF_OK)
+    if (!wf_link_pmd_of(link) ||
+        wf_deflate_message(&wf_link_pmd_of(link)->out, data, len, out_data, &deflated_len) != WF_OK)
         return false;
     *out_frame = (wf_frame) {.fin = true, .rsv = WF_RSV1, .opcode = opcode, .len = deflated_len};
     return true;
@@ -304,7 +305,7 @@ static bool deflate_frame(wf_link *link, uint8_t opcode, const uint8_t *data, si
 
 /* A message was compressed that will not be sent: what comes may not refer to it. */
 static void forget_context(wf_link *link) {
-    wf_window_deinit(&link->pmd->out.window);
+    wf_window_deinit(&wf_link_pmd_of(link)->out.window);
 }
 
 static int queue_deflated(wf_link *link, uint8_t opcode, const void *data, size_t len) {
@@ -326,7 +327,7 @@ static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
     size_t head_len = plain->len - (size_t)frame.len;
     const uint8_t *deflated, *payload = plain->data + head_len;
     if (plain->len >= WF_LINK_SHARED_BYTES && wf_outq_takes_alt(&link->q, plain)) {
-        wf_deflate_note(&link->pmd->out, payload, (size_t)frame.len);
+        wf_deflate_note(&wf_link_pmd_of(link)->out, payload, (size_t)frame.len);
         wf_outq_raw_take_alt(&link->q, walk);
         return;
     }
@@ -364,7 +365,7 @@ static inline int send_message(wf_link *link, uint8_t opcode, const void *data, 
 }
 
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    return send_message(link, opcode, data, len, !link->pmd);
+    return send_message(link, opcode, data, len, !wf_link_pmd_of(link));
 }
 
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {

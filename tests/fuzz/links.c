@@ -30,7 +30,7 @@ static size_t output_allowed(const world *w) {
 
 static void check_memory(const world *w) {
     const wf_link *link = &w->link;
-    size_t windows = link->pmd ? link->pmd->out.window.cap : 0;
+    size_t windows = wf_link_pmd_of(link) ? wf_link_pmd_of(link)->out.window.cap : 0;
     CHECK_EQ(link->counted, (link->held ? sizeof *link->held + link->held->len : 0) + wf_ws_memory(&link->ws) + windows);
     CHECK_EQ(w->env.input_bytes, link->counted);
     CHECK(link->counted <= input_allowed(w));

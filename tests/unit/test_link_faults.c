@@ -253,7 +253,7 @@ TEST(a_window_that_was_named_bounds_what_is_encoded_once_for_all) {
     fixture_open(&f);
     CHECK_EQ(wf_link_deflate(&f.link, &params), WF_OK);
     CHECK_EQ(f.link.q.alt_bytes_max, 1024);
-    CHECK_EQ(f.link.pmd->in.window.bytes_max, 0);
+    CHECK_EQ(wf_link_pmd_of(&f.link)->in.window.bytes_max, 0);
     fixture_deinit(&f);
 }
 
@@ -264,11 +264,11 @@ TEST(without_memory_what_was_compressed_is_forgotten) {
     CHECK_EQ(wf_link_deflate(&f.link, &takeover), WF_OK);
     CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, SAID, strlen(SAID)), WF_OK);
     settle(&f);
-    CHECK_EQ(f.link.pmd->out.window.len, strlen(SAID));
+    CHECK_EQ(wf_link_pmd_of(&f.link)->out.window.len, strlen(SAID));
     no_memory();
     CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, SAID, strlen(SAID)), WF_ENOMEM);
     memory_again();
-    CHECK_EQ(f.link.pmd->out.window.len, 0);
+    CHECK_EQ(wf_link_pmd_of(&f.link)->out.window.len, 0);
     peer_reads(&f);
     f.read_len = 0;
     CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, SAID, strlen(SAID)), WF_OK);
@@ -319,7 +319,7 @@ TEST(what_is_long_comes_in_the_encoding_made_for_all) {
             CHECK_BYTES(f.read, f.read_len, "\xc1\x07whatev.", (size_t)9);
         else
             CHECK(f.read[0] == 0xc1 && f.read_len < LONG / 10);
-        CHECK_EQ(f.link.pmd->out.window.len, (alt + 1) * LONG);
+        CHECK_EQ(wf_link_pmd_of(&f.link)->out.window.len, (alt + 1) * LONG);
         f.read_len = 0;
     }
     fixture_deinit(&f);

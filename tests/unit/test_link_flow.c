@@ -394,8 +394,8 @@ TEST(little_input_that_makes_much_is_spread_over_turns) {
             CHECK_EQ(wf_link_close(&f.link, 1000, "bye"), WF_OK);
         CHECK_EQ(send(f.peer, frames, (size_t)(at - frames), 0), at - frames);
         size_t turns = 0;
-        for (uint32_t before = f.link.pmd->in.work; turn(&f); before = f.link.pmd->in.work, turns++)
-            CHECK(f.link.pmd->in.work - before <= 2 * WF_LINK_WORK_PER_TURN);
+        for (uint32_t before = wf_link_pmd_of(&f.link)->in.work; turn(&f); before = wf_link_pmd_of(&f.link)->in.work, turns++)
+            CHECK(wf_link_pmd_of(&f.link)->in.work - before <= 2 * WF_LINK_WORK_PER_TURN);
         CHECK(turns >= MESSAGES * LONG / WF_LINK_WORK_PER_TURN / 2);
         CHECK_EQ(heard, closing ? 0 : MESSAGES);
         CHECK_EQ(heard_bytes, closing ? 0 : (size_t)MESSAGES * LONG);
