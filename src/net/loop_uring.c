@@ -714,16 +714,25 @@ static void resume_uring(wf_loop *base, wf_sock *sock) {
         arm_recv(loop, slot);
 }
 
+/* By its name the kernel finds a request in a table, by the descriptor only in a walk through all that it has: with 10,000
+ * connections that takes more time than all else a connection costs. Most have a receive and nothing more. */
+static void cancel_all(const struct uring_loop *loop, const struct slot *slot, int fd, struct io_uring_sqe *sqe) {
+    sqe->opcode = IORING_OP_ASYNC_CANCEL;
+    sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+    if (slot->armed == RECV) {
+        sqe->addr = (uint64_t)(slot - loop->slots) << 8 | WF_URING_RECV;
+    } else {
+        sqe->fd = fd;
+        sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+    }
+}
+
 /* The requests of a sock hold its file: they end before it is closed, in the same entry. When the kernel takes no more, what
  * it was not told is taken back, for the number will be another's; what it has ends with the connection. */
 static void close_soon(struct uring_loop *loop, struct slot *slot, int fd) {
     struct io_uring_sqe *cancel = slot->armed ? request(loop, slot, WF_URING_IGNORE) : NULL;
-    if (cancel) {
-        cancel->opcode = IORING_OP_ASYNC_CANCEL;
-        cancel->fd = fd;
-        cancel->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
-        cancel->flags = IOSQE_CQE_SKIP_SUCCESS;
-    }
+    if (cancel)
+        cancel_all(loop, slot, fd, cancel);
     struct io_uring_sqe *sqe = cancel || !slot->armed ? request(loop, slot, WF_URING_IGNORE) : NULL;
     if (sqe) {
         sqe->opcode = IORING_OP_CLOSE;
