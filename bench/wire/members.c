@@ -84,7 +84,8 @@ static void on_text(struct members *m, size_t index, const unsigned char *frame)
 static void on_close(struct members *m, size_t index, const unsigned char *frame) {
     int code = frame[1] >= 2 ? frame[2] << 8 | frame[3] : 1005;
     if (!m->ending || code != GOING_AWAY)
-        wire_fail("connection %zu: the server sent Close %d", index, code);
+        wire_fail("connection %zu: the server sent Close %d %.*s", index, code, code == 1005 ? 0 : frame[1] - 2,
+                  (const char *)frame + 4);
     answer(m, index, 0x88, frame);
     m->seen[index] |= ANSWERED;
 }
