@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Does bench_members notice? Each row is what a server does to the first of two members, and what must be said about it.
+"""Does bench_members notice? Each row is what a server does to the first of two members, and what must be said of it.
 
 Usage: selftest_members.py DIRECTORY-OF-THE-PROGRAMS
 """

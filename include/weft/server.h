@@ -41,9 +41,9 @@ typedef struct weft_config {
     weft_limits limits;
     weft_deflate deflate;
     weft_backend backend;
-    /* [false] Other servers may listen on our TCP addresses, too, and we on theirs: each newcomer goes to one of them, as
-     * the kernel deals them out (SO_REUSEPORT; only servers of the same user). Topics, limits and counters are each
-     * server's own. Not with port 0. False: an address that anyone listens on is EADDRINUSE. */
+    /* [false] Other servers may listen on our TCP addresses, too, and we on theirs: the kernel deals newcomers out
+     * among them (SO_REUSEPORT; only servers of the same user). Topics, limits and counters are each server's own.
+     * Port 0 is a port of our own all the same. False: an address that anyone listens on is EADDRINUSE. */
     bool reuse_port;
 } weft_config;
 

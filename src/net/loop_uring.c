@@ -714,8 +714,8 @@ static void resume_uring(wf_loop *base, wf_sock *sock) {
         arm_recv(loop, slot);
 }
 
-/* By its name the kernel finds a request in a table, by the descriptor only in a walk through all that it has: with 10,000
- * connections that takes more time than all else a connection costs. Most have a receive and nothing more. */
+/* By its name the kernel finds a request in a table, by the descriptor only in a walk through all that it has: with
+ * 10,000 connections that takes more time than all else a connection costs. Most have a receive and nothing more. */
 static void cancel_all(const struct uring_loop *loop, const struct slot *slot, int fd, struct io_uring_sqe *sqe) {
     sqe->opcode = IORING_OP_ASYNC_CANCEL;
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
