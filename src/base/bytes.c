@@ -10,8 +10,6 @@ static unsigned char lower(char c) {
 bool wf_str_eq_nocase(wf_str a, wf_str b) {
     if (a.len != b.len)
         return false;
-    if (a.len == 0 || memcmp(a.data, b.data, a.len) == 0) /* as it mostly is, when it is equal at all */
-        return true;
     for (size_t i = 0; i < a.len; i++)
         if (lower(a.data[i]) != lower(b.data[i]))
             return false;

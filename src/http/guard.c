@@ -1,15 +1,5 @@
 #include "http/guard.h"
 
-size_t wf_http_guard_run(wf_http_guard *guard, const uint8_t *data, size_t len) {
-    size_t run = 0;
-    if (guard->len == 0 || guard->cr)
-        return 0;
-    while (run < len && data[run] >= ' ' && data[run] != 0x7f)
-        run++;
-    guard->len += run;
-    return run;
-}
-
 const char *wf_http_guard_byte(wf_http_guard *guard, uint8_t byte) {
     guard->ended = false;
     if (guard->cr) {

@@ -17,10 +17,6 @@ typedef struct wf_http_guard {
     size_t lines; /* whole lines that were not empty */
 } wf_http_guard;
 
-/* How many of the bytes, up to the first that ends the line or breaks a rule, go on in the middle of a line; they are let
- * through. 0 at a line's beginning. */
-size_t wf_http_guard_run(wf_http_guard *guard, const uint8_t *data, size_t len);
-
 /* Lets one byte through (NULL), or answers the rule it breaks: a static text. */
 const char *wf_http_guard_byte(wf_http_guard *guard, uint8_t byte);
 

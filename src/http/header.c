@@ -10,10 +10,9 @@
 const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, const char *name,
                                    size_t *out_count) {
     const wf_str *found = NULL;
-    wf_str wanted = wf_str_of(name);
     size_t count = 0;
     for (size_t i = 0; i < header_count; i++) {
-        if (!wf_str_eq_nocase(headers[i].name, wanted))
+        if (!wf_str_eq_nocase(headers[i].name, wf_str_of(name)))
             continue;
         if (count++ == 0)
             found = &headers[i].value;
@@ -25,13 +24,12 @@ const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_
 
 bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_count, const char *name,
                                 const char *token) {
-    wf_str wanted = wf_str_of(name), listed = wf_str_of(token);
     for (size_t i = 0; i < header_count; i++) {
-        if (!wf_str_eq_nocase(headers[i].name, wanted))
+        if (!wf_str_eq_nocase(headers[i].name, wf_str_of(name)))
             continue;
         wf_str rest = headers[i].value, element;
         while (wf_str_next_element(&rest, &element))
-            if (wf_str_eq_nocase(element, listed))
+            if (wf_str_eq_nocase(element, wf_str_of(token)))
                 return true;
     }
     return false;
@@ -45,16 +43,9 @@ static bool is_one_of(char c, const char *set) {
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* tchar (RFC 9110 5.6.2). */
-static const bool token_bytes[256] = {
-    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true,         ['&'] = true,         ['\''] = true,
-    ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true,         ['^'] = true,         ['_'] = true,
-    ['`'] = true, ['|'] = true, ['~'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
-};
-
 bool wf_http_is_token(wf_str s) {
     for (size_t i = 0; i < s.len; i++)
-        if (!token_bytes[(unsigned char)s.data[i]])
+        if (!is_alnum(s.data[i]) && !is_one_of(s.data[i], "!#$%&'*+-.^_`|~"))
             return false;
     return s.len > 0;
 }

@@ -94,38 +94,14 @@ static bool is_valid(const wf_http_response *response) {
     return true;
 }
 
-static void write_two(char *out, int number) {
-    out[0] = (char)('0' + number / 10);
-    out[1] = (char)('0' + number % 10);
-}
-
 /* IMF-fixdate (RFC 9110 5.6.7). Not strftime: its names of days and months follow the locale. */
-static void write_date(char *out, int64_t unix_s) {
-    static const char form[] = "Date: Sun, 00 Jan 0000 00:00:00 GMT\r\n";
+static void print_date(char *out, size_t cap, int64_t unix_s) {
     static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t seconds = (time_t)unix_s;
     struct tm tm;
     gmtime_r(&seconds, &tm);
-    memcpy(out, form, sizeof form);
-    memcpy(out + 6, days + 3 * tm.tm_wday, 3);
-    write_two(out + 11, tm.tm_mday);
-    memcpy(out + 14, months + 3 * tm.tm_mon, 3);
-    write_two(out + 18, (tm.tm_year + 1900) / 100);
-    write_two(out + 20, tm.tm_year % 100);
-    write_two(out + 23, tm.tm_hour);
-    write_two(out + 26, tm.tm_min);
-    write_two(out + 29, tm.tm_sec);
-}
-
-/* Where there is room. */
-static void put(wf_buf *out, const char *text, size_t len) {
-    if (len > 0)
-        memcpy(out->data + out->len, text, len);
-    out->len += len;
-}
-
-static void put_str(wf_buf *out, const char *text) {
-    put(out, text, strlen(text));
+    snprintf(out, cap, "Date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n", days + 3 * tm.tm_wday, tm.tm_mday,
+             months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
@@ -133,7 +109,7 @@ int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
         return WF_EINVAL;
     char date[64] = "", length[64] = "";
     if (response->date_unix_s != 0)
-        write_date(date, response->date_unix_s);
+        print_date(date, sizeof date, response->date_unix_s);
     if (response->has_length && !has_no_body(response->status))
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", response->body_bytes);
 
@@ -144,22 +120,15 @@ int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
         return WF_ENOMEM;
 
     /* Nothing below can fail: there is room. */
-    char status[] = {'H', 'T', 'T', 'P', '/', '1', '.', '1', ' ', 0, 0, 0, ' '};
-    for (int i = 0, digits = response->status; i < 3; i++, digits /= 10)
-        status[11 - i] = (char)('0' + digits % 10);
-    put(out, status, sizeof status);
-    put_str(out, wf_http_status_text(response->status));
-    put(out, "\r\n", 2);
-    put_str(out, date);
-    put_str(out, response->close ? "Connection: close\r\n" : "");
-    put_str(out, length);
+    wf_buf_printf(out, "HTTP/1.1 %d %s\r\n%s%s%s", response->status, wf_http_status_text(response->status), date,
+                  response->close ? "Connection: close\r\n" : "", length);
     for (size_t i = 0; i < response->header_count; i++) {
         const wf_http_header_out *header = &response->headers[i];
-        put(out, header->name.data, header->name.len);
-        put(out, ": ", 2);
-        put(out, header->value.data, header->value.len);
-        put(out, "\r\n", 2);
+        wf_buf_append(out, header->name.data, header->name.len);
+        wf_buf_append(out, ": ", 2);
+        wf_buf_append(out, header->value.data, header->value.len);
+        wf_buf_append(out, "\r\n", 2);
     }
-    put(out, "\r\n", 2);
+    wf_buf_append(out, "\r\n", 2);
     return WF_OK;
 }

@@ -9,7 +9,6 @@
 #include "base/assert.h"
 
 #include <openssl/evp.h>
-#include <stdatomic.h>
 
 /* RFC 6455 1.3 */
 static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -192,23 +191,6 @@ bool wf_upgrade_origin_ok(const wf_http_request *request, const char *const *all
 
 /* --- the answer's parts --- */
 
-/* Looked up once for all: EVP_sha1() alone would have it looked up again with each digest. It lives as long as the
- * program. */
-static const EVP_MD *sha1(void) {
-    static _Atomic(const EVP_MD *) found;
-    const EVP_MD *md = atomic_load_explicit(&found, memory_order_acquire);
-    if (md)
-        return md;
-    EVP_MD *fetched = EVP_MD_fetch(NULL, "SHA1", NULL);
-    if (!fetched)
-        return EVP_sha1();
-    const EVP_MD *before = NULL;
-    if (atomic_compare_exchange_strong(&found, &before, fetched))
-        return fetched;
-    EVP_MD_free(fetched); /* another thread was faster */
-    return before;
-}
-
 int wf_upgrade_accept_key(wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]) {
     unsigned char text[WF_UPGRADE_KEY_BYTES + sizeof GUID - 1], digest[EVP_MAX_MD_SIZE];
     unsigned digest_len = 0;
@@ -216,7 +198,7 @@ int wf_upgrade_accept_key(wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]) {
         return WF_EINVAL;
     memcpy(text, key.data, WF_UPGRADE_KEY_BYTES);
     memcpy(text + WF_UPGRADE_KEY_BYTES, GUID, sizeof GUID - 1);
-    if (EVP_Digest(text, sizeof text, digest, &digest_len, sha1(), NULL) != 1 || digest_len != 20)
+    if (EVP_Digest(text, sizeof text, digest, &digest_len, EVP_sha1(), NULL) != 1 || digest_len != 20)
         return WF_ESYS;
     EVP_EncodeBlock((unsigned char *)out, digest, 20);
     return WF_OK;
