@@ -23,8 +23,12 @@ static inline bool wf_str_eq(wf_str a, wf_str b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+bool wf_bytes_eq_nocase(const char *a, const char *b, size_t len);
+
 /* Equal but for ASCII case. Bytes over 127 compare as they are. */
-bool wf_str_eq_nocase(wf_str a, wf_str b);
+static inline bool wf_str_eq_nocase(wf_str a, wf_str b) {
+    return a.len == b.len && wf_bytes_eq_nocase(a.data, b.data, a.len);
+}
 
 /* Without spaces and tabs at both ends (RFC 9110 OWS). */
 wf_str wf_str_trim(wf_str s);
@@ -33,14 +37,19 @@ wf_str wf_str_trim(wf_str s);
  * not part elements, empty elements are passed over. False at the end. *rest is moved on. */
 bool wf_str_next_element(wf_str *rest, wf_str *out_element);
 
+/* Eight bytes as they lie, the first lowest (our targets are little endian: base/bytes.c asserts it). */
+static inline uint64_t wf_load_le64(const void *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
 static inline uint16_t wf_load_be16(const uint8_t *p) {
     return (uint16_t)(p[0] << 8 | p[1]);
 }
 
 static inline uint64_t wf_load_be64(const uint8_t *p) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return __builtin_bswap64(v); /* our targets are little endian; base/bytes.c asserts it at compile time */
+    return __builtin_bswap64(wf_load_le64(p));
 }
 
 static inline void wf_store_be16(uint8_t *p, uint16_t v) {
