@@ -17,7 +17,7 @@ int weft_response_status(const weft_response *response) {
 
 weft_text weft_response_header(const weft_response *response, const char *name) {
     const wf_http_reply *reply = reply_of(response);
-    const wf_str *value = wf_http_headers_find(reply->headers, reply->header_count, name, NULL);
+    const wf_str *value = wf_http_headers_find(reply->headers, reply->header_count, wf_str_of(name), NULL);
     return value ? text_of(*value) : (weft_text) {NULL, 0};
 }
 

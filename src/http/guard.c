@@ -1,5 +1,32 @@
 #include "http/guard.h"
 
+#include "base/bytes.h"
+
+/* A word at a time: a byte below ' ', or one that is DEL, borrows into its top bit. What borrows from the byte above
+ * it can only make that one doubtful, and the lowest is the one that counts. */
+size_t wf_http_plain_run(const void *data, size_t len) {
+    const uint64_t each = 0x0101010101010101u, top = each * 0x80;
+    const uint8_t *bytes = data;
+    size_t at = 0;
+    for (; len - at >= 8; at += 8) {
+        uint64_t v = wf_load_le64(bytes + at), del = v ^ each * 0x7f;
+        uint64_t controls = (((v - each * ' ') & ~v) | ((del - each) & ~del)) & top;
+        if (controls)
+            return at + (size_t)__builtin_ctzll(controls) / 8;
+    }
+    while (at < len && bytes[at] >= ' ' && bytes[at] != 0x7f)
+        at++;
+    return at;
+}
+
+size_t wf_http_guard_run(wf_http_guard *guard, const uint8_t *data, size_t len) {
+    if (guard->cr || guard->len == 0)
+        return 0;
+    size_t run = wf_http_plain_run(data, len);
+    guard->len += run;
+    return run;
+}
+
 const char *wf_http_guard_byte(wf_http_guard *guard, uint8_t byte) {
     guard->ended = false;
     if (guard->cr) {

@@ -3,16 +3,16 @@
  * There are few headers (a limit says how few), so a look-up walks them all; an index would cost more than it
  * saves.
  */
+#include "http/guard.h"
 #include "http/request.h"
 
 #include <arpa/inet.h>
 
-const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, const char *name,
-                                   size_t *out_count) {
+const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, wf_str name, size_t *out_count) {
     const wf_str *found = NULL;
     size_t count = 0;
     for (size_t i = 0; i < header_count; i++) {
-        if (!wf_str_eq_nocase(headers[i].name, wf_str_of(name)))
+        if (!wf_str_eq_nocase(headers[i].name, name))
             continue;
         if (count++ == 0)
             found = &headers[i].value;
@@ -22,38 +22,43 @@ const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_
     return found;
 }
 
-bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_count, const char *name,
-                                const char *token) {
+bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_count, wf_str name, wf_str token) {
     for (size_t i = 0; i < header_count; i++) {
-        if (!wf_str_eq_nocase(headers[i].name, wf_str_of(name)))
+        if (!wf_str_eq_nocase(headers[i].name, name))
             continue;
         wf_str rest = headers[i].value, element;
         while (wf_str_next_element(&rest, &element))
-            if (wf_str_eq_nocase(element, wf_str_of(token)))
+            if (wf_str_eq_nocase(element, token))
                 return true;
     }
     return false;
 }
 
-static bool is_alnum(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+/* What a byte may stand in. */
+enum { T = 1 /* token, RFC 9110 5.6.2 */, H = 2 /* reg-name, RFC 3986 3.2.2, but for %XX */, B = T | H };
 
-static bool is_one_of(char c, const char *set) {
-    return c != '\0' && strchr(set, c) != NULL;
-}
+static const uint8_t classes[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* controls */
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* */
+    0, B, 0, T, B, T, B, B, H, H, B, B, H, B, B, 0, /*   ! " # $ % & ' ( ) * + , - . / */
+    B, B, B, B, B, B, B, B, B, B, 0, H, 0, H, 0, 0, /* 0 1 2 3 4 5 6 7 8 9 : ; < = > ? */
+    0, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, /* @ A B C D E F G H I J K L M N O */
+    B, B, B, B, B, B, B, B, B, B, B, 0, 0, 0, T, B, /* P Q R S T U V W X Y Z [ \ ] ^ _ */
+    T, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, /* ` a b c d e f g h i j k l m n o */
+    B, B, B, B, B, B, B, B, B, B, B, 0, T, 0, B, 0, /* p q r s t u v w x y z { | } ~ */
+};
 
 bool wf_http_is_token(wf_str s) {
     for (size_t i = 0; i < s.len; i++)
-        if (!is_alnum(s.data[i]) && !is_one_of(s.data[i], "!#$%&'*+-.^_`|~"))
+        if (!(classes[(uint8_t)s.data[i]] & T))
             return false;
     return s.len > 0;
 }
 
 bool wf_http_is_value(wf_str s) {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.data[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f)
+    for (size_t at = 0; at < s.len; at++) {
+        at += wf_http_plain_run(s.data + at, s.len - at);
+        if (at < s.len && s.data[at] != '\t')
             return false;
     }
     return true;
@@ -82,9 +87,9 @@ static int percent_byte(wf_str in, size_t *at) {
 
 static bool is_reg_name(wf_str s) {
     for (size_t i = 0; i < s.len;) {
-        if (s.data[i] != '%' && !is_alnum(s.data[i]) && !is_one_of(s.data[i], "-._~!$&'()*+,;="))
-            return false;
-        if (percent_byte(s, &i) < 0)
+        if (classes[(uint8_t)s.data[i]] & H)
+            i++;
+        else if (s.data[i] != '%' || percent_byte(s, &i) < 0)
             return false;
     }
     return s.len > 0;

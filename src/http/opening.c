@@ -113,7 +113,7 @@ int wf_opening_write(wf_buf *out, const wf_opening *opening, char out_key[WF_UPG
 /* ---- the answer ---- */
 
 static const wf_str *find(const wf_http_reply *reply, const char *name, size_t *out_count) {
-    return wf_http_headers_find(reply->headers, reply->header_count, name, out_count);
+    return wf_http_headers_find(reply->headers, reply->header_count, wf_str_of(name), out_count);
 }
 
 static bool upgrade_ok(const wf_http_reply *reply) {
@@ -149,7 +149,8 @@ int wf_opening_judge(const wf_http_reply *reply, const char *key, const char *co
         rule = "RFC9110/7.8: an upgrade in HTTP/1.0";
     else if (!upgrade_ok(reply))
         rule = "RFC6455/4.1: the answer's Upgrade header is not websocket";
-    else if (!wf_http_headers_have_token(reply->headers, reply->header_count, "Connection", "Upgrade"))
+    else if (!wf_http_headers_have_token(reply->headers, reply->header_count, wf_str_of("Connection"),
+                                         wf_str_of("Upgrade")))
         rule = "RFC6455/4.1: the answer's Connection header does not list Upgrade";
     else if (!accept_ok(reply, key))
         rule = "RFC6455/4.1: Sec-WebSocket-Accept is not what follows from our key";

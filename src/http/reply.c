@@ -137,9 +137,14 @@ static const char *vet_head_byte(wf_http_reply_reader *reader, uint8_t byte) {
 static int feed_head(wf_http_reply_reader *reader, const uint8_t *data, size_t len, size_t *out_used) {
     const char *rule = NULL;
     size_t run = 0;
-    while (run < len && !reader->guard.ended && !rule)
-        if (!(rule = vet_head_byte(reader, data[run])))
+    while (run < len && !reader->guard.ended && !rule) {
+        size_t room = reader->limits.head_bytes_max - reader->head_bytes, left = len - run;
+        size_t plain = wf_http_guard_run(&reader->guard, data + run, left < room ? left : room);
+        reader->head_bytes += plain;
+        run += plain;
+        if (run < len && !(rule = vet_head_byte(reader, data[run])))
             run++;
+    }
     *out_used = run;
     if (wf_buf_append(&reader->bytes, data, run) < 0)
         return out_of_memory(reader);

@@ -123,8 +123,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
 static int on_message_complete(llhttp_t *parser) {
     wf_http_reader *reader = parser->data;
     wf_http_head head;
-    /* Again: the body may have moved the bytes. */
-    wf_http_head_cut(head_bytes(reader), &reader->request, &head);
+    if (reader->bytes.len > reader->body_at) /* again: the body may have moved the bytes */
+        wf_http_head_cut(head_bytes(reader), &reader->request, &head);
     reader->request.body =
         (wf_str) {(const char *)reader->bytes.data + reader->body_at, reader->bytes.len - reader->body_at};
     reader->phase = PHASE_DONE;
@@ -203,8 +203,11 @@ static int vet_head_byte(wf_http_reader *reader, uint8_t byte, size_t head_len, 
 static int feed_head(wf_http_reader *reader, const uint8_t *data, size_t len, size_t *out_used) {
     const char *rule = NULL;
     int http_status = 0;
-    size_t before = reader->bytes.len, run = 0;
+    size_t before = reader->bytes.len, room = reader->limits.head_bytes_max - before, run = 0;
     while (run < len && !reader->guard.ended) {
+        run += wf_http_guard_run(&reader->guard, data + run, (len < room ? len : room) - run);
+        if (run == len)
+            break;
         http_status = vet_head_byte(reader, data[run], before + run, &rule);
         if (http_status != 0)
             break;

@@ -81,20 +81,18 @@ bool wf_http_reader_wants_continue(wf_http_reader *reader);
 bool wf_http_reader_idle(const wf_http_reader *reader);
 
 /* The first header of this name, or NULL. `count` of them when out_count is not NULL. O(headers). */
-const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, const char *name,
-                                   size_t *out_count);
+const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, wf_str name, size_t *out_count);
 
 /* True when any header line of this name lists the token, without case (RFC 9110 5.6.1). */
-bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_count, const char *name,
-                                const char *token);
+bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_count, wf_str name, wf_str token);
 
-/* The same over a request. */
+/* The same over a request. Inline, so that the length of a literal name is known. */
 static inline const wf_str *wf_http_header_find(const wf_http_request *request, const char *name, size_t *out_count) {
-    return wf_http_headers_find(request->headers, request->header_count, name, out_count);
+    return wf_http_headers_find(request->headers, request->header_count, wf_str_of(name), out_count);
 }
 
 static inline bool wf_http_header_has_token(const wf_http_request *request, const char *name, const char *token) {
-    return wf_http_headers_have_token(request->headers, request->header_count, name, token);
+    return wf_http_headers_have_token(request->headers, request->header_count, wf_str_of(name), wf_str_of(token));
 }
 
 /* True for a token (RFC 9110 5.6.2): not empty, no separators. */
