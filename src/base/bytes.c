@@ -57,3 +57,12 @@ bool wf_str_next_element(wf_str *rest, wf_str *out_element) {
     }
     return false;
 }
+
+size_t wf_decimal(char out[WF_DECIMAL_MAX], uint64_t number) {
+    size_t len = 1;
+    for (uint64_t rest = number; rest >= 10; rest /= 10)
+        len++;
+    for (size_t at = len; at > 0; number /= 10)
+        out[--at] = (char)('0' + number % 10);
+    return len;
+}

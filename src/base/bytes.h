@@ -44,6 +44,10 @@ static inline uint64_t wf_load_le64(const void *p) {
     return v;
 }
 
+/* Writes a number in decimal, without a NUL. Returns its length. */
+enum { WF_DECIMAL_MAX = 20 };
+size_t wf_decimal(char out[WF_DECIMAL_MAX], uint64_t number);
+
 static inline uint16_t wf_load_be16(const uint8_t *p) {
     return (uint16_t)(p[0] << 8 | p[1]);
 }

@@ -5,13 +5,14 @@
  */
 #include "http/response.h"
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "http/request.h"
 
-#include <stdio.h>
 #include <time.h>
 
-enum { FIXED_BYTES_MAX = 256 }; /* status line, Date, Connection, Content-Length and the empty line */
+/* Status line, Date, Connection, Content-Length and the empty line: 142 at most. */
+enum { FIXED_BYTES_MAX = 142 };
 
 static const int64_t YEAR_10000_UNIX_S = 253402300800;
 
@@ -94,41 +95,70 @@ static bool is_valid(const wf_http_response *response) {
     return true;
 }
 
+static char *put(char *at, wf_str s) {
+    if (s.len > 0)
+        memcpy(at, s.data, s.len);
+    return at + s.len;
+}
+
+static char *put_text(char *at, const char *text) {
+    return put(at, wf_str_of(text));
+}
+
+static char *put_two_digits(char *at, int number) {
+    at[0] = (char)('0' + number / 10);
+    at[1] = (char)('0' + number % 10);
+    return at + 2;
+}
+
 /* IMF-fixdate (RFC 9110 5.6.7). Not strftime: its names of days and months follow the locale. */
-static void print_date(char *out, size_t cap, int64_t unix_s) {
+static char *put_date(char *at, int64_t unix_s) {
     static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t seconds = (time_t)unix_s;
     struct tm tm;
     gmtime_r(&seconds, &tm);
-    snprintf(out, cap, "Date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n", days + 3 * tm.tm_wday, tm.tm_mday,
-             months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    at = put(put_text(at, "Date: "), (wf_str) {days + 3 * tm.tm_wday, 3});
+    at = put_text(put_two_digits(put_text(at, ", "), tm.tm_mday), " ");
+    at = put_text(put(at, (wf_str) {months + 3 * tm.tm_mon, 3}), " ");
+    at = put_two_digits(put_two_digits(at, (tm.tm_year + 1900) / 100), (tm.tm_year + 1900) % 100);
+    at = put_two_digits(put_text(at, " "), tm.tm_hour);
+    at = put_two_digits(put_text(at, ":"), tm.tm_min);
+    at = put_two_digits(put_text(at, ":"), tm.tm_sec);
+    return put_text(at, " GMT\r\n");
+}
+
+static char *put_header(char *at, wf_str name, wf_str value) {
+    at = put_text(put(at, name), ": ");
+    return put_text(put(at, value), "\r\n");
+}
+
+static char *put_head(char *at, const wf_http_response *response) {
+    at = put_text(at, "HTTP/1.1 ");
+    at = put_text(at + wf_decimal(at, (uint64_t)response->status), " ");
+    at = put_text(put_text(at, wf_http_status_text(response->status)), "\r\n");
+    if (response->date_unix_s != 0)
+        at = put_date(at, response->date_unix_s);
+    if (response->close)
+        at = put_text(at, "Connection: close\r\n");
+    if (response->has_length && !has_no_body(response->status)) {
+        at = put_text(at, "Content-Length: ");
+        at = put_text(at + wf_decimal(at, response->body_bytes), "\r\n");
+    }
+    for (size_t i = 0; i < response->header_count; i++)
+        at = put_header(at, response->headers[i].name, response->headers[i].value);
+    return put_text(at, "\r\n");
 }
 
 int wf_http_response_write(wf_buf *out, const wf_http_response *response) {
     if (!is_valid(response))
         return WF_EINVAL;
-    char date[64] = "", length[64] = "";
-    if (response->date_unix_s != 0)
-        print_date(date, sizeof date, response->date_unix_s);
-    if (response->has_length && !has_no_body(response->status))
-        snprintf(length, sizeof length, "Content-Length: %zu\r\n", response->body_bytes);
-
     size_t bytes = FIXED_BYTES_MAX;
     for (size_t i = 0; i < response->header_count; i++)
         bytes += response->headers[i].name.len + response->headers[i].value.len + 4;
     if (wf_buf_reserve(out, bytes) < 0)
         return WF_ENOMEM;
-
-    /* Nothing below can fail: there is room. */
-    wf_buf_printf(out, "HTTP/1.1 %d %s\r\n%s%s%s", response->status, wf_http_status_text(response->status), date,
-                  response->close ? "Connection: close\r\n" : "", length);
-    for (size_t i = 0; i < response->header_count; i++) {
-        const wf_http_header_out *header = &response->headers[i];
-        wf_buf_append(out, header->name.data, header->name.len);
-        wf_buf_append(out, ": ", 2);
-        wf_buf_append(out, header->value.data, header->value.len);
-        wf_buf_append(out, "\r\n", 2);
-    }
-    wf_buf_append(out, "\r\n", 2);
+    uint8_t *end = (uint8_t *)put_head((char *)out->data + out->len, response);
+    out->len = (size_t)(end - out->data);
+    wf_assert(out->len <= out->cap);
     return WF_OK;
 }
