@@ -188,22 +188,13 @@ void weft_request_set_user(weft_request *request, void *user) {
 
 /* ---- answering ---- */
 
-void wf_answer_free(wf_answer *a) {
-    if (!a)
-        return;
-    wf_buf_deinit(&a->bytes);
-    weft_request_unref(a->request);
-    wf_mem_free(a);
-}
-
-int wf_request_apply(wf_answer *a) {
+/* On the request's loop. Not WF_OK: it came to nothing. */
+static int apply(const wf_answer *a) {
     weft_request *request = a->request;
     wf_worker *w = request->worker;
     weft_conn *conn = wf_handle_conn(w, request->handle);
-    if (!conn || conn->opened || conn->request != request) {
-        wf_answer_free(a);
+    if (!conn || conn->opened || conn->request != request)
         return WEFT_ECLOSED;
-    }
     int got;
     if (a->accept) {
         conn->route = request->route;
@@ -227,39 +218,48 @@ int wf_request_apply(wf_answer *a) {
     }
     /* Its events are pulled when the queue is flushed, at the end of this turn. */
     wf_outq_mark_ready(&conn->link.q);
-    wf_answer_free(a);
     return got;
 }
 
+static void release(wf_answer *a) {
+    wf_buf_deinit(&a->bytes);
+    weft_request_unref(a->request);
+}
+
 void wf_request_apply_late(wf_answer *a) {
-    weft_request *request = weft_request_ref(a->request);
-    bool accept = a->accept;
-    if (wf_request_apply(a) != WF_OK && accept && request->route->is.lost)
-        request->route->is.lost(request->user, request->route->is.user);
-    weft_request_unref(request);
+    const wf_route *route = a->request->route;
+    if (apply(a) != WF_OK && a->accept && route->is.lost)
+        route->is.lost(a->request->user, route->is.user);
+    release(a);
+    wf_mem_free(a);
+}
+
+/* Sends answer.bytes to the request's loop. */
+static int mail(weft_request *request, wf_answer answer) {
+    wf_answer *a = wf_mem_alloc(sizeof *a);
+    wf_mail *m = a ? wf_mail_new(MAIL_ANSWER, request->handle, NULL, NULL, 0) : NULL;
+    int got = !m ? WEFT_ENOMEM : atomic_exchange(&request->answered, true) ? WEFT_ECLOSED : WEFT_OK;
+    if (got != WEFT_OK) {
+        wf_mem_free(a);
+        wf_mail_free(m);
+        release(&answer);
+        return got;
+    }
+    *a = answer;
+    m->answer = a;
+    wf_mailbox_post(&request->worker->mail, request->worker->loop, m);
+    return WEFT_OK;
 }
 
 /* Takes answer.bytes over. */
 static int give(weft_request *request, wf_answer answer) {
-    wf_answer *a = wf_mem_alloc(sizeof *a);
-    bool here = wf_worker_current() == request->worker;
-    wf_mail *m = a && !here ? wf_mail_new(MAIL_ANSWER, request->handle, NULL, NULL, 0) : NULL;
-    int got = !a || (!here && !m)                                                       ? WEFT_ENOMEM
-              : weft_request_gone(request) || atomic_exchange(&request->answered, true) ? WEFT_ECLOSED
-                                                                                        : WEFT_OK;
-    if (got != WEFT_OK) {
-        wf_mem_free(a);
-        wf_mail_free(m);
-        wf_buf_deinit(&answer.bytes);
-        return got;
-    }
-    *a = answer;
-    a->request = weft_request_ref(request);
-    if (here)
-        return wf_request_apply(a);
-    m->answer = a;
-    wf_mailbox_post(&request->worker->mail, request->worker->loop, m);
-    return WEFT_OK;
+    answer.request = weft_request_ref(request);
+    if (!weft_request_gone(request) && wf_worker_current() != request->worker)
+        return mail(request, answer);
+    bool late = weft_request_gone(request) || atomic_exchange(&request->answered, true);
+    int got = late ? WEFT_ECLOSED : apply(&answer);
+    release(&answer);
+    return got;
 }
 
 /* Our own headers first, then the application's. False when there are too many. */

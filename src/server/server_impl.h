@@ -196,9 +196,7 @@ const wf_http_request *wf_request_http(const weft_request *request);
 void wf_request_set_route(weft_request *request, const wf_route *route);
 void wf_request_set_upgrade(weft_request *request);
 void wf_request_set_overdue(weft_request *request);
-int wf_request_apply(wf_answer *a);       /* on the request's loop; not WF_OK: it came to nothing */
-void wf_request_apply_late(wf_answer *a); /* the same by mail: tells the application when an accept came to nothing */
-void wf_answer_free(wf_answer *a);
+void wf_request_apply_late(wf_answer *a); /* one that came by mail, on the request's loop */
 
 /* publish.c */
 void wf_publish_deliver(wf_worker *w, const wf_mail *m);
