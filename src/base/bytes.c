@@ -14,17 +14,32 @@ static uint64_t lower8(uint64_t v) {
     return v | (from_a & ~past_z & ~v & top) >> 2;
 }
 
+/* Most of what is compared is equal as it stands. */
+static bool eq8(uint64_t a, uint64_t b) {
+    return a == b || lower8(a) == lower8(b);
+}
+
+/* 4 to 7 bytes as one word: the first four and the last four, some of which are the same. */
+static uint64_t load4to7(const char *p, size_t len) {
+    uint32_t first, last;
+    memcpy(&first, p, 4);
+    memcpy(&last, p + len - 4, 4);
+    return (uint64_t)last << 32 | first;
+}
+
 bool wf_bytes_eq_nocase(const char *a, const char *b, size_t len) {
-    if (len < 8) {
+    if (len < 4) {
         for (size_t i = 0; i < len; i++)
-            if (a[i] != b[i] && lower(a[i]) != lower(b[i]))
+            if (lower(a[i]) != lower(b[i]))
                 return false;
         return true;
     }
+    if (len < 8)
+        return eq8(load4to7(a, len), load4to7(b, len));
     for (size_t i = 0; i < len - 8; i += 8)
-        if (lower8(wf_load_le64(a + i)) != lower8(wf_load_le64(b + i)))
+        if (!eq8(wf_load_le64(a + i), wf_load_le64(b + i)))
             return false;
-    return lower8(wf_load_le64(a + len - 8)) == lower8(wf_load_le64(b + len - 8));
+    return eq8(wf_load_le64(a + len - 8), wf_load_le64(b + len - 8));
 }
 
 wf_str wf_str_trim(wf_str s) {

@@ -25,9 +25,12 @@ static inline bool wf_str_eq(wf_str a, wf_str b) {
 
 bool wf_bytes_eq_nocase(const char *a, const char *b, size_t len);
 
-/* Equal but for ASCII case. Bytes over 127 compare as they are. */
+/* Equal but for ASCII case. Bytes over 127 compare as they are. What differs in length or first letter is told apart
+ * without a call: that is nearly all that a look-up meets. */
 static inline bool wf_str_eq_nocase(wf_str a, wf_str b) {
-    return a.len == b.len && wf_bytes_eq_nocase(a.data, b.data, a.len);
+    const int case_bit = 'a' - 'A';
+    return a.len == b.len &&
+           (a.len == 0 || (((a.data[0] ^ b.data[0]) & ~case_bit) == 0 && wf_bytes_eq_nocase(a.data, b.data, a.len)));
 }
 
 /* Without spaces and tabs at both ends (RFC 9110 OWS). */

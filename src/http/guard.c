@@ -19,12 +19,22 @@ size_t wf_http_plain_run(const void *data, size_t len) {
     return at;
 }
 
-size_t wf_http_guard_run(wf_http_guard *guard, const uint8_t *data, size_t len) {
-    if (guard->cr || guard->len == 0)
+size_t wf_http_guard_run(wf_http_guard *guard, const uint8_t *data, size_t len, size_t lines_max) {
+    size_t at = 0;
+    if (guard->cr)
         return 0;
-    size_t run = wf_http_plain_run(data, len);
-    guard->len += run;
-    return run;
+    for (;;) {
+        if (guard->len == 0 && (at == len || data[at] <= ' ' || guard->lines > lines_max))
+            return at;
+        size_t run = wf_http_plain_run(data + at, len - at);
+        guard->len += run;
+        at += run;
+        if (guard->len == 0 || len - at < 2 || data[at] != '\r' || data[at + 1] != '\n')
+            return at;
+        guard->lines++;
+        guard->len = 0;
+        at += 2;
+    }
 }
 
 const char *wf_http_guard_byte(wf_http_guard *guard, uint8_t byte) {

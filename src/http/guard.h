@@ -20,9 +20,9 @@ typedef struct wf_http_guard {
 /* Lets one byte through (NULL), or answers the rule it breaks: a static text. */
 const char *wf_http_guard_byte(wf_http_guard *guard, uint8_t byte);
 
-/* Lets through the bytes in front of data that stand within a line and are beyond doubt, up to `len`: how many. The
- * same as so many calls of wf_http_guard_byte, only faster. */
-size_t wf_http_guard_run(wf_http_guard *guard, const uint8_t *data, size_t len);
+/* Lets through what is beyond doubt in front of data, up to `len`: how many bytes. The same as so many calls of
+ * wf_http_guard_byte, only faster. It never passes an empty line, nor begins one behind more than `lines_max`. */
+size_t wf_http_guard_run(wf_http_guard *guard, const uint8_t *data, size_t len, size_t lines_max);
 
 /* How many bytes in front of data are no control bytes. */
 size_t wf_http_plain_run(const void *data, size_t len);

@@ -76,6 +76,7 @@ void wf_http_head_cut(wf_str bytes, wf_http_request *request, wf_http_head *out_
     bool keep = request->version_minor > 0 || wf_http_header_has_token(request, "Connection", "keep-alive");
     request->keep_alive = keep && !close;
     request->upgrade = wf_http_header_find(request, "Upgrade", NULL) != NULL;
+    request->websocket = request->upgrade && wf_http_header_has_token(request, "Upgrade", "websocket");
     request->expects_continue = request->version_minor > 0 && wf_http_header_find(request, "Expect", NULL) != NULL;
 }
 

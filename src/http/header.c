@@ -35,24 +35,37 @@ bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_cou
 }
 
 /* What a byte may stand in. */
-enum { T = 1 /* token, RFC 9110 5.6.2 */, H = 2 /* reg-name, RFC 3986 3.2.2, but for %XX */, B = T | H };
+enum {
+    T = 1, /* token, RFC 9110 5.6.2 */
+    H = 2, /* reg-name, RFC 3986 3.2.2, but for %XX */
+    K = 4, /* base64, RFC 4648 4, but for the padding */
+    N = T | H,
+    A = T | H | K
+};
 
 static const uint8_t classes[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* controls */
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* */
-    0, B, 0, T, B, T, B, B, H, H, B, B, H, B, B, 0, /*   ! " # $ % & ' ( ) * + , - . / */
-    B, B, B, B, B, B, B, B, B, B, 0, H, 0, H, 0, 0, /* 0 1 2 3 4 5 6 7 8 9 : ; < = > ? */
-    0, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, /* @ A B C D E F G H I J K L M N O */
-    B, B, B, B, B, B, B, B, B, B, B, 0, 0, 0, T, B, /* P Q R S T U V W X Y Z [ \ ] ^ _ */
-    T, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, /* ` a b c d e f g h i j k l m n o */
-    B, B, B, B, B, B, B, B, B, B, B, 0, T, 0, B, 0, /* p q r s t u v w x y z { | } ~ */
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* controls */
+    0, N, 0, T, N, T, N, N, H, H, N, A, H, N, N, K, /*   ! " # $ % & ' ( ) * + , - . / */
+    A, A, A, A, A, A, A, A, A, A, 0, H, 0, H, 0, 0, /* 0 1 2 3 4 5 6 7 8 9 : ; < = > ? */
+    0, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, /* @ A B C D E F G H I J K L M N O */
+    A, A, A, A, A, A, A, A, A, A, A, 0, 0, 0, T, N, /* P Q R S T U V W X Y Z [ \ ] ^ _ */
+    T, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, /* ` a b c d e f g h i j k l m n o */
+    A, A, A, A, A, A, A, A, A, A, A, 0, T, 0, N, 0, /* p q r s t u v w x y z { | } ~ */
 };
 
-bool wf_http_is_token(wf_str s) {
+static bool all_in(wf_str s, uint8_t class) {
     for (size_t i = 0; i < s.len; i++)
-        if (!(classes[(uint8_t)s.data[i]] & T))
-            return false;
-    return s.len > 0;
+        class &= classes[(uint8_t)s.data[i]];
+    return class != 0;
+}
+
+bool wf_http_is_token(wf_str s) {
+    return s.len > 0 && all_in(s, T);
+}
+
+bool wf_http_is_base64(wf_str s) {
+    return all_in(s, K);
 }
 
 bool wf_http_is_value(wf_str s) {

@@ -139,7 +139,8 @@ static int feed_head(wf_http_reply_reader *reader, const uint8_t *data, size_t l
     size_t run = 0;
     while (run < len && !reader->guard.ended && !rule) {
         size_t room = reader->limits.head_bytes_max - reader->head_bytes, left = len - run;
-        size_t plain = wf_http_guard_run(&reader->guard, data + run, left < room ? left : room);
+        size_t plain =
+            wf_http_guard_run(&reader->guard, data + run, left < room ? left : room, reader->limits.headers_max);
         reader->head_bytes += plain;
         run += plain;
         if (run < len && !(rule = vet_head_byte(reader, data[run])))

@@ -205,7 +205,8 @@ static int feed_head(wf_http_reader *reader, const uint8_t *data, size_t len, si
     int http_status = 0;
     size_t before = reader->bytes.len, room = reader->limits.head_bytes_max - before, run = 0;
     while (run < len && !reader->guard.ended) {
-        run += wf_http_guard_run(&reader->guard, data + run, (len < room ? len : room) - run);
+        size_t left = (len < room ? len : room) - run;
+        run += wf_http_guard_run(&reader->guard, data + run, left, reader->limits.headers_max);
         if (run == len)
             break;
         http_status = vet_head_byte(reader, data[run], before + run, &rule);

@@ -54,6 +54,7 @@ typedef struct wf_http_request {
     int version_minor;     /* of HTTP/1.x: 0 or 1 */
     bool keep_alive;       /* RFC 9112 9.3 */
     bool upgrade;          /* has an Upgrade header: if it is accepted, what follows is not HTTP */
+    bool websocket;        /* and it lists websocket */
     bool expects_continue; /* Expect: 100-continue, in HTTP/1.1 */
     wf_http_header *headers;
     size_t header_count;
@@ -97,6 +98,9 @@ static inline bool wf_http_header_has_token(const wf_http_request *request, cons
 
 /* True for a token (RFC 9110 5.6.2): not empty, no separators. */
 bool wf_http_is_token(wf_str s);
+
+/* True when all of it is base64 (RFC 4648 4), without padding. */
+bool wf_http_is_base64(wf_str s);
 
 /* True when it can be sent as the value of a header: no control byte but HTAB. */
 bool wf_http_is_value(wf_str s);

@@ -75,14 +75,9 @@ static bool connection_ok(const wf_http_request *request) {
 /* 16 bytes are 22 characters of base64 and "==". The low four bits of the last character carry nothing; RFC
  * 4648 3.5 leaves it to the reader whether they must be zero, and RFC 6455 does not ask it. */
 static bool key_ok(const wf_http_request *request) {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const wf_str *key = find_single(request, "Sec-WebSocket-Key");
-    if (!key || key->len != WF_UPGRADE_KEY_BYTES || memcmp(key->data + 22, "==", 2) != 0)
-        return false;
-    for (size_t i = 0; i < 22; i++)
-        if (!memchr(alphabet, key->data[i], sizeof alphabet - 1))
-            return false;
-    return true;
+    return key && key->len == WF_UPGRADE_KEY_BYTES && memcmp(key->data + 22, "==", 2) == 0 &&
+           wf_http_is_base64((wf_str) {key->data, 22});
 }
 
 static bool ws_version_ok(const wf_http_request *request) {

@@ -33,7 +33,7 @@ int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
     }
     wf_link_enter(link, WF_LINK_WAITING, link->env->http->answer_timeout_ms);
     if (got == WF_OK) {
-        link->waits_upgrade = wf_http_header_has_token(wf_http_reader_request(link->reader), "Upgrade", "websocket");
+        link->waits_upgrade = wf_http_reader_request(link->reader)->websocket;
         out_event->kind = WF_LINK_REQUEST;
         return WF_OK;
     }

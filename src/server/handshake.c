@@ -102,7 +102,7 @@ void wf_on_request(weft_conn *conn) {
     weft_request_ref(request); /* an answer lets go of it */
     if (!route)
         wf_request_simple(request, 404, "there is nothing here\n");
-    else if (route->websocket && (!route->is.request || wf_http_header_has_token(http, "Upgrade", "websocket")))
+    else if (route->websocket && (!route->is.request || http->websocket))
         on_upgrade(conn, route);
     else
         route->is.request(request, route->is.user);
