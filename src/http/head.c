@@ -72,12 +72,7 @@ void wf_http_head_cut(wf_str bytes, wf_http_request *request, wf_http_head *out_
 
     wf_http_head_fields(&bytes, request->headers, request->header_count);
     request->version_minor = wf_str_eq(out_head->version, wf_str_of("HTTP/1.1"));
-    bool close = wf_http_header_has_token(request, "Connection", "close");
-    bool keep = request->version_minor > 0 || wf_http_header_has_token(request, "Connection", "keep-alive");
-    request->keep_alive = keep && !close;
-    request->upgrade = wf_http_header_find(request, "Upgrade", NULL) != NULL;
-    request->websocket = request->upgrade && wf_http_header_has_token(request, "Upgrade", "websocket");
-    request->expects_continue = request->version_minor > 0 && wf_http_header_find(request, "Expect", NULL) != NULL;
+    wf_http_request_index(request);
 }
 
 static int refuse(wf_fault *fault, int http_status, const char *rule) {
@@ -120,8 +115,8 @@ static int check_target(const wf_http_request *request, wf_fault *fault) {
  * it stands for "no authority". A target that names an authority must name the same, or two readers could
  * route it apart. */
 static int check_host(const wf_http_request *request, wf_str authority, wf_fault *fault) {
-    size_t count;
-    const wf_str *host = wf_http_header_find(request, "Host", &count);
+    const wf_str *host = request->known[WF_HTTP_HOST].value;
+    size_t count = request->known[WF_HTTP_HOST].count;
     if (count > 1)
         return refuse(fault, BAD_REQUEST, "RFC9112/3.2: more than one Host header");
     if (count == 0 && request->version_minor > 0)
@@ -139,8 +134,8 @@ static int check_host(const wf_http_request *request, wf_str authority, wf_fault
 
 /* RFC 9112 6.1. Content-Length, its duplicates and its company are llhttp's to judge. */
 static int check_coding(const wf_http_request *request, wf_fault *fault) {
-    size_t count;
-    const wf_str *coding = wf_http_header_find(request, "Transfer-Encoding", &count);
+    const wf_str *coding = request->known[WF_HTTP_TRANSFER_ENCODING].value;
+    size_t count = request->known[WF_HTTP_TRANSFER_ENCODING].count;
     if (count > 0 && request->version_minor == 0)
         return refuse(fault, BAD_REQUEST, "RFC9112/6.1: Transfer-Encoding in HTTP/1.0");
     if (count > 1 || (coding && !wf_str_eq_nocase(*coding, wf_str_of("chunked"))))
@@ -156,9 +151,9 @@ int wf_http_head_check(const wf_http_request *request, const wf_http_head *head,
             return refuse(fault, BAD_REQUEST, "RFC9112/5: a header line is not name:value");
     if (check_host(request, head->authority, fault) < 0 || check_coding(request, fault) < 0)
         return WF_ERROR;
-    size_t expects;
-    const wf_str *expect = wf_http_header_find(request, "Expect", &expects);
-    if (request->expects_continue && (expects > 1 || !wf_str_eq_nocase(*expect, wf_str_of("100-continue"))))
+    const wf_http_known *expect = &request->known[WF_HTTP_EXPECT];
+    if (request->expects_continue &&
+        (expect->count > 1 || !wf_str_eq_nocase(*expect->value, wf_str_of("100-continue"))))
         return refuse(fault, 417, "RFC9110/10.1.1: an Expect other than 100-continue");
     return WF_OK;
 }

@@ -1,7 +1,7 @@
 /*
  * Look-ups over a request and the small grammars that several rules share: token, host[:port], %XX, a=b&c=d.
- * There are few headers (a limit says how few), so a look-up walks them all; an index would cost more than it
- * saves.
+ * Headers that have rules are found once, in one pass (wf_http_request_index); there are few others (a limit says how
+ * few), so a look-up walks them all.
  */
 #include "http/guard.h"
 #include "http/request.h"
@@ -32,6 +32,95 @@ bool wf_http_headers_have_token(const wf_http_header *headers, size_t header_cou
                 return true;
     }
     return false;
+}
+
+static const char *const known_names[WF_HTTP_NAMES] = {
+    [WF_HTTP_HOST] = "Host",
+    [WF_HTTP_CONNECTION] = "Connection",
+    [WF_HTTP_UPGRADE] = "Upgrade",
+    [WF_HTTP_EXPECT] = "Expect",
+    [WF_HTTP_TRANSFER_ENCODING] = "Transfer-Encoding",
+    [WF_HTTP_ORIGIN] = "Origin",
+    [WF_HTTP_WS_KEY] = "Sec-WebSocket-Key",
+    [WF_HTTP_WS_VERSION] = "Sec-WebSocket-Version",
+    [WF_HTTP_WS_PROTOCOL] = "Sec-WebSocket-Protocol",
+    [WF_HTTP_WS_EXTENSIONS] = "Sec-WebSocket-Extensions",
+};
+
+/* Length and first letter leave one name to compare with, or none. */
+static wf_http_name name_of(wf_str name) {
+    wf_http_name candidate = WF_HTTP_NAMES;
+    switch (name.len) {
+    case sizeof "Host" - 1:
+        candidate = WF_HTTP_HOST;
+        break;
+    case sizeof "Origin" - 1:
+        candidate = (name.data[0] | 0x20) == 'o' ? WF_HTTP_ORIGIN : WF_HTTP_EXPECT;
+        break;
+    case sizeof "Upgrade" - 1:
+        candidate = WF_HTTP_UPGRADE;
+        break;
+    case sizeof "Connection" - 1:
+        candidate = WF_HTTP_CONNECTION;
+        break;
+    case sizeof "Sec-WebSocket-Key" - 1:
+        candidate = (name.data[0] | 0x20) == 's' ? WF_HTTP_WS_KEY : WF_HTTP_TRANSFER_ENCODING;
+        break;
+    case sizeof "Sec-WebSocket-Version" - 1:
+        candidate = WF_HTTP_WS_VERSION;
+        break;
+    case sizeof "Sec-WebSocket-Protocol" - 1:
+        candidate = WF_HTTP_WS_PROTOCOL;
+        break;
+    case sizeof "Sec-WebSocket-Extensions" - 1:
+        candidate = WF_HTTP_WS_EXTENSIONS;
+        break;
+    default:
+        return WF_HTTP_NAMES;
+    }
+    return wf_str_eq_nocase(name, (wf_str) {known_names[candidate], name.len}) ? candidate : WF_HTTP_NAMES;
+}
+
+/* What the lists in Connection and Upgrade say. */
+typedef struct wishes {
+    bool close, keep, upgrade, websocket;
+} wishes;
+
+static void read_connection(wf_str list, wishes *found) {
+    wf_str element;
+    while (wf_str_next_element(&list, &element)) {
+        found->close |= wf_str_eq_nocase(element, wf_str_of("close"));
+        found->keep |= wf_str_eq_nocase(element, wf_str_of("keep-alive"));
+        found->upgrade |= wf_str_eq_nocase(element, wf_str_of("Upgrade"));
+    }
+}
+
+static void read_upgrade(wf_str list, wishes *found) {
+    wf_str element;
+    while (wf_str_next_element(&list, &element))
+        found->websocket |= wf_str_eq_nocase(element, wf_str_of("websocket"));
+}
+
+void wf_http_request_index(wf_http_request *request) {
+    wf_http_known *known = request->known;
+    wishes found = {.keep = request->version_minor > 0};
+    memset(known, 0, sizeof request->known);
+    for (size_t i = 0; i < request->header_count; i++) {
+        const wf_http_header *header = &request->headers[i];
+        wf_http_name name = name_of(header->name);
+        if (name == WF_HTTP_NAMES)
+            continue;
+        if (known[name].count++ == 0)
+            known[name].value = &header->value;
+        if (name == WF_HTTP_CONNECTION)
+            read_connection(header->value, &found);
+        else if (name == WF_HTTP_UPGRADE)
+            read_upgrade(header->value, &found);
+    }
+    request->keep_alive = found.keep && !found.close;
+    request->upgrade = found.upgrade;
+    request->websocket = found.websocket;
+    request->expects_continue = request->version_minor > 0 && known[WF_HTTP_EXPECT].count > 0;
 }
 
 /* What a byte may stand in. */

@@ -44,6 +44,27 @@ typedef struct wf_http_header {
     wf_str value; /* trimmed; no control byte but HTAB can be inside; may be empty, may hold bytes over 127 */
 } wf_http_header;
 
+/* Headers that HTTP itself or the opening handshake has rules about. */
+typedef enum wf_http_name {
+    WF_HTTP_HOST,
+    WF_HTTP_CONNECTION,
+    WF_HTTP_UPGRADE,
+    WF_HTTP_EXPECT,
+    WF_HTTP_TRANSFER_ENCODING,
+    WF_HTTP_ORIGIN,
+    WF_HTTP_WS_KEY,
+    WF_HTTP_WS_VERSION,
+    WF_HTTP_WS_PROTOCOL,
+    WF_HTTP_WS_EXTENSIONS,
+    WF_HTTP_NAMES
+} wf_http_name;
+
+/* Where those of one name stand. */
+typedef struct wf_http_known {
+    const wf_str *value; /* of the first; NULL: there is none */
+    size_t count;
+} wf_http_known;
+
 /* A whole request. Every wf_str but the "/" path of a bare "http://host" points into the reader's buffer and
  * lives as long as it. */
 typedef struct wf_http_request {
@@ -53,11 +74,12 @@ typedef struct wf_http_request {
     wf_str query;          /* behind '?', empty when there is none */
     int version_minor;     /* of HTTP/1.x: 0 or 1 */
     bool keep_alive;       /* RFC 9112 9.3 */
-    bool upgrade;          /* has an Upgrade header: if it is accepted, what follows is not HTTP */
-    bool websocket;        /* and it lists websocket */
+    bool upgrade;          /* Connection lists Upgrade */
+    bool websocket;        /* Upgrade lists websocket: if it is accepted, what follows is not HTTP */
     bool expects_continue; /* Expect: 100-continue, in HTTP/1.1 */
     wf_http_header *headers;
     size_t header_count;
+    wf_http_known known[WF_HTTP_NAMES];
     wf_str body; /* decoded when it was chunked */
 } wf_http_request;
 
@@ -80,6 +102,10 @@ bool wf_http_reader_wants_continue(wf_http_reader *reader);
 
 /* True before the first byte of a request (empty lines do not count): closing now loses nothing. */
 bool wf_http_reader_idle(const wf_http_reader *reader);
+
+/* Fills in what follows from the headers and version_minor: known, keep_alive, upgrade, websocket, expects_continue.
+ * The reader does it; who makes a request by hand calls it. One pass. */
+void wf_http_request_index(wf_http_request *request);
 
 /* The first header of this name, or NULL. `count` of them when out_count is not NULL. O(headers). */
 const wf_str *wf_http_headers_find(const wf_http_header *headers, size_t header_count, wf_str name, size_t *out_count);

@@ -43,10 +43,8 @@ wf_upgrade wf_upgrade_refused(wf_refusal refusal) {
 
 /* --- the conditions, one for each refusal --- */
 
-static const wf_str *find_single(const wf_http_request *request, const char *name) {
-    size_t count;
-    const wf_str *value = wf_http_header_find(request, name, &count);
-    return count == 1 ? value : NULL;
+static const wf_str *find_single(const wf_http_request *request, wf_http_name name) {
+    return request->known[name].count == 1 ? request->known[name].value : NULL;
 }
 
 static bool method_ok(const wf_http_request *request) {
@@ -58,36 +56,36 @@ static bool http_version_ok(const wf_http_request *request) {
 }
 
 static bool host_ok(const wf_http_request *request) {
-    const wf_str *host = find_single(request, "Host");
+    const wf_str *host = find_single(request, WF_HTTP_HOST);
     wf_str name;
     unsigned port;
     return host && wf_http_host_split(*host, &name, &port);
 }
 
 static bool upgrade_ok(const wf_http_request *request) {
-    return wf_http_header_has_token(request, "Upgrade", "websocket");
+    return request->websocket;
 }
 
 static bool connection_ok(const wf_http_request *request) {
-    return wf_http_header_has_token(request, "Connection", "Upgrade");
+    return request->upgrade;
 }
 
 /* 16 bytes are 22 characters of base64 and "==". The low four bits of the last character carry nothing; RFC
  * 4648 3.5 leaves it to the reader whether they must be zero, and RFC 6455 does not ask it. */
 static bool key_ok(const wf_http_request *request) {
-    const wf_str *key = find_single(request, "Sec-WebSocket-Key");
+    const wf_str *key = find_single(request, WF_HTTP_WS_KEY);
     return key && key->len == WF_UPGRADE_KEY_BYTES && memcmp(key->data + 22, "==", 2) == 0 &&
            wf_http_is_base64((wf_str) {key->data, 22});
 }
 
 static bool ws_version_ok(const wf_http_request *request) {
-    const wf_str *version = find_single(request, "Sec-WebSocket-Version");
+    const wf_str *version = find_single(request, WF_HTTP_WS_VERSION);
     return version && wf_str_eq(*version, wf_str_of("13"));
 }
 
 /* "Content-Length: 0" is no body; a chunked body is one even when it is empty. */
 static bool body_ok(const wf_http_request *request) {
-    return request->body.len == 0 && !wf_http_header_find(request, "Transfer-Encoding", NULL);
+    return request->body.len == 0 && request->known[WF_HTTP_TRANSFER_ENCODING].count == 0;
 }
 
 wf_upgrade wf_upgrade_check(const wf_http_request *request) {
@@ -105,7 +103,7 @@ wf_upgrade wf_upgrade_check(const wf_http_request *request) {
         if (conditions[refusal](request))
             continue;
         wf_upgrade refused = wf_upgrade_refused(refusal);
-        if (refusal == WF_REFUSAL_UPGRADE && !wf_http_header_find(request, "Upgrade", NULL)) {
+        if (refusal == WF_REFUSAL_UPGRADE && request->known[WF_HTTP_UPGRADE].count == 0) {
             refused.http_status = 426;
             refused.text = "RFC9110/15.5.22: only WebSocket is spoken here, and there is no Upgrade header";
         }
@@ -146,7 +144,7 @@ static bool parse_origin(wf_str text, origin *out) {
 }
 
 static bool same_host(const wf_http_request *request, const origin *from) {
-    const wf_str *host = find_single(request, "Host");
+    const wf_str *host = find_single(request, WF_HTTP_HOST);
     unsigned fallback = default_port(from->scheme);
     wf_str name;
     unsigned port;
@@ -164,10 +162,9 @@ static bool is_listed(const char *entry, const origin *from) {
 }
 
 bool wf_upgrade_origin_ok(const wf_http_request *request, const char *const *allowed, size_t allowed_count) {
-    size_t count;
-    const wf_str *text = wf_http_header_find(request, "Origin", &count);
-    if (count != 1)
-        return count == 0;
+    const wf_str *text = find_single(request, WF_HTTP_ORIGIN);
+    if (!text)
+        return request->known[WF_HTTP_ORIGIN].count == 0;
     if (wf_str_eq(*text, wf_str_of("null"))) {
         for (size_t i = 0; i < allowed_count; i++)
             if (strcmp(allowed[i], "null") == 0)
@@ -212,7 +209,7 @@ int wf_upgrade_accept_key(wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]) {
 /* Walks the offered subprotocols over all header lines; what is no token is passed over. */
 typedef struct offers {
     const wf_http_request *request;
-    size_t next_header;
+    size_t next_header, lines_seen;
     wf_str rest; /* of the header line at hand */
 } offers;
 
@@ -221,11 +218,13 @@ static bool next_offer(offers *walk, wf_str *out_offer) {
         while (wf_str_next_element(&walk->rest, out_offer))
             if (wf_http_is_token(*out_offer))
                 return true;
-        if (walk->next_header == walk->request->header_count)
+        if (walk->lines_seen == walk->request->known[WF_HTTP_WS_PROTOCOL].count)
             return false;
         const wf_http_header *header = &walk->request->headers[walk->next_header++];
-        if (wf_str_eq_nocase(header->name, wf_str_of("Sec-WebSocket-Protocol")))
+        if (wf_str_eq_nocase(header->name, wf_str_of("Sec-WebSocket-Protocol"))) {
             walk->rest = header->value;
+            walk->lines_seen++;
+        }
     }
 }
 

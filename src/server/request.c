@@ -293,7 +293,8 @@ static bool agree_on_deflate(const weft_request *request, wf_pmd_params *out_par
     const wf_http_request *http = wf_request_http(request);
     wf_str lines[EXTENSION_LINES_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < http->header_count && count < EXTENSION_LINES_MAX; i++)
+    size_t left = http->known[WF_HTTP_WS_EXTENSIONS].count;
+    for (size_t i = 0; count < left && count < EXTENSION_LINES_MAX; i++)
         if (wf_str_eq_nocase(http->headers[i].name, wf_str_of("Sec-WebSocket-Extensions")))
             lines[count++] = http->headers[i].value;
     return wf_pmd_answer(lines, count, &request->route->limits.pmd, out_params);
@@ -306,7 +307,7 @@ int weft_request_accept(weft_request *request, const char *subprotocol, const we
             return WEFT_EINVAL;
     if (!request->upgrade || (subprotocol && !weft_request_offers(request, subprotocol)))
         return WEFT_EINVAL;
-    const wf_str *key = wf_http_header_find(wf_request_http(request), "Sec-WebSocket-Key", NULL);
+    const wf_str *key = wf_request_http(request)->known[WF_HTTP_WS_KEY].value;
     char accept[WF_UPGRADE_ACCEPT_BYTES + 1];
     if (!key || wf_upgrade_accept_key(*key, accept) < 0)
         return WEFT_ESYS;

@@ -69,6 +69,7 @@ static void make_head(fuzz_head *head, uint8_t choices, fuzz_input in) {
         add_line(head, fuzz_take(&in, end ? (size_t)(end - in.data) : in.len));
         fuzz_byte(&in);
     }
+    wf_http_request_index(&head->request);
 }
 
 static void free_head(fuzz_head *head) {

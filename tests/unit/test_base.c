@@ -151,6 +151,35 @@ TEST(case_of_letters_alone_is_passed_over) {
     }
 }
 
+/* Letter by letter, wherever in a text of whatever length. */
+TEST(case_is_passed_over_at_every_place) {
+    char a[40], b[40];
+    for (size_t len = 1; len < sizeof a; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                memset(a, 'x', len);
+                memset(b, 'X', len);
+                a[at] = (char)c;
+                b[at] = (char)(c ^ 0x20);
+                bool letter = (c | 32) >= 'a' && (c | 32) <= 'z';
+                CHECK_EQ(wf_str_eq_nocase((wf_str) {a, len}, (wf_str) {b, len}), letter);
+                b[at] = (char)c;
+                CHECK(wf_str_eq_nocase((wf_str) {a, len}, (wf_str) {b, len}));
+            }
+        }
+    }
+}
+
+TEST(numbers_are_written_in_decimal) {
+    static const uint64_t numbers[] = {0, 9, 10, 99, 100, 65535, UINT32_MAX, 9999999999u, UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[WF_DECIMAL_MAX], owed[32];
+        snprintf(owed, sizeof owed, "%llu", (unsigned long long)numbers[i]);
+        size_t len = wf_decimal(text, numbers[i]);
+        CHECK_BYTES(text, len, owed, strlen(owed));
+    }
+}
+
 TEST(trimming_takes_spaces_and_tabs_only) {
     wf_str s = wf_str_trim(wf_str_of(" \t\na b\r \t"));
     CHECK_BYTES(s.data, s.len, "\na b\r", 5);

@@ -2,6 +2,7 @@
  * The rules over a head, by themselves. A reader stands before them with a guard and llhttp, which refuse most of these
  * bytes first; what another version of it lets through is still refused here.
  */
+#include "http/guard.h"
 #include "http/head.h"
 #include "test.h"
 
@@ -59,5 +60,35 @@ TEST(each_head_is_judged_by_itself) {
         CHECK_EQ(fault.close_code, rows[i].http_status);
         if (rows[i].rule)
             CHECK_STR(fault.rule, rows[i].rule);
+    }
+}
+
+/* Texts out of few bytes, so that line ends of every kind come often. */
+TEST(guard_passes_in_runs_what_it_passes_byte_by_byte) {
+    static const char bytes[] = "aaaaaaaabbbb\r\n\r\n\r\r\n\t :\x7f\x80\xff\x1f";
+    uint32_t random = 1;
+    for (int round = 0; round < 20000; round++) {
+        uint8_t text[40];
+        size_t run = 0, lines_max = (size_t)round % 4;
+        for (size_t i = 0; i < sizeof text; i++) {
+            random = random * 1664525 + 1013904223;
+            text[i] = (uint8_t)(random >> 31 ? 'a' : bytes[(random >> 16) % sizeof bytes]);
+        }
+        wf_http_guard whole = {0}, slow = {0};
+        while (run < sizeof text && !whole.ended) {
+            size_t passed = wf_http_guard_run(&whole, text + run, sizeof text - run, lines_max);
+            for (size_t i = 0; i < passed; i++) {
+                CHECK(slow.len > 0 || slow.cr || slow.lines <= lines_max);
+                CHECK(!wf_http_guard_byte(&slow, text[run + i]) && !slow.ended);
+            }
+            CHECK(whole.len == slow.len && whole.lines == slow.lines && whole.cr == slow.cr);
+            run += passed;
+            if (run == sizeof text)
+                break;
+            const char *rule = wf_http_guard_byte(&whole, text[run]);
+            CHECK(rule == wf_http_guard_byte(&slow, text[run++]));
+            if (rule)
+                break;
+        }
     }
 }

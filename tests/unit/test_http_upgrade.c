@@ -172,10 +172,12 @@ TEST(upgrade_check_judges_host_by_itself) {
     wf_http_request request = {.method = wf_str_of("GET"), .version_minor = 1, .headers = headers};
     for (size_t count = 0; count <= 2; count++) {
         request.header_count = count;
+        wf_http_request_index(&request);
         CHECK_EQ(wf_upgrade_check(&request).refusal, count == 1 ? WF_REFUSAL_UPGRADE : WF_REFUSAL_HOST);
     }
     headers[0].value = wf_str_of("a b");
     request.header_count = 1;
+    wf_http_request_index(&request);
     CHECK_EQ(wf_upgrade_check(&request).refusal, WF_REFUSAL_HOST);
 }
 
@@ -187,6 +189,7 @@ TEST(upgrade_check_refuses_a_nul_in_the_key) {
         {wf_str_of("Sec-WebSocket-Key"), {"dGhlIHNhbXBsZSBub25jZ\0==", 24}},
     };
     wf_http_request request = {.method = wf_str_of("GET"), .version_minor = 1, .headers = headers, .header_count = 4};
+    wf_http_request_index(&request);
     CHECK_EQ(wf_upgrade_check(&request).refusal, WF_REFUSAL_KEY);
 }
 
@@ -278,6 +281,7 @@ static bool origin_ok(const origin_row *r, const char *const *allowed, size_t co
         headers[request.header_count++] = (wf_http_header) {wf_str_of("Host"), wf_str_of(r->host)};
     if (r->origin)
         headers[request.header_count++] = (wf_http_header) {wf_str_of("origin"), wf_str_of(r->origin)};
+    wf_http_request_index(&request);
     return wf_upgrade_origin_ok(&request, allowed, count);
 }
 
@@ -306,11 +310,14 @@ TEST(origin_twice_is_foreign) {
     wf_http_header headers[] = {
         {wf_str_of("Host"), host}, {wf_str_of("Origin"), origin}, {wf_str_of("Origin"), origin}};
     wf_http_request request = {.headers = headers, .header_count = 2};
+    wf_http_request_index(&request);
     CHECK(wf_upgrade_origin_ok(&request, NULL, 0));
     request.header_count = 3;
+    wf_http_request_index(&request);
     CHECK(!wf_upgrade_origin_ok(&request, NULL, 0));
     CHECK(!wf_upgrade_origin_ok(&request, ALL, 1));
     headers[2] = (wf_http_header) {wf_str_of("Host"), host};
+    wf_http_request_index(&request);
     CHECK(!wf_upgrade_origin_ok(&request, NULL, 0)); /* two Hosts: same as neither */
 }
 
@@ -350,6 +357,7 @@ TEST(subprotocol_follows_the_clients_order) {
         {wf_str_of("Other"), wf_str_of("mqtt")},
         {wf_str_of("sec-websocket-protocol"), wf_str_of("soap")}};
     wf_http_request request = {.headers = headers, .header_count = 3};
+    wf_http_request_index(&request);
     CHECK(wf_str_eq(pick(&request, "chat.v1", "chat.v2"), wf_str_of("chat.v2")));
     CHECK(pick(&request, "chat.v1", "chat.v2").data == headers[0].value.data);
     CHECK(wf_str_eq(pick(&request, "soap", "chat.v1"), wf_str_of("chat.v1")));
@@ -367,5 +375,6 @@ TEST(subprotocol_follows_the_clients_order) {
     CHECK(!wf_upgrade_offers_protocol(&request, wf_str_of("x y")));
     CHECK(!wf_upgrade_offers_protocol(&request, wf_str_of("")));
     request.header_count = 0;
+    wf_http_request_index(&request);
     CHECK(!wf_upgrade_offers_protocol(&request, wf_str_of("soap")));
 }
