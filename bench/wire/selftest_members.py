@@ -93,6 +93,7 @@ def row(members, commands, sent, expected):
         members.peers[0].shutdown(socket.SHUT_RDWR)
     else:
         members.peers[0].sendall(sent)
+    members.process.wait(timeout=PATIENCE_S)  # with stdin still open: its end is an error, too
     err = members.process.communicate(timeout=PATIENCE_S)[1]
     if members.process.returncode != 1 or expected not in err or err.count("\n") != 1:
         raise AssertionError(f"exit status {members.process.returncode}: {err}")
