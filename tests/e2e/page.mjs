@@ -341,6 +341,7 @@ scene('an echo lost with the line is found in the history, and not sent twice', 
     await say(ann, 'next');
     await delivered(ann, 'next');
     assert.deepEqual(await texts(ann), ['heard but not confirmed', 'next']);
+    await until('both messages at the other client', () => other.got.length >= 2);
     assert.deepEqual(other.got.map((each) => JSON.parse(each).text), ['heard but not confirmed', 'next']);
     other.close();
 });
