@@ -23,8 +23,8 @@ enum { NAME_MAX_BYTES = 200 - (sizeof ROOM_PREFIX - 1) };
 typedef struct member {
     bool echo;
     uint32_t last;
-    char peer[64];
-    char topic[]; /* "rooms/NAME" */
+    char peer[64]; /* for the log; empty when nothing is logged */
+    char topic[];  /* "rooms/NAME" */
 } member;
 
 static bool name_ok(const char *name) {
@@ -101,7 +101,7 @@ static void on_join(weft_request *request, void *user) {
     }
     m->echo = flag_param(request, "echo");
     m->last = last;
-    snprintf(m->peer, sizeof m->peer, "%s", weft_request_peer(request));
+    snprintf(m->peer, sizeof m->peer, "%s", app_log_wants(APP_DEBUG) ? weft_request_peer(request) : "");
     strcpy(m->topic, topic);
     weft_request_set_user(request, m);
     if (weft_request_accept(request, NULL, NULL, 0) != WEFT_OK)
@@ -219,8 +219,9 @@ static void on_list(weft_request *request, void *user) {
 /* Only who is logged needs a name kept. */
 static void echo_open(weft_conn *conn, const weft_request *request, void *user) {
     (void)user;
-    if (app_log_wants(APP_DEBUG))
-        weft_conn_set_user(conn, strdup(weft_request_peer(request)));
+    if (!app_log_wants(APP_DEBUG))
+        return;
+    weft_conn_set_user(conn, strdup(weft_request_peer(request)));
     log_conn("opened", weft_request_peer(request), "/echo", NULL);
 }
 

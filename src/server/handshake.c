@@ -99,7 +99,7 @@ void wf_on_request(weft_conn *conn) {
     const wf_http_request *http = wf_request_http(request);
     const wf_route *route = wf_route_find(wf_conn_worker(conn)->server, http->path);
     wf_request_set_route(request, route);
-    weft_request_ref(request); /* an answer lets go of it */
+    wf_request_hold(request); /* an answer lets go of it */
     if (!route)
         wf_request_simple(request, 404, "there is nothing here\n");
     else if (route->websocket && (!route->is.request || http->websocket))

@@ -46,13 +46,27 @@ weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader) {
     request->worker = wf_conn_worker(conn);
     request->handle = wf_handle_of(conn);
     request->reader = reader;
-    weft_conn_peer(conn, request->peer, sizeof request->peer);
     return request;
 }
 
-weft_request *weft_request_ref(weft_request *request) {
+weft_request *wf_request_hold(weft_request *request) {
     atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
     return request;
+}
+
+/* The kernel is asked when somebody wants to know, and at the latest when the request may outlive its connection or
+ * leave its thread: with the application's first reference. */
+static void learn_peer(weft_request *request) {
+    const weft_conn *conn = wf_handle_conn(request->worker, request->handle);
+    if (request->peer[0] == '\0' && conn)
+        weft_conn_peer(conn, request->peer, sizeof request->peer);
+    else if (request->peer[0] == '\0')
+        strcpy(request->peer, "gone");
+}
+
+weft_request *weft_request_ref(weft_request *request) {
+    learn_peer(request);
+    return wf_request_hold(request);
 }
 
 void weft_request_unref(weft_request *request) {
@@ -135,6 +149,7 @@ weft_server *weft_request_server(const weft_request *request) {
 }
 
 const char *weft_request_peer(const weft_request *request) {
+    learn_peer((weft_request *)request); /* what it is does not change by being known */
     return request->peer;
 }
 
@@ -253,7 +268,7 @@ static int mail(weft_request *request, wf_answer answer) {
 
 /* Takes answer.bytes over. */
 static int give(weft_request *request, wf_answer answer) {
-    answer.request = weft_request_ref(request);
+    answer.request = wf_request_hold(request);
     if (!weft_request_gone(request) && wf_worker_current() != request->worker)
         return mail(request, answer);
     bool late = weft_request_gone(request) || atomic_exchange(&request->answered, true);

@@ -189,7 +189,8 @@ void wf_request_simple(weft_request *request, int status, const char *text); /* 
 /* request.c */
 typedef struct wf_answer wf_answer;
 weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader);
-void wf_request_left(weft_request *request); /* its connection has gone */
+weft_request *wf_request_hold(weft_request *request); /* a reference of ours; weft_request_ref is for others */
+void wf_request_left(weft_request *request);          /* its connection has gone */
 bool wf_request_answered(const weft_request *request);
 bool wf_request_held(const weft_request *request); /* by the application too */
 const wf_http_request *wf_request_http(const weft_request *request);
