@@ -126,7 +126,7 @@ static bool accept_ok(const wf_http_reply *reply, const char *key) {
     char expected[WF_UPGRADE_ACCEPT_BYTES + 1];
     size_t count;
     const wf_str *value = find(reply, "Sec-WebSocket-Accept", &count);
-    return count == 1 && wf_upgrade_accept_key(wf_str_of(key), expected) == WF_OK &&
+    return count == 1 && wf_upgrade_accept_key(NULL, wf_str_of(key), expected) == WF_OK &&
            wf_str_eq(*value, (wf_str) {expected, WF_UPGRADE_ACCEPT_BYTES});
 }
 

@@ -7,9 +7,9 @@
 #include "http/upgrade.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 
 #include <openssl/evp.h>
-#include <pthread.h>
 
 /* RFC 6455 1.3 */
 static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -184,25 +184,55 @@ bool wf_upgrade_origin_ok(const wf_http_request *request, const char *const *all
 
 /* --- the answer's parts --- */
 
-/* To find a digest by its name costs more than to use it on a key. */
-static EVP_MD *sha1;
+struct wf_key_digest {
+    EVP_MD_CTX *context; /* knows its digest, which was found by its name once */
+};
 
-static void find_sha1(void) {
-    sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+static bool key_digest_init(wf_key_digest *digest) {
+    EVP_MD *sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+    digest->context = EVP_MD_CTX_new();
+    bool good = sha1 && digest->context && EVP_DigestInit_ex(digest->context, sha1, NULL) == 1;
+    EVP_MD_free(sha1);
+    return good;
 }
 
-int wf_upgrade_accept_key(wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]) {
-    unsigned char text[WF_UPGRADE_KEY_BYTES + sizeof GUID - 1], digest[EVP_MAX_MD_SIZE];
-    unsigned digest_len = 0;
+wf_key_digest *wf_key_digest_new(void) {
+    wf_key_digest *digest = wf_mem_zalloc(sizeof *digest);
+    if (digest && !key_digest_init(digest)) {
+        wf_key_digest_free(digest);
+        return NULL;
+    }
+    return digest;
+}
+
+void wf_key_digest_free(wf_key_digest *digest) {
+    if (digest)
+        EVP_MD_CTX_free(digest->context);
+    wf_mem_free(digest);
+}
+
+enum { SHA1_BYTES = 20 };
+
+static bool sha1_of(wf_key_digest *digest, const void *data, size_t len, unsigned char out[EVP_MAX_MD_SIZE]) {
+    unsigned out_len = 0;
+    return EVP_DigestInit_ex(digest->context, NULL, NULL) == 1 && EVP_DigestUpdate(digest->context, data, len) == 1 &&
+           EVP_DigestFinal_ex(digest->context, out, &out_len) == 1 && out_len == SHA1_BYTES;
+}
+
+int wf_upgrade_accept_key(wf_key_digest *digest, wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]) {
+    unsigned char text[WF_UPGRADE_KEY_BYTES + sizeof GUID - 1], sha1[EVP_MAX_MD_SIZE];
     if (key.len != WF_UPGRADE_KEY_BYTES)
         return WF_EINVAL;
     memcpy(text, key.data, WF_UPGRADE_KEY_BYTES);
     memcpy(text + WF_UPGRADE_KEY_BYTES, GUID, sizeof GUID - 1);
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_sha1);
-    if (EVP_Digest(text, sizeof text, digest, &digest_len, sha1 ? sha1 : EVP_sha1(), NULL) != 1 || digest_len != 20)
+    wf_key_digest own;
+    bool good = digest ? sha1_of(digest, text, sizeof text, sha1)
+                       : key_digest_init(&own) && sha1_of(&own, text, sizeof text, sha1);
+    if (!digest)
+        EVP_MD_CTX_free(own.context);
+    if (!good)
         return WF_ESYS;
-    EVP_EncodeBlock((unsigned char *)out, digest, 20);
+    EVP_EncodeBlock((unsigned char *)out, sha1, SHA1_BYTES);
     return WF_OK;
 }
 

@@ -44,9 +44,16 @@ bool wf_upgrade_origin_ok(const wf_http_request *request, const char *const *all
 
 enum { WF_UPGRADE_KEY_BYTES = 24, WF_UPGRADE_ACCEPT_BYTES = 28 };
 
-/* base64(SHA-1(key ++ GUID)) into out: 28 characters and a NUL (RFC 6455 4.2.2). 0; WF_EINVAL when the key is
- * not 24 characters long; WF_ESYS if the digest fails. out is untouched on failure. */
-int wf_upgrade_accept_key(wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]);
+/* What libcrypto needs to make accept keys, for a thread that makes many: to make it anew each time would double the
+ * work. NULL: out of memory. */
+typedef struct wf_key_digest wf_key_digest;
+wf_key_digest *wf_key_digest_new(void);
+void wf_key_digest_free(wf_key_digest *digest);
+
+/* base64(SHA-1(key ++ GUID)) into out: 28 characters and a NUL (RFC 6455 4.2.2). `digest` may be NULL: then one is made
+ * for this key. 0; WF_EINVAL when the key is not 24 characters long; WF_ESYS if the digest fails. out is untouched on
+ * failure. */
+int wf_upgrade_accept_key(wf_key_digest *digest, wf_str key, char out[WF_UPGRADE_ACCEPT_BYTES + 1]);
 
 /* The first of the client's offered subprotocols (its order is its preference) that is among `supported`;
  * false: none. *out_protocol points into the request. A malformed or repeated offer is not an error: that

@@ -324,7 +324,8 @@ int weft_request_accept(weft_request *request, const char *subprotocol, const we
         return WEFT_EINVAL;
     const wf_str *key = wf_request_http(request)->known[WF_HTTP_WS_KEY].value;
     char accept[WF_UPGRADE_ACCEPT_BYTES + 1];
-    if (!key || wf_upgrade_accept_key(*key, accept) < 0)
+    wf_worker *here = wf_worker_current();
+    if (!key || wf_upgrade_accept_key(here ? here->key_digest : NULL, *key, accept) < 0)
         return WEFT_ESYS;
     wf_http_header_out out[HEADERS_OUT_MAX];
     size_t count = 0;

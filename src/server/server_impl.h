@@ -74,6 +74,7 @@ struct wf_worker {
     unsigned index;
     wf_link_env env;
     wf_deflate shared; /* compresses what all may read */
+    wf_key_digest *key_digest;
     wf_hub hub;
     wf_slots slots;
     wf_sock *listeners;

@@ -61,8 +61,9 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
     wf_hub_init(&w->hub, &hub);
     w->loop = w->env.loop = wf_loop_new_on((wf_loop_kind)server->config.backend, 0);
     w->outboxes = wf_mem_zalloc(server->worker_count * sizeof *w->outboxes);
+    w->key_digest = wf_key_digest_new();
     /* Some more than the maximum, to be told 503 instead of being dropped. */
-    if (!w->loop || !w->outboxes || wf_slots_init(&w->slots, server->config.connections_max + 64) < 0)
+    if (!w->loop || !w->outboxes || !w->key_digest || wf_slots_init(&w->slots, server->config.connections_max + 64) < 0)
         return WF_ENOMEM;
     return WF_OK;
 }
@@ -101,6 +102,7 @@ void wf_worker_deinit(wf_worker *w) {
     wf_outq_pool_deinit(&w->env.pool);
     wf_codec_deinit(&w->env.codec);
     wf_slots_deinit(&w->slots);
+    wf_key_digest_free(w->key_digest);
     wf_mem_free(w->outboxes);
     wf_mem_free(w->listeners);
     wf_loop_free(w->loop);

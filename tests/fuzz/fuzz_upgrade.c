@@ -129,14 +129,14 @@ static void check_host(wf_str value) {
 
 static void check_key(wf_str key) {
     char out[WF_UPGRADE_ACCEPT_BYTES + 1] = "untouched", again[WF_UPGRADE_ACCEPT_BYTES + 1];
-    int got = wf_upgrade_accept_key(key, out);
+    int got = wf_upgrade_accept_key(NULL, key, out);
     CHECK_EQ(got, key.len == WF_UPGRADE_KEY_BYTES ? WF_OK : WF_EINVAL);
     if (got != WF_OK) {
         CHECK_STR(out, "untouched");
         return;
     }
     CHECK(strlen(out) == WF_UPGRADE_ACCEPT_BYTES && out[WF_UPGRADE_ACCEPT_BYTES - 1] == '=');
-    CHECK_EQ(wf_upgrade_accept_key(key, again), WF_OK);
+    CHECK_EQ(wf_upgrade_accept_key(NULL, key, again), WF_OK);
     CHECK_STR(out, again);
 }
 

@@ -77,9 +77,7 @@ SYSTEM(int, unlink, (const char *path), (path))
 
 LIBRARY(pthread_create, (pthread_t * thread, const pthread_attr_t *how, void *(*run)(void *), void *arg),
         (thread, how, run, arg))
-LIBRARY(EVP_Digest,
-        (const void *data, size_t len, unsigned char *out, unsigned *out_len, const void *type, void *engine),
-        (data, len, out, out_len, type, engine))
+LIBRARY(EVP_DigestFinal_ex, (void *context, unsigned char *out, unsigned *out_len), (context, out, out_len))
 LIBRARY(RAND_bytes, (unsigned char *out, int len), (out, len))
 LIBRARY(deflate, (void *z, int flush), (z, flush))
 LIBRARY(deflateReset, (void *z), (z))

@@ -120,7 +120,7 @@ static inline void speak(int fd, const char *text, size_t len, const char *reque
     const char *key = strstr(request, "Sec-WebSocket-Key: "), *mark = memmem(text, len, "{A}", 3);
     size_t before = mark ? (size_t)(mark - text) : len;
     if (key)
-        wf_upgrade_accept_key((wf_str) {key + 19, WF_UPGRADE_KEY_BYTES}, accept);
+        wf_upgrade_accept_key(NULL, (wf_str) {key + 19, WF_UPGRADE_KEY_BYTES}, accept);
     send(fd, text, before, MSG_NOSIGNAL);
     if (mark) {
         send(fd, accept, strlen(accept), MSG_NOSIGNAL);

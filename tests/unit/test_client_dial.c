@@ -359,7 +359,7 @@ TEST(a_dial_survives_refusing_calls) {
         const char *name;
         int error;
     } failing[] = {{"epoll_create1", EMFILE}, {"eventfd", EMFILE},  {"connect", ENETUNREACH}, {"epoll_ctl", ENOMEM},
-                   {"send", ECONNRESET},      {"recv", ECONNRESET}, {"socket", EMFILE},       {"EVP_Digest", 0},
+                   {"send", ECONNRESET},      {"recv", ECONNRESET}, {"socket", EMFILE},       {"EVP_DigestFinal_ex", 0},
                    {"RAND_bytes", 0},         {"connect", EINTR},   {"setsockopt", EINVAL}};
     for (size_t i = 0; i < sizeof failing / sizeof failing[0]; i++)
         for (size_t n = 1; n <= 4; n++) {

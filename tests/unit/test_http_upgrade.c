@@ -324,24 +324,37 @@ TEST(origin_twice_is_foreign) {
 /* --- key and subprotocols --- */
 
 TEST(accept_key_known_answers) {
-    char out[WF_UPGRADE_ACCEPT_BYTES + 1];
-    CHECK_EQ(wf_upgrade_accept_key(wf_str_of("sN9cRrP/n9NdMgdcy2VJFQ=="), out), WF_OK);
-    CHECK_STR(out, "fFBooB7FAkLlXgRSz0BT3v4hq5s=");
-    CHECK_EQ(wf_upgrade_accept_key(wf_str_of("dGhlIHNhbXBsZSBub25jZQ=="), out), WF_OK);
-    CHECK_STR(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    CHECK_EQ(wf_upgrade_accept_key(wf_str_of("dGhlIHNhbXBsZSBub25jZQ="), out), WF_EINVAL);
-    CHECK_EQ(wf_upgrade_accept_key((wf_str) {NULL, 0}, out), WF_EINVAL);
-    CHECK_STR(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    wf_key_digest *kept = wf_key_digest_new();
+    wf_key_digest *digests[] = {NULL, kept, kept, NULL};
+    for (size_t i = 0; i < sizeof digests / sizeof *digests; i++) {
+        char out[WF_UPGRADE_ACCEPT_BYTES + 1];
+        CHECK_EQ(wf_upgrade_accept_key(digests[i], wf_str_of("sN9cRrP/n9NdMgdcy2VJFQ=="), out), WF_OK);
+        CHECK_STR(out, "fFBooB7FAkLlXgRSz0BT3v4hq5s=");
+        CHECK_EQ(wf_upgrade_accept_key(digests[i], wf_str_of("dGhlIHNhbXBsZSBub25jZQ=="), out), WF_OK);
+        CHECK_STR(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        CHECK_EQ(wf_upgrade_accept_key(digests[i], wf_str_of("dGhlIHNhbXBsZSBub25jZQ="), out), WF_EINVAL);
+        CHECK_EQ(wf_upgrade_accept_key(digests[i], (wf_str) {NULL, 0}, out), WF_EINVAL);
+        CHECK_STR(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+    wf_key_digest_free(kept);
+    wf_key_digest_free(NULL);
 }
 
-/* It fails, or says that it did not and has written nothing. */
+/* It fails, or says that it did not and has written nothing. The next key is none the worse for it. */
 TEST(accept_key_without_a_digest) {
-    char out[WF_UPGRADE_ACCEPT_BYTES + 1] = "untouched";
+    wf_key_digest *kept = wf_key_digest_new();
     for (int answer = 0; answer <= 1; answer++) {
-        test_call_fail_at("EVP_Digest", 1, answer);
-        CHECK_EQ(wf_upgrade_accept_key(wf_str_of("sN9cRrP/n9NdMgdcy2VJFQ=="), out), WF_ESYS);
-        CHECK_STR(out, "untouched");
+        for (int own = 0; own <= 1; own++) {
+            wf_key_digest *digest = own ? NULL : kept;
+            char out[WF_UPGRADE_ACCEPT_BYTES + 1] = "untouched";
+            test_call_fail_at("EVP_DigestFinal_ex", 1, answer);
+            CHECK_EQ(wf_upgrade_accept_key(digest, wf_str_of("sN9cRrP/n9NdMgdcy2VJFQ=="), out), WF_ESYS);
+            CHECK_STR(out, "untouched");
+            CHECK_EQ(wf_upgrade_accept_key(digest, wf_str_of("sN9cRrP/n9NdMgdcy2VJFQ=="), out), WF_OK);
+            CHECK_STR(out, "fFBooB7FAkLlXgRSz0BT3v4hq5s=");
+        }
     }
+    wf_key_digest_free(kept);
 }
 
 static wf_str pick(const wf_http_request *request, const char *first, const char *second) {
