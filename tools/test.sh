@@ -55,7 +55,8 @@ run() {
 
 if tools/deps.sh build test; then
     run gcc
-    run asan -E '^e2e\.page$' # a minute of a browser's time, and nothing the other clients do not reach
+    # Without minutes of a browser's time and of the load generator's, and without what runs on io_uring as well.
+    run asan -E '^(e2e\.(page|bench|bench_report|program|ws_raw)|conformance\.program)$'
     run clang -L unit
     run fuzz
     grep -h '^fuzz\.[a-z0-9_]*: [0-9]* executions' build-fuzz/Testing/Temporary/LastTest.log
