@@ -121,14 +121,18 @@ wf_accept_result wf_acceptor_take(wf_acceptor *acceptor, int listen_fd, int *out
     return WF_ACCEPT_AGAIN;
 }
 
-int64_t wf_acceptor_rest_ms(wf_acceptor *acceptor) {
+bool wf_acceptor_rested(wf_acceptor *acceptor, int64_t *timeout_ms) {
     if (acceptor->rest_until_ms == 0)
-        return -1;
+        return false;
     uint64_t now_ms = wf_clock_ms();
-    if (now_ms < acceptor->rest_until_ms)
-        return (int64_t)(acceptor->rest_until_ms - now_ms);
+    if (now_ms < acceptor->rest_until_ms) {
+        int64_t rest_ms = (int64_t)(acceptor->rest_until_ms - now_ms);
+        if (*timeout_ms < 0 || *timeout_ms > rest_ms)
+            *timeout_ms = rest_ms;
+        return false;
+    }
     acceptor->rest_until_ms = 0;
     if (acceptor->spare_fd < 0)
         acceptor->spare_fd = spare_open();
-    return 0;
+    return true;
 }

@@ -86,7 +86,7 @@ wf_accept_result wf_acceptor_take(wf_acceptor *acceptor, int listen_fd, int *out
 /* Begins a rest, or begins it anew. */
 void wf_acceptor_rest(wf_acceptor *acceptor);
 
-/* Milliseconds the rest still lasts; 0: it is over (and then forgotten); -1: there is none. */
-int64_t wf_acceptor_rest_ms(wf_acceptor *acceptor);
+/* Before a wait. True: the rest is over, and forgotten. While it lasts, the wait is cut to its end. */
+bool wf_acceptor_rested(wf_acceptor *acceptor, int64_t *timeout_ms);
 
 #endif

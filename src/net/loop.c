@@ -1,5 +1,6 @@
 /*
- * The loop's face: picks a backend, makes what all backends share (the wake descriptor, the acceptor), and hands every call on through the backend's table.
+ * The loop's face: picks a backend, makes what all backends share (the wake descriptor, the acceptor), and hands every
+ * call on through the backend's table.
  *
  * Wakes are merged by one flag. Who finds it down raises it and writes to the eventfd; who finds it up knows
  * that the loop has yet to look, and leaves. The loop takes it down before it gives out WF_LOOP_WOKEN, so

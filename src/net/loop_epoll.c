@@ -137,11 +137,8 @@ static int wait_epoll(wf_loop *base, int64_t timeout_ms) {
     struct epoll_loop *loop = epoll_of(base);
     if (loop->at < loop->count)
         return 0;
-    int64_t rest_ms = wf_acceptor_rest_ms(&base->acceptor);
-    if (rest_ms == 0)
+    if (wf_acceptor_rested(&base->acceptor, &timeout_ms))
         end_rest(loop);
-    else if (rest_ms > 0 && (timeout_ms < 0 || timeout_ms > rest_ms))
-        timeout_ms = rest_ms;
     int timeout = timeout_ms < 0 ? -1 : timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
     loop->at = loop->count = 0;
     int count = epoll_wait(loop->epoll_fd, loop->ready, READY_MAX, timeout);

@@ -92,6 +92,10 @@ static struct slot *slot_of(struct uring_loop *loop, const wf_sock *sock) {
     return &loop->slots[sock->slot];
 }
 
+static uint32_t index_of(const struct uring_loop *loop, const struct slot *slot) {
+    return (uint32_t)(slot - loop->slots);
+}
+
 /* ---- slots ---- */
 
 static int slot_new(struct uring_loop *loop, wf_sock *sock) {
@@ -131,11 +135,11 @@ static void slot_release(struct uring_loop *loop, struct slot *slot) {
     if (slot->sock || slot->armed || slot->flags & (DUE | QUEUED))
         return;
     slot->next = loop->free_first;
-    loop->free_first = (uint32_t)(slot - loop->slots);
+    loop->free_first = index_of(loop, slot);
 }
 
 static void slot_due(struct uring_loop *loop, struct slot *slot) {
-    uint32_t index = (uint32_t)(slot - loop->slots);
+    uint32_t index = index_of(loop, slot);
     if (slot->flags & DUE)
         return;
     slot->flags |= DUE;
@@ -186,7 +190,7 @@ static bool has_out(const struct slot *slot) {
 /* ---- requests ---- */
 
 static struct io_uring_sqe *request(struct uring_loop *loop, struct slot *slot, wf_uring_op op) {
-    struct io_uring_sqe *sqe = wf_uring_request(&loop->ring, op, (uint32_t)(slot - loop->slots));
+    struct io_uring_sqe *sqe = wf_uring_request(&loop->ring, op, index_of(loop, slot));
     if (!sqe && slot->sock)
         fail_later(loop, slot, ENOMEM);
     return sqe;
@@ -247,7 +251,7 @@ static void cancel_recv(struct uring_loop *loop, struct slot *slot) {
     if (!sqe)
         return;
     sqe->opcode = IORING_OP_ASYNC_CANCEL;
-    sqe->addr = (uint64_t)(slot - loop->slots) << 8 | WF_URING_RECV;
+    sqe->addr = wf_uring_name(WF_URING_RECV, index_of(loop, slot));
 }
 
 /* ---- sending ---- */
@@ -401,7 +405,7 @@ static enum step recv_bytes(struct uring_loop *loop, struct slot *slot, struct i
                             wf_loop_event *out_event) {
     uint8_t *data;
     size_t len = wf_uring_take(&loop->ring, &data, cqe);
-    loop->fed = (uint32_t)(slot - loop->slots);
+    loop->fed = index_of(loop, slot);
     wf_sock *sock = slot->sock;
     if (sock && !(sock->flags & (PAUSED | FAILED_TOLD)) && !has_in(slot)) {
         *out_event = (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = len};
@@ -443,7 +447,7 @@ static enum step watch_paused(struct uring_loop *loop, struct slot *slot, wf_loo
 /* It is armed again when the buffers of this turn are free. Receives are served in the order in which they are armed, so
  * that who was just served goes behind those who wait with it. */
 static void out_of_buffers(struct uring_loop *loop, struct slot *slot) {
-    if (loop->fed == (uint32_t)(slot - loop->slots))
+    if (loop->fed == index_of(loop, slot))
         loop->sated = loop->fed;
     slot_due(loop, slot);
 }
@@ -663,11 +667,8 @@ static int wait_uring(wf_loop *base, int64_t timeout_ms) {
     take_back(loop);
     if (wf_uring_next(&loop->ring))
         return 0;
-    int64_t rest_ms = wf_acceptor_rest_ms(&base->acceptor);
-    if (rest_ms == 0)
+    if (wf_acceptor_rested(&base->acceptor, &timeout_ms))
         end_rest(loop);
-    else if (rest_ms > 0 && (timeout_ms < 0 || timeout_ms > rest_ms))
-        timeout_ms = rest_ms;
     if (!loop->wake_armed)
         arm_wake(loop);
     int status = wf_uring_enter(&loop->ring, loop->due_count > 0 ? 0 : timeout_ms);
@@ -720,7 +721,7 @@ static void cancel_all(const struct uring_loop *loop, const struct slot *slot, i
     sqe->opcode = IORING_OP_ASYNC_CANCEL;
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
     if (slot->armed == RECV) {
-        sqe->addr = (uint64_t)(slot - loop->slots) << 8 | WF_URING_RECV;
+        sqe->addr = wf_uring_name(WF_URING_RECV, index_of(loop, slot));
     } else {
         sqe->fd = fd;
         sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
@@ -742,7 +743,7 @@ static void close_soon(struct uring_loop *loop, struct slot *slot, int fd) {
     }
     if (cancel)
         memset(cancel, 0, sizeof *cancel); /* nothing was submitted, or there were room */
-    wf_uring_forget(&loop->ring, (uint32_t)(slot - loop->slots));
+    wf_uring_forget(&loop->ring, index_of(loop, slot));
     if (slot->armed)
         shutdown(fd, SHUT_RDWR);
     close(fd);

@@ -243,7 +243,7 @@ struct io_uring_sqe *wf_uring_request(wf_uring *u, wf_uring_op op, uint32_t slot
             return NULL;
     }
     memset(sqe, 0, sizeof *sqe);
-    sqe->user_data = (uint64_t)slot << 8 | op;
+    sqe->user_data = wf_uring_name(op, slot);
     u->sends_out += op == WF_URING_SEND;
     return sqe;
 }

@@ -90,6 +90,11 @@ const uint8_t *wf_uring_sent_from(const wf_uring *u, const struct io_uring_cqe *
 /* Room for a send of at most WF_URING_SEND_MAX bytes; NULL: submit first. */
 uint8_t *wf_uring_arena(wf_uring *u, size_t len);
 
+/* The user_data of a request, by which it can be cancelled. */
+static inline uint64_t wf_uring_name(wf_uring_op op, uint32_t slot) {
+    return (uint64_t)slot << 8 | op;
+}
+
 static inline wf_uring_op wf_uring_op_of(const struct io_uring_cqe *cqe) {
     return (wf_uring_op)(cqe->user_data & 0xff);
 }
