@@ -12,7 +12,8 @@
 
 /* Not the next address: the time is up, or the application has given it up. */
 static bool is_final(const wf_link *link) {
-    return link->connected || link->fault.rule || link->fault.sys_errno == ECONNABORTED;
+    const wf_fault *fault = &wf_link_end_of(link)->fault;
+    return link->connected || fault->rule || fault->sys_errno == ECONNABORTED;
 }
 
 /* The address did not answer, and there is another. */
@@ -35,7 +36,7 @@ static bool try_next(wf_call *call) {
 }
 
 static void say_failed(const wf_call *call, const wf_http_reply *reply, char *out, size_t cap) {
-    const wf_fault *fault = &call->link.fault;
+    const wf_fault *fault = &wf_link_end_of(&call->link)->fault;
     const char *why = fault->rule ? fault->rule : strerror(fault->sys_errno);
     char address[WF_ADDRESS_TEXT_BYTES];
     wf_address_format(&call->dialling->addresses[call->dialling->at], address, sizeof address);
@@ -53,9 +54,9 @@ static void call_failed(wf_call *call) {
     say_failed(call, reply, text, sizeof text);
     weft_dial_failure failure = {
         .phase = call->link.connected ? WEFT_DIAL_HANDSHAKE : WEFT_DIAL_CONNECT,
-        .sys_errno = call->link.fault.sys_errno,
+        .sys_errno = wf_link_end_of(&call->link)->fault.sys_errno,
         .text = text,
-        .rule = call->link.fault.rule,
+        .rule = wf_link_end_of(&call->link)->fault.rule,
         .response = (const weft_response *)reply,
     };
     if (call->failed)

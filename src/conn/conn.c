@@ -96,8 +96,8 @@ const char *weft_conn_peer(const weft_conn *conn, char *out, size_t cap) {
 }
 
 void wf_conn_close_info(const weft_conn *conn, weft_close_info *out_info) {
-    const wf_link_end *end = &link_of(conn)->end;
-    const wf_fault *fault = &link_of(conn)->fault;
+    const wf_link_end *end = wf_link_end_of(link_of(conn));
+    const wf_fault *fault = &end->fault;
     bool clean = end->sent_code && end->received_code && fault->status == 0;
     *out_info = (weft_close_info) {
         .code = end->by_peer || clean ? end->received_code : fault->close_code,

@@ -181,8 +181,7 @@ static void history_trim(wf_hub *hub, wf_topic *newest) {
         wf_blob_unref(history_drop_first(hub, newest));
 }
 
-static void replay(const wf_topic *topic, wf_subscriber *who, size_t most) {
-    const wf_outq *q = who->q;
+static void replay(const wf_topic *topic, wf_outq *q, size_t most) {
     size_t used = wf_outq_weight(q), take = 0;
     size_t room = used < q->bytes_max ? q->bytes_max - used : 0;
     if (room > q->bytes_max / 2)
@@ -196,7 +195,7 @@ static void replay(const wf_topic *topic, wf_subscriber *who, size_t most) {
         take++;
     }
     for (size_t i = topic->history_count - take; i < topic->history_count; i++)
-        wf_outq_publish(who->q, topic->history[(topic->history_first + i) % topic->history_cap]);
+        wf_outq_publish(q, topic->history[(topic->history_first + i) % topic->history_cap]);
 }
 
 static wf_sub **find_sub(wf_subscriber *who, wf_str name) {
@@ -222,12 +221,12 @@ static void drop_if_idle(wf_hub *hub, wf_topic *topic) {
         topic_forget(hub, topic);
 }
 
-int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_str name, uint32_t count_max, size_t most) {
+int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_outq *q, wf_str name, size_t most) {
     if (name.len == 0 || name.len > WF_TOPIC_NAME_MAX)
         return WF_EINVAL;
     if (*find_sub(who, name))
         return WF_OK;
-    if (who->count >= count_max)
+    if (who->count >= who->count_max)
         return WF_ELIMIT;
     wf_topic *topic = topic_find(hub, name);
     if (!topic && !(topic = topic_new(hub, name)))
@@ -240,12 +239,12 @@ int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_str name, uint32_t coun
     }
     if (count == 0)
         vacant_remove(hub, topic);
-    *sub = (wf_sub) {.topic = topic, .subscriber = who, .next = who->first, .index = count};
+    *sub = (wf_sub) {.topic = topic, .q = q, .next = who->first, .index = count};
     topic->subs[count] = sub;
     set_sub_count(topic, count + 1);
     who->first = sub;
     who->count++;
-    replay(topic, who, most);
+    replay(topic, q, most);
     return WF_OK;
 }
 
@@ -277,7 +276,7 @@ void wf_hub_leave_all(wf_hub *hub, wf_subscriber *who) {
         leave(hub, who, &who->first);
 }
 
-size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_subscriber *except) {
+size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_outq *except) {
     wf_topic *topic = topic_find(hub, name);
     if (!topic) {
         if (!rule_for(hub, name) || !(topic = topic_new(hub, name)))
@@ -286,8 +285,8 @@ size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_subscrib
     size_t delivered = 0;
     uint32_t count = sub_count(topic);
     for (uint32_t i = 0; i < count; i++) {
-        wf_subscriber *who = topic->subs[i]->subscriber;
-        if (who != except && wf_outq_publish(who->q, blob) == WF_OK)
+        wf_outq *q = topic->subs[i]->q;
+        if (q != except && wf_outq_publish(q, blob) == WF_OK)
             delivered++;
     }
     atomic_store_explicit(&topic->messages, atomic_load_explicit(&topic->messages, memory_order_relaxed) + 1,

@@ -1,7 +1,7 @@
 /*
  * hub.h - topics: who is subscribed, fan-out, and the last messages of each.
  *
- *      hub -- map --> topic "rooms/a" -- subs[] --> sub --> subscriber (its queue)
+ *      hub -- map --> topic "rooms/a" -- subs[] --> sub --> a queue
  *                                    -- history: ring of blobs
  *      subscriber -- first --> sub -> sub -> ...   (all its topics)
  *
@@ -27,16 +27,15 @@ typedef struct wf_topic wf_topic;
 
 typedef struct wf_sub {
     wf_topic *topic;
-    struct wf_subscriber *subscriber;
+    wf_outq *q;          /* the subscriber's */
     struct wf_sub *next; /* of the same subscriber */
     uint32_t index;      /* in topic->subs */
 } wf_sub;
 
-/* Embedded in a connection. */
+/* Embedded in a connection. Begins as zero but for count_max. */
 typedef struct wf_subscriber {
     wf_sub *first;
-    wf_outq *q;
-    uint32_t count;
+    uint32_t count, count_max;
 } wf_subscriber;
 
 /* How much of the past the topics of one name prefix keep. */
@@ -74,16 +73,16 @@ void wf_hub_deinit(wf_hub *hub); /* every subscriber has left */
 /* Borrowed. Before the first topic. */
 void wf_hub_set_rules(wf_hub *hub, const wf_history_rule *rules, size_t count);
 
-/* Joins `name`; with `replay`, queues that many of the last messages first, as many as half the queue's
- * budget holds. WF_OK, also when subscribed already; WF_EINVAL for a bad name; WF_ELIMIT at count_max;
- * WF_ENOMEM. */
-int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_str name, uint32_t count_max, size_t replay);
+/* Joins `name`, whose messages go to `q`, the same for all topics of a subscriber; with `replay`, queues that
+ * many of the last messages first, as many as half the queue's budget holds. WF_OK, also when subscribed
+ * already; WF_EINVAL for a bad name; WF_ELIMIT when it has `who->count_max` topics; WF_ENOMEM. */
+int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_outq *q, wf_str name, size_t replay);
 void wf_hub_unsubscribe(wf_hub *hub, wf_subscriber *who, wf_str name);
 void wf_hub_leave_all(wf_hub *hub, wf_subscriber *who);
 
-/* Queues the blob to every subscriber but `except` (may be NULL) and adds it to the history. Returns the
- * deliveries. Out of memory for one subscriber is for it as if its queue were full. */
-size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_subscriber *except);
+/* Queues the blob to every subscriber but the one with the queue `except` (may be NULL) and adds it to the
+ * history. Returns the deliveries. Out of memory for one subscriber is for it as if its queue were full. */
+size_t wf_hub_publish(wf_hub *hub, wf_str name, wf_blob *blob, const wf_outq *except);
 
 /* Forgets topics vacant for longer than vacant_ms. Call now and then. */
 void wf_hub_sweep(wf_hub *hub);

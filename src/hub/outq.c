@@ -144,7 +144,6 @@ static void seg_refer(wf_seg *seg, wf_blob *blob) {
 /* Out of its queue and gone. */
 static inline void seg_release(wf_outq *q, wf_seg *seg) {
     q->seg_count--;
-    q->raw_count -= seg->raw;
     seg_free(q->pool, seg);
 }
 
@@ -367,7 +366,7 @@ static int overflow(wf_outq *q) {
 }
 
 bool wf_outq_takes_alt(const wf_outq *q, const wf_blob *blob) {
-    return blob->alt && blob->len >= q->alt_bytes_min && blob->len <= q->alt_bytes_max;
+    return blob->alt && q->alt_bits > 0 && blob->len >= q->alt_bytes_min && blob->len <= (size_t)1 << q->alt_bits;
 }
 
 int wf_outq_publish(wf_outq *q, wf_blob *blob) {
@@ -393,7 +392,7 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob) {
     seg_refer(seg, blob);
     seg->published = true;
     seg->raw = raw;
-    q->raw_count += raw;
+    q->raws |= raw;
     if (q->fragmenting)
         q->aside->held_bytes += blob->len;
     queued(q, q->fragmenting ? &q->aside->held : &q->queue, seg);
@@ -473,9 +472,11 @@ static wf_seg *urgent_place(const wf_outq_list *queue) {
 }
 
 bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob) {
-    if (q->raw_count == 0)
+    if (!q->raws)
         return false;
-    while (walk->seen < segs_max && (walk->before ? walk->before != q->queue.tail : q->queue.tail != NULL)) {
+    while (walk->before ? walk->before != q->queue.tail : q->queue.tail != NULL) {
+        if (walk->seen >= segs_max)
+            return false;
         wf_seg *seg = walk->before ? walk->before->next : list_head(&q->queue);
         if (seg->raw) {
             walk->seg = seg;
@@ -485,6 +486,7 @@ bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_
         walk->before = seg;
         walk->seen++;
     }
+    q->raws = q->aside && q->aside->held.tail;
     return false;
 }
 
@@ -509,15 +511,14 @@ uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len) {
     return room;
 }
 
-void wf_outq_raw_keep(wf_outq *q, wf_outq_walk *walk) {
+void wf_outq_raw_keep(wf_outq_walk *walk) {
     walk->seg->raw = false;
-    q->raw_count--;
 }
 
 void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk) {
     wf_seg *seg = walk->seg;
     wf_blob *plain = seg->blob;
-    wf_outq_raw_keep(q, walk);
+    wf_outq_raw_keep(walk);
     seg->published = false;
     seg_refer(seg, plain->alt);
     q->bytes = q->bytes - plain->len + seg->blob->len;
@@ -601,7 +602,7 @@ void wf_outq_check(const wf_outq *q) {
     static const wf_outq_aside no_aside;
     const wf_outq_aside *aside = q->aside ? q->aside : &no_aside;
     const wf_outq_list *lists[] = {&q->queue, &aside->urgent, &aside->held};
-    size_t bytes = 0, held_bytes = 0, urgent = 0, segs = 0, raws = 0;
+    size_t bytes = 0, held_bytes = 0, urgent = 0, segs = 0;
     for (int i = 0; i < 3; i++) {
         bool pinned = true;
         for (wf_seg *seg = list_head(lists[i]); seg; seg = seg == lists[i]->tail ? NULL : seg->next) {
@@ -612,8 +613,7 @@ void wf_outq_check(const wf_outq *q) {
             wf_assert(pinned || !seg->pinned);
             pinned = seg->pinned;
             urgent += i == 1;
-            wf_assert(!seg->raw || (seg->blob && !seg->pinned && !seg->begun));
-            raws += seg->raw;
+            wf_assert(!seg->raw || (q->raws && seg->blob && !seg->pinned && !seg->begun));
             segs++;
         }
     }
@@ -622,5 +622,4 @@ void wf_outq_check(const wf_outq *q) {
     wf_assert(urgent == aside->urgent_count);
     wf_assert(!q->aside || urgent > 0 || held_bytes > 0);
     wf_assert(segs == q->seg_count);
-    wf_assert(raws == q->raw_count);
 }

@@ -22,8 +22,8 @@
  *
  * Invariants (wf_outq_check): 1. bytes is the sum over all segments, aside->held_bytes over the held ones. 2. an empty list
  * has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of
- * unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists, raw_count that of the raw ones.
- * 7. nothing raw is pinned or begun. 8. aside is there exactly when one of its lists is not empty.
+ * unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists; without `raws`
+ * none is raw. 7. nothing raw is pinned or begun. 8. aside is there exactly when one of its lists is not empty.
  */
 #ifndef WF_HUB_OUTQ_H
 #define WF_HUB_OUTQ_H
@@ -61,14 +61,17 @@ typedef struct wf_outq_aside {
     uint32_t urgent_count;
 } wf_outq_aside;
 
+enum { WF_OUTQ_ALT_ANY = 63 }; /* alt_bits: however long */
+
 typedef struct wf_outq {
     wf_outq_list queue;
     wf_outq_aside *aside; /* NULL: nothing is urgent or held */
     size_t bytes;
     uint32_t bytes_max; /* the budget */
-    uint32_t seg_count, raw_count;
-    /* of published messages of so many bytes the blob's shorter encoding is taken; max 0: of none */
-    uint32_t alt_bytes_min, alt_bytes_max;
+    uint32_t seg_count;
+    /* of published messages of alt_bytes_min to 2^alt_bits bytes the shorter encoding is taken; 0 bits: of none */
+    uint32_t alt_bytes_min;
+    uint8_t alt_bits;
     uint8_t policy;       /* wf_slow_policy */
     bool fragmenting : 1; /* a fragmented message is open: published ones wait in held */
     bool overflowed : 1;  /* a published message did not fit and the policy is to close */
@@ -77,6 +80,7 @@ typedef struct wf_outq {
     bool listed : 1;      /* stands in the ready list */
     bool written : 1;     /* something was written since it was last gathered, not only published */
     bool recodes : 1;     /* published messages are raw: their encoding is this connection's own */
+    bool raws : 1;        /* something may be raw */
     struct wf_outq *ready_next;
     wf_outq_pool *pool;
 } wf_outq;
@@ -160,7 +164,7 @@ bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_
 uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len);
 
 /* It is sent as it is; or in its blob's other encoding, which is then as fixed in its place as what was recoded. */
-void wf_outq_raw_keep(wf_outq *q, wf_outq_walk *walk);
+void wf_outq_raw_keep(wf_outq_walk *walk);
 void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk);
 
 /* Lays out up to `max` >= 2 ranges from the front and pins them. Returns their number. */

@@ -25,17 +25,19 @@ static inline uint32_t wf_time_kept(uint64_t ms) {
 }
 
 typedef struct wf_deadlines {
-    uint32_t stage_ms;   /* the stage must be over by then: handshake, answer, close. Bytes do not move it. 0:
-                            none */
+    uint32_t until_ms;   /* while it is open: reading rests until then (too many pings). Before and after: handshake,
+                            answer, close must be over by then; bytes do not move it. 0: none */
     uint32_t input_ms;   /* bytes last came */
     uint32_t message_ms; /* a message last made progress */
     uint32_t output_ms;  /* the kernel last took bytes, or the queue last began to fill */
     uint32_t ping_ms;    /* our ping went out, at the latest; 0: none is out */
-    uint32_t gate_ms;    /* reading rests until then (too many pings); 0: it does not */
-    bool open : 1;       /* heartbeats run */
-    bool in_message : 1; /* a message is begun and not finished */
-    bool sending : 1;    /* the kernel takes no more for now */
-    bool resting : 1;    /* nothing is read for now: the peer's silence is our own doing and does not count */
+    /* Token bucket for the peer's pings: wf_deadlines_ping_take. */
+    uint32_t refilled_ms;
+    uint16_t ping_tokens; /* thousandths */
+    bool open : 1;        /* heartbeats run */
+    bool in_message : 1;  /* a message is begun and not finished */
+    bool sending : 1;     /* the kernel takes no more for now */
+    bool resting : 1;     /* nothing is read for now: the peer's silence is our own doing and does not count */
 } wf_deadlines;
 
 typedef enum wf_due {
@@ -52,18 +54,12 @@ typedef enum wf_due {
  * output is stuck, from its last progress. */
 wf_due wf_deadlines_next(const wf_deadlines *d, const wf_intervals *intervals, uint64_t now_ms, uint64_t *out_at_ms);
 
-/* Token bucket for the peer's pings. */
-typedef struct wf_ping_bucket {
-    uint32_t refilled_ms; /* low half of the clock: only differences count, and a long one fills the bucket
-                             anyway */
-    uint32_t tokens;      /* thousandths */
-} wf_ping_bucket;
-
 enum { WF_PING_BURST = 32 };
 
-void wf_ping_bucket_init(wf_ping_bucket *bucket, uint64_t now_ms);
+/* A burst is free. */
+void wf_deadlines_ping_init(wf_deadlines *d, uint64_t now_ms);
 
-/* Takes one token. 0: go on. Otherwise that one was the last: milliseconds until there is another. */
-uint32_t wf_ping_bucket_take(wf_ping_bucket *bucket, uint32_t per_second, uint64_t now_ms);
+/* The peer has pinged. 0: go on. Otherwise that was the last one for now: milliseconds until there may be another. */
+uint32_t wf_deadlines_ping_take(wf_deadlines *d, uint32_t per_second, uint64_t now_ms);
 
 #endif

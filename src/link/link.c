@@ -32,8 +32,8 @@ int wf_link_init(wf_link *link, wf_link_env *env, int fd) {
 
 static wf_due next_due(const wf_link *link, uint64_t *out_at_ms) {
     wf_intervals http = {WF_NEVER, WF_NEVER, WF_NEVER, link->env->http->send_timeout_ms};
-    return wf_deadlines_next(&link->deadlines, link->limits ? &link->limits->intervals : &http, link->env->now_ms,
-                             out_at_ms);
+    const wf_link_limits *limits = wf_link_limits_of(link);
+    return wf_deadlines_next(&link->deadlines, limits ? &limits->intervals : &http, link->env->now_ms, out_at_ms);
 }
 
 void wf_link_arm(wf_link *link) {
@@ -46,7 +46,7 @@ void wf_link_arm(wf_link *link) {
 
 void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms) {
     link->stage = (uint8_t)stage;
-    link->deadlines.stage_ms =
+    link->deadlines.until_ms =
         timeout_ms == WF_NEVER ? 0
                                : wf_time_kept(link->env->now_ms + (timeout_ms < INT32_MAX ? timeout_ms : INT32_MAX));
     link->deadlines.open = stage == WF_LINK_OPEN;
@@ -77,23 +77,56 @@ static void drop_input(wf_link *link) {
     wf_link_count_memory(link);
 }
 
+/* What is told when there is no memory for more. */
+static const wf_link_end no_end,
+    no_memory = {.fault = {.status = WF_ENOMEM, .sys_errno = ENOMEM, .rule = "out of memory"}};
+
+const wf_link_end *wf_link_end_of(const wf_link *link) {
+    return link->end ? link->end : link->end_lost ? &no_memory : &no_end;
+}
+
+static wf_link_end *take_end(wf_link *link) {
+    if (!link->end && !link->end_lost && !(link->end = wf_mem_zalloc(sizeof *link->end)))
+        link->end_lost = true;
+    return link->end;
+}
+
+wf_link_end *wf_link_ending(wf_link *link) {
+    wf_link_end *end = take_end(link);
+    if (!end)
+        wf_link_die(link, ENOMEM, "out of memory");
+    return end;
+}
+
+static void note_fault(wf_link *link, int sys_errno, const char *rule) {
+    wf_link_end *end = take_end(link);
+    if (!end || end->fault.status != 0)
+        return;
+    wf_fault_set(&end->fault, WF_ERROR, 0, rule);
+    end->fault.sys_errno = sys_errno;
+}
+
+static void drop_reader(wf_link *link) {
+    if (link->stage >= WF_LINK_OPEN)
+        return;
+    if (wf_link_is_client(link))
+        wf_http_reply_reader_free(wf_link_take_reply(link));
+    else
+        wf_http_reader_free(wf_link_take_reader(link));
+}
+
 void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
     if (link->stage == WF_LINK_DEAD)
         return;
-    if (link->fault.status == 0 && (sys_errno || rule)) {
-        wf_fault_set(&link->fault, WF_ERROR, 0, rule);
-        link->fault.sys_errno = sys_errno;
-    }
+    if (sys_errno || rule)
+        note_fault(link, sys_errno, rule);
+    drop_reader(link);
     link->stage = WF_LINK_DEAD;
     link->due_ended = true;
     wf_sock_close(link->env->loop, &link->sock);
     wf_timers_cancel(&link->env->timers, &link->timer);
     wf_outq_ready_remove(&link->q);
     wf_outq_deinit(&link->q);
-    if (wf_link_is_client(link))
-        wf_http_reply_reader_free(wf_link_take_reply(link));
-    else
-        wf_http_reader_free(wf_link_take_reader(link));
     /* the input stays until ENDED is pulled: a callback may be looking at it */
 }
 
@@ -101,8 +134,10 @@ void wf_link_deinit(wf_link *link) {
     wf_link_die(link, 0, NULL);
     wf_outq_ready_remove(&link->q); /* an abort after the end lists it again */
     drop_input(link);
-    wf_mem_free(link->end.reason);
-    link->end.reason = NULL;
+    if (link->end)
+        wf_mem_free(link->end->reason);
+    wf_mem_free(link->end);
+    link->end = NULL;
 }
 
 void wf_link_abort(wf_link *link) {
@@ -125,6 +160,7 @@ void wf_link_linger(wf_link *link) {
         return;
     }
     wf_sock_shutdown(link->env->loop, &link->sock);
+    drop_reader(link);
     pass_over(link);
     wf_link_enter(link, WF_LINK_LINGER, LINGER_MS);
 }
@@ -177,7 +213,7 @@ static bool gated(const wf_link *link) {
     case WF_LINK_WAITING:
         return true;
     case WF_LINK_OPEN:
-        return wf_outq_full(&link->q) || link->deadlines.gate_ms != 0 || wf_link_has_done_enough(link);
+        return wf_outq_full(&link->q) || link->deadlines.until_ms != 0 || wf_link_has_done_enough(link);
     default:
         return wf_link_has_done_enough(link);
     }
@@ -236,7 +272,7 @@ static void input_ended(wf_link *link) {
         wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
         break;
     case WF_LINK_CLOSING:
-        if (link->end.received_code == 0 && link->fault.status == 0)
+        if (wf_link_end_of(link)->received_code == 0 && wf_link_end_of(link)->fault.status == 0)
             wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
         break;
     case WF_LINK_LINGER:
@@ -318,7 +354,7 @@ static __attribute__((noinline)) int next_event(wf_link *link, wf_link_event *ou
 /* An open WebSocket with nothing due and no reason to rest. */
 static inline bool as_usual(const wf_link *link) {
     return link->stage == WF_LINK_OPEN && !wf_link_runnable(link) && !link->deadlines.in_message && !link->input_over &&
-           !link->deadlines.gate_ms && !wf_link_pmd_of(link) && !wf_outq_full(&link->q);
+           !link->deadlines.until_ms && !wf_link_pmd_of(link) && !wf_outq_full(&link->q);
 }
 
 int wf_link_next(wf_link *link, wf_link_event *out_event) {
@@ -414,14 +450,14 @@ static void stage_over(wf_link *link) {
             wf_link_refuse(link, 408, "the request was not finished in time");
         } else if (link->q.bytes > 0) { /* the answer before it is still on its way */
             link->close_after = true;
-            link->deadlines.stage_ms = 0;
+            link->deadlines.until_ms = 0;
         } else {
             wf_link_die(link, 0, "no request came in time");
         }
         break;
     case WF_LINK_WAITING:
         link->due_unanswered = true;
-        link->deadlines.stage_ms = 0;
+        link->deadlines.until_ms = 0;
         break;
     case WF_LINK_CONNECTING:
         wf_link_die(link, ETIMEDOUT, "connect_timeout: no connection came about in time");
@@ -457,7 +493,7 @@ static void act(wf_link *link, wf_due due) {
         wf_link_die(link, ETIMEDOUT, "send_timeout: the peer takes nothing");
         break;
     case WF_DUE_GATE:
-        link->deadlines.gate_ms = 0;
+        link->deadlines.until_ms = 0;
         break;
     case WF_DUE_NOTHING:
         break;

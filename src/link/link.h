@@ -92,13 +92,13 @@ typedef enum wf_link_stage {
 
 typedef enum wf_link_event_kind {
     WF_LINK_REQUEST,    /* whole; take the reader (wf_link_take_reader), then answer */
-    WF_LINK_BROKEN,     /* not HTTP, over a limit or too slow: answer link->fault.close_code, closing */
+    WF_LINK_BROKEN,     /* not HTTP, over a limit or too slow: answer the fault's close_code, closing */
     WF_LINK_UNANSWERED, /* the request waited too long: answer 503 */
     WF_LINK_REPLIED,    /* a client's: the answer is whole; take it (wf_link_take_reply), then open or die */
     WF_LINK_MESSAGE,    /* message */
     WF_LINK_PONG,       /* our ping was answered; link->rtt_ns is new */
     WF_LINK_DRAINED,    /* the queue is empty after a send was refused */
-    WF_LINK_ENDED       /* once, last; link->end says how */
+    WF_LINK_ENDED       /* once, last; wf_link_end_of says how */
 } wf_link_event_kind;
 
 typedef struct wf_link_event {
@@ -106,8 +106,9 @@ typedef struct wf_link_event {
     wf_ws_event message;
 } wf_link_event;
 
-/* How a WebSocket ended. */
+/* How a connection ends. */
 typedef struct wf_link_end {
+    wf_fault fault;                    /* why, if not by a plain close */
     uint16_t sent_code, received_code; /* 0: no close frame; 1005: one without a code */
     bool by_peer;                      /* the peer's close frame came before ours went */
     char *reason;                      /* the peer's, NUL-terminated, owned; NULL: none */
@@ -133,14 +134,15 @@ typedef struct wf_held {
     uint8_t data[];
 } wf_held;
 
-/* Some 300 bytes, and nothing else while it is idle. What is needed only now and then is a block of its own, taken when it is
- * needed and given back after it:
+/* Some 220 bytes, and nothing else while it is idle. What is needed only now and then is a block of its own, taken
+ * when it is needed and given back after it:
  *
  *      wf_link [sock|timer|deadlines|stage|... ]
  *        q     --> segments, while something is queued          --> aside: control frames, and what is held
  *        ws    --> part: a frame or message that is begun --> its bytes, when it is cut
  *        held  --> input, while reading rests
- *        reader--> a request that is being read                  ws.inflate --> permessage-deflate, when agreed on */
+ *        reader--> a request that is being read                  ws.inflate --> permessage-deflate, when agreed on
+ *        end   --> why and how, once it ends */
 typedef struct wf_link {
     wf_sock sock;
     uint32_t message_seen; /* bytes of a begun message when last looked, low half: only changes count */
@@ -148,12 +150,7 @@ typedef struct wf_link {
     void *user; /* the application's: carried, not looked at */
     wf_timer timer;
     wf_outq q;
-    const wf_link_limits *limits; /* from accept on */
-    union {
-        wf_http_reader *reader;      /* a server's, while a request is being read */
-        wf_http_reply_reader *reply; /* a client's, while the answer is */
-    };
-    wf_ws ws;       /* from OPEN on; before, only its role and input are used */
+    wf_ws ws;       /* from OPEN on; before, only its role, input and limits are used */
     wf_held *held;  /* owned; NULL: none. Input that came while reading rests; the session reads from it then */
     size_t counted; /* of env->input_bytes */
     wf_deadlines deadlines;
@@ -167,11 +164,15 @@ typedef struct wf_link {
     bool in_flight : 1;     /* the loop has our bytes and will tell */
     bool want_drained : 1;  /* a send was refused */
     bool deflates : 1;      /* permessage-deflate was agreed on; stays when it is gone */
+    bool end_lost : 1;      /* there was no memory for `end` */
     bool due_broken : 1, due_unanswered : 1, due_ended : 1; /* events to come */
-    wf_ping_bucket bucket;
-    uint64_t ping_ns, rtt_ns; /* when our last ping went; what the last pong told */
-    wf_fault fault;           /* why it ends, if not by a plain close */
-    wf_link_end end;
+    union {
+        wf_http_reader *reader;      /* before OPEN, a server's: while a request is being read */
+        wf_http_reply_reader *reply; /* before OPEN, a client's: while the answer is */
+        uint64_t ping_ns;            /* from OPEN on: when our last ping went */
+    };
+    uint64_t rtt_ns;  /* what the last pong told */
+    wf_link_end *end; /* owned; NULL: nothing has ended it */
 } wf_link;
 
 /* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the
@@ -253,6 +254,14 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule);
 /* Something may have become of it besides new input: pull. */
 static inline bool wf_link_runnable(const wf_link *link) {
     return link->deadlines.resting || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
+}
+
+/* How it ends, as far as that is known; of one that goes on all is zero. Lives as long as the link. */
+const wf_link_end *wf_link_end_of(const wf_link *link);
+
+/* NULL in a server before it is accepted. */
+static inline const wf_link_limits *wf_link_limits_of(const wf_link *link) {
+    return (const wf_link_limits *)link->ws.limits; /* its first member */
 }
 
 /* Owned; NULL: messages are not compressed. */

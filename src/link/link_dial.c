@@ -11,7 +11,6 @@
 void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms) {
     memset(link, 0, sizeof *link);
     link->env = env;
-    link->limits = limits;
     link->sock.fd = -1;
     wf_ws_init(&link->ws, WF_WS_CLIENT, &limits->ws);
     wf_outq_init(&link->q, &env->pool, limits->queue_bytes_max, limits->slow_policy);
@@ -29,7 +28,7 @@ int wf_link_connect(wf_link *link, int fd, wf_str request) {
 
 void wf_link_connected(wf_link *link) {
     link->connected = true;
-    wf_link_enter(link, WF_LINK_REPLY, link->limits->handshake_timeout_ms);
+    wf_link_enter(link, WF_LINK_REPLY, wf_link_limits_of(link)->handshake_timeout_ms);
 }
 
 /* An answer before the request is none, and what it says will not fit our key: so it needs no rule here. */
@@ -67,7 +66,8 @@ wf_http_reply_reader *wf_link_take_reply(wf_link *link) {
 }
 
 void wf_link_open(wf_link *link) {
-    wf_ping_bucket_init(&link->bucket, link->env->now_ms);
+    link->ping_ns = 0;
+    wf_deadlines_ping_init(&link->deadlines, link->env->now_ms);
     link->deadlines.input_ms = link->deadlines.message_ms = (uint32_t)link->env->now_ms;
     wf_link_enter(link, WF_LINK_OPEN, WF_NEVER);
 }

@@ -38,10 +38,13 @@ int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
         return WF_OK;
     }
     link->waits_upgrade = false;
+    wf_link_end *end = wf_link_ending(link);
+    if (!end)
+        return WF_WANT_INPUT;
     if (got == WF_ENOMEM)
-        wf_fault_set(&link->fault, WF_ENOMEM, 503, "out of memory");
+        wf_fault_set(&end->fault, WF_ENOMEM, 503, "out of memory");
     else
-        link->fault = *wf_http_reader_fault(link->reader);
+        end->fault = *wf_http_reader_fault(link->reader);
     out_event->kind = WF_LINK_BROKEN;
     return WF_OK;
 }
@@ -55,7 +58,10 @@ wf_http_reader *wf_link_take_reader(wf_link *link) {
 void wf_link_refuse(wf_link *link, int http_status, const char *rule) {
     if (link->stage == WF_LINK_DEAD)
         return;
-    wf_fault_set(&link->fault, WF_ERROR, http_status, rule);
+    wf_link_end *end = wf_link_ending(link);
+    if (!end)
+        return;
+    wf_fault_set(&end->fault, WF_ERROR, http_status, rule);
     link->due_broken = true;
     link->waits_upgrade = false;
     wf_link_enter(link, WF_LINK_WAITING, link->env->http->answer_timeout_ms);
@@ -81,14 +87,13 @@ int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_l
         return WF_ENOMEM;
     wf_outq_keep_ahead(&link->q); /* nothing overtakes the 101, and no fault drops it */
     wf_http_reader_free(wf_link_take_reader(link));
-    link->limits = limits;
     link->q.bytes_max = limits->queue_bytes_max;
     link->q.policy = (uint8_t)limits->slow_policy;
     uint8_t *in;
     size_t in_len = wf_ws_take_rest(&link->ws, &in);
     wf_ws_init(&link->ws, WF_WS_SERVER, &limits->ws);
     wf_ws_feed(&link->ws, in, in_len); /* what came behind the request */
-    wf_ping_bucket_init(&link->bucket, link->env->now_ms);
+    wf_deadlines_ping_init(&link->deadlines, link->env->now_ms);
     link->deadlines.input_ms = link->deadlines.message_ms = (uint32_t)link->env->now_ms;
     wf_link_enter(link, WF_LINK_OPEN, WF_NEVER);
     return WF_OK;

@@ -7,6 +7,9 @@
 
 #include "link/link.h"
 
+/* To note how it ends. NULL: memory is out, and the link is dead for it. */
+wf_link_end *wf_link_ending(wf_link *link);
+
 /* Arms the timer if something is due earlier than it is armed for. */
 void wf_link_arm(wf_link *link);
 
@@ -42,7 +45,7 @@ void wf_link_count_memory(wf_link *link);
 /* Compresses what was published, as far as it stands among the first segments of the queue. */
 void wf_link_encode_raw(wf_link *link, size_t segs_max);
 static inline void wf_link_encode(wf_link *link, size_t segs_max) {
-    if (link->q.raw_count > 0)
+    if (link->q.raws)
         wf_link_encode_raw(link, segs_max);
 }
 

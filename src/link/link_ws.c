@@ -19,7 +19,7 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
         return WF_ENOMEM;
     }
     *pmd = (wf_link_pmd) {.turn = link->env->turn};
-    uint32_t bytes_min = link->limits->pmd.bytes_min;
+    uint32_t bytes_min = wf_link_limits_of(link)->pmd.bytes_min;
     unsigned server_bits = params->server_max_window_bits, client_bits = params->client_max_window_bits;
     bool server_forgets = params->server_no_context_takeover, client_forgets = params->client_no_context_takeover;
     wf_ws_use_inflate(&link->ws, &pmd->in);
@@ -35,7 +35,7 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params) {
     unsigned bits = params->server_bits_named ? server_bits : WF_WINDOW_BITS_MAX;
     link->q.recodes = !server_forgets;
     link->q.alt_bytes_min = bytes_min;
-    link->q.alt_bytes_max = bits == WF_WINDOW_BITS_MAX ? UINT32_MAX : 1u << bits;
+    link->q.alt_bits = bits == WF_WINDOW_BITS_MAX ? WF_OUTQ_ALT_ANY : (uint8_t)bits;
     return WF_OK;
 }
 
@@ -86,31 +86,40 @@ static int queue_urgent(wf_link *link, uint8_t opcode, const uint8_t *data, size
 static void start_closing(wf_link *link, int code, const char *reason, size_t reason_len) {
     uint8_t payload[WF_CONTROL_BYTES_MAX];
     size_t len = wf_close_encode(payload, code, reason, reason_len);
+    wf_link_end *end = wf_link_ending(link);
+    if (!end)
+        return;
     wf_outq_close(&link->q);
-    link->end.sent_code = (uint16_t)(len > 0 ? code : WF_CLOSE_NO_STATUS);
-    wf_link_enter(link, WF_LINK_CLOSING, link->limits->close_timeout_ms);
+    end->sent_code = (uint16_t)(len > 0 ? code : WF_CLOSE_NO_STATUS);
+    wf_link_enter(link, WF_LINK_CLOSING, wf_link_limits_of(link)->close_timeout_ms);
     if (queue_frame(link, &(wf_frame) {.fin = true, .opcode = WF_OP_CLOSE, .len = len}, payload) < 0)
         wf_link_die(link, 0, "out of memory");
 }
 
 void wf_link_close_done(wf_link *link) {
-    if (link->fault.status != 0)
+    const wf_link_end *end = wf_link_end_of(link);
+    if (end->fault.status != 0)
         wf_link_linger(link);
-    else if (link->end.received_code != 0 && wf_link_is_client(link))
+    else if (end->received_code != 0 && wf_link_is_client(link))
         wf_link_await_fin(link);
-    else if (link->end.received_code != 0)
+    else if (end->received_code != 0)
         wf_link_die(link, 0, NULL);
 }
 
 void wf_link_fail(wf_link *link, int code, const char *rule) {
+    wf_link_end *end;
     switch (link->stage) {
     case WF_LINK_OPEN:
-        wf_fault_set(&link->fault, WF_ERROR, code, rule);
+        if (!(end = wf_link_ending(link)))
+            break;
+        wf_fault_set(&end->fault, WF_ERROR, code, rule);
         wf_outq_clear_unsent(&link->q);
         start_closing(link, code, rule, strlen(rule));
         break;
     case WF_LINK_CLOSING:
-        wf_fault_set(&link->fault, WF_ERROR, code, rule);
+        if (!(end = wf_link_ending(link)))
+            break;
+        wf_fault_set(&end->fault, WF_ERROR, code, rule);
         if (wf_outq_sendable(&link->q) == 0)
             wf_link_linger(link);
         break;
@@ -149,9 +158,10 @@ static void on_ping(wf_link *link, const wf_ws_event *event) {
         wf_link_fail(link, 1011, "out of memory");
         return;
     }
-    uint32_t wait_ms = wf_ping_bucket_take(&link->bucket, link->limits->pings_per_second, link->env->now_ms);
+    uint32_t wait_ms =
+        wf_deadlines_ping_take(&link->deadlines, wf_link_limits_of(link)->pings_per_second, link->env->now_ms);
     if (wait_ms > 0) {
-        link->deadlines.gate_ms = wf_time_kept(link->env->now_ms + wait_ms);
+        link->deadlines.until_ms = wf_time_kept(link->env->now_ms + wait_ms);
         wf_link_arm(link);
     }
 }
@@ -173,11 +183,14 @@ static bool on_pong(wf_link *link, const wf_ws_event *event) {
 }
 
 static void on_close(wf_link *link, const wf_ws_event *event) {
-    link->end.received_code = (uint16_t)event->close_code;
-    if (event->len > 0 && (link->end.reason = wf_mem_zalloc(event->len + 1)))
-        memcpy(link->end.reason, event->data, event->len);
+    wf_link_end *end = wf_link_ending(link);
+    if (!end)
+        return;
+    end->received_code = (uint16_t)event->close_code;
+    if (event->len > 0 && (end->reason = wf_mem_zalloc(event->len + 1)))
+        memcpy(end->reason, event->data, event->len);
     if (link->stage == WF_LINK_OPEN) {
-        link->end.by_peer = true;
+        end->by_peer = true;
         start_closing(link, event->close_code, NULL, 0);
     } else if (wf_outq_sendable(&link->q) == 0) {
         wf_link_close_done(link);
@@ -213,11 +226,12 @@ static __attribute__((noinline)) bool on_control(wf_link *link, const wf_ws_even
 /* Nothing more is taken from the session now. After a ping: an answer to what comes next would not fit behind the pong. */
 static bool stops(const wf_link *link) {
     return link->stage == WF_LINK_DEAD || wf_link_has_done_enough(link) ||
-           (link->stage == WF_LINK_OPEN && (link->deadlines.gate_ms || wf_outq_full(&link->q)));
+           (link->stage == WF_LINK_OPEN && (link->deadlines.until_ms || wf_outq_full(&link->q)));
 }
 
 static __attribute__((noinline)) int session_over(wf_link *link) {
-    wf_link_fail(link, link->ws.fault.close_code, link->ws.fault.rule);
+    wf_fault fault = wf_ws_fault(&link->ws);
+    wf_link_fail(link, fault.close_code, fault.rule);
     return WF_WANT_INPUT;
 }
 
@@ -332,7 +346,7 @@ static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
         return;
     }
     if (!deflate_frame(link, frame.opcode, payload, (size_t)frame.len, &frame, &deflated)) {
-        wf_outq_raw_keep(&link->q, walk);
+        wf_outq_raw_keep(walk);
         return;
     }
     uint8_t head[WF_FRAME_HEAD_MAX];
@@ -340,7 +354,7 @@ static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
     uint8_t *room = wf_outq_raw_encode(&link->q, walk, head_len + (size_t)frame.len);
     if (!room) {
         forget_context(link);
-        wf_outq_raw_keep(&link->q, walk);
+        wf_outq_raw_keep(walk);
         return;
     }
     memcpy(room, head, head_len);

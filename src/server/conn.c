@@ -12,8 +12,7 @@ int weft_conn_subscribe(weft_conn *conn, const char *topic, size_t replay) {
         return WEFT_EINVAL;
     if (conn->link.stage != WF_LINK_OPEN)
         return WEFT_ECLOSED;
-    return wf_hub_subscribe(&wf_conn_worker(conn)->hub, &conn->subscriber, wf_str_of(topic), conn->route->topics_max,
-                            replay);
+    return wf_hub_subscribe(&wf_conn_worker(conn)->hub, &conn->subscriber, &conn->link.q, wf_str_of(topic), replay);
 }
 
 int weft_conn_unsubscribe(weft_conn *conn, const char *topic) {

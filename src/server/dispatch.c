@@ -31,8 +31,9 @@ static void conn_ended(weft_conn *conn) {
         int counted = weft_close_slot(info.code);
         if (counted >= 0)
             wf_count_add(&w->closes[counted], 1);
-        if (conn->route->is.closed)
-            conn->route->is.closed(conn, &info, conn->route->is.user);
+        const weft_route *route = &wf_conn_route(conn)->is;
+        if (route->closed)
+            route->closed(conn, &info, route->user);
     }
     wf_slots_remove(&w->slots, conn);
     atomic_fetch_sub_explicit(&w->server->connection_count, 1, memory_order_relaxed);
@@ -43,19 +44,20 @@ static void conn_ended(weft_conn *conn) {
 
 static void conn_open(weft_conn *conn) {
     weft_request *request = conn->request;
-    conn->subscriber = (wf_subscriber) {.q = &conn->link.q};
+    const wf_route *route = wf_conn_route(conn);
+    conn->subscriber = (wf_subscriber) {.count_max = route->topics_max};
     conn->open_due = false;
     conn->opened = true;
     conn->shares = conn->link.deflates && !conn->link.q.recodes;
     wf_count_add(&wf_conn_worker(conn)->websockets, 1);
     count_deflating(conn, 1);
-    if (conn->route->is.open)
-        conn->route->is.open(conn, request, conn->route->is.user);
+    if (route->is.open)
+        route->is.open(conn, request, route->is.user);
     weft_request_unref(request);
 }
 
 static void on_message(weft_conn *conn, const wf_ws_event *event) {
-    const weft_route *route = &conn->route->is;
+    const weft_route *route = &wf_conn_route(conn)->is;
     if (route->message)
         route->message(conn, (weft_message) {(weft_kind)event->opcode, event->data, event->len}, route->user);
     wf_worker_relieve(wf_conn_worker(conn));
@@ -71,7 +73,7 @@ static void on_unanswered(weft_conn *conn) {
 
 /* All but messages. */
 static __attribute__((noinline)) void on_event(weft_conn *conn, const wf_link_event *event) {
-    const weft_route *route = conn->route ? &conn->route->is : NULL;
+    const weft_route *route;
     switch (event->kind) {
     case WF_LINK_REQUEST:
         wf_on_request(conn);
@@ -85,10 +87,12 @@ static __attribute__((noinline)) void on_event(weft_conn *conn, const wf_link_ev
         on_unanswered(conn);
         break;
     case WF_LINK_PONG:
+        route = &wf_conn_route(conn)->is;
         if (route->pong)
             route->pong(conn, conn->link.rtt_ns, route->user);
         break;
     case WF_LINK_DRAINED:
+        route = &wf_conn_route(conn)->is;
         if (route->drained)
             route->drained(conn, route->user);
         break;

@@ -112,7 +112,7 @@ void wf_on_request(weft_conn *conn) {
 
 /* Not HTTP, over a limit, too slow, or unwelcome: there is no request object, only the fault. */
 void wf_on_broken(weft_conn *conn) {
-    const wf_fault *fault = &conn->link.fault;
+    const wf_fault *fault = &wf_link_end_of(&conn->link)->fault;
     int status = fault->close_code;
     wf_worker_half_done(conn);
     wf_refused(wf_conn_worker(conn), status == 503                                     ? REFUSED_OVERLOAD

@@ -74,7 +74,7 @@ static wf_worker *home_of(weft_server *server, wf_str topic) {
 
 static void deliver(wf_worker *w, wf_str topic, wf_blob *blob, weft_handle except) {
     weft_conn *conn = wf_handle_worker(w->server, except) == w ? wf_handle_conn(w, except) : NULL;
-    size_t count = wf_hub_publish(&w->hub, topic, blob, conn ? &conn->subscriber : NULL);
+    size_t count = wf_hub_publish(&w->hub, topic, blob, conn ? &conn->link.q : NULL);
     w->published_bytes += blob->len + WF_OUTQ_SEG_COST;
     wf_count_add(&w->delivered, count);
     wf_count_add(&w->env.messages_out, count);

@@ -212,7 +212,6 @@ static int apply(const wf_answer *a) {
         return WEFT_ECLOSED;
     int got;
     if (a->accept) {
-        conn->route = request->route;
         conn->link.user = request->user;
         got = wf_link_accept(&conn->link, a->bytes.data, a->bytes.len, &request->route->limits);
         if (got == WF_OK && a->deflates)

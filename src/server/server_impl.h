@@ -40,8 +40,7 @@ enum {
 };
 
 struct weft_conn {
-    wf_link link;          /* first: a sock and a queue lead back to their connection; its env leads to the worker */
-    const wf_route *route; /* from the answer to the handshake on */
+    wf_link link; /* first: a sock and a queue lead back to their connection; its env leads to the worker */
     union {
         struct {
             weft_conn *prev, *next;
@@ -134,6 +133,11 @@ struct weft_server {
 
 static inline wf_worker *wf_conn_worker(const weft_conn *conn) {
     return (wf_worker *)((char *)conn->link.env - offsetof(wf_worker, env));
+}
+
+/* Of one that is accepted. */
+static inline const wf_route *wf_conn_route(const weft_conn *conn) {
+    return (const wf_route *)((const char *)wf_link_limits_of(&conn->link) - offsetof(wf_route, limits));
 }
 
 /* server.c */

@@ -26,6 +26,8 @@
  * message that others have too. */
 enum { STAGE_HEAD, STAGE_PAYLOAD, STAGE_DONE, STAGE_SHARED, STAGE_OVER };
 
+enum { NOMEM_CODE = 1011 }; /* no rule is answered so */
+
 _Static_assert(STAGE_HEAD == 0, "wf_ws_at_rest");
 
 struct wf_ws_part {
@@ -84,9 +86,9 @@ void wf_ws_use_inflate(wf_ws *ws, wf_inflate *inflate) {
 }
 
 void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len) {
-    wf_assert(ws->in_len == 0);
+    wf_assert(ws->in_len == 0 && len <= UINT32_MAX);
     ws->in = data;
-    ws->in_len = len;
+    ws->in_len = (uint32_t)len;
 }
 
 size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data) {
@@ -130,19 +132,22 @@ size_t wf_ws_memory(const wf_ws *ws) {
 }
 
 /* What was fed is used up: after a fault the caller may go on feeding, and all of it is passed over. */
-static int fail_with(wf_ws *ws, int status, int close_code, const char *rule) {
+static int fail(wf_ws *ws, int close_code, const char *rule) {
     wf_ws_deinit(ws);
     ws->stage = STAGE_OVER;
     ws->in_len = 0;
-    return wf_fault_set(&ws->fault, status, close_code, rule);
-}
-
-static int fail(wf_ws *ws, int close_code, const char *rule) {
-    return fail_with(ws, WF_ERROR, close_code, rule);
+    ws->fault_code = (uint16_t)close_code;
+    ws->fault_rule = rule;
+    return wf_ws_fault(ws).status;
 }
 
 static int fail_nomem(wf_ws *ws) {
-    return fail_with(ws, WF_ENOMEM, 1011, "out of memory");
+    return fail(ws, NOMEM_CODE, "out of memory");
+}
+
+wf_fault wf_ws_fault(const wf_ws *ws) {
+    int status = !ws->fault_rule ? WF_OK : ws->fault_code == NOMEM_CODE ? WF_ENOMEM : WF_ERROR;
+    return (wf_fault) {.status = (int16_t)status, .close_code = ws->fault_code, .rule = ws->fault_rule};
 }
 
 /* RSV1 marks the first frame of a compressed message, and nothing else is marked (RFC 7692 6.1). */
@@ -507,7 +512,7 @@ static int next_part(wf_ws *ws, wf_ws_event *out_event) {
         default:   /* the close frame handed out last time is dead now, and so is a message it cut off */
             wf_ws_deinit(ws);
             ws->in_len = 0;
-            return ws->fault.status < 0 ? ws->fault.status : WF_WANT_INPUT;
+            return ws->fault_rule ? wf_ws_fault(ws).status : WF_WANT_INPUT;
         }
     }
 }

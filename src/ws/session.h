@@ -4,8 +4,8 @@
  *
  *     wf_ws_feed(&ws, data, len);
  *     while ((got = wf_ws_next(&ws, &event)) == WF_OK) ...
- *     got is WF_WANT_INPUT: all of data is used, or WF_ERROR: ws.fault has the rule broken and the close code
- * to send
+ *     got is WF_WANT_INPUT: all of data is used, or WF_ERROR: wf_ws_fault has the rule broken and the close
+ * code to send
  *
  * Frames are unmasked in place, in the caller's buffer; a message that lies whole in it is handed out as a
  * pointer into it. Only what is cut by the buffer's end is copied. An idle session owns no memory.
@@ -46,13 +46,14 @@ typedef struct wf_ws_part wf_ws_part;
 
 typedef struct wf_ws {
     uint8_t role;
-    uint8_t stage;    /* session.c */
-    wf_ws_part *part; /* NULL between two messages, which is nearly always */
+    uint8_t stage; /* session.c */
+    uint16_t fault_code;
+    uint32_t in_len;
     uint8_t *in;
-    size_t in_len;
+    wf_ws_part *part;           /* NULL between two messages, which is nearly always */
     const wf_ws_limits *limits; /* borrowed */
     wf_inflate *inflate;        /* borrowed; NULL: no permessage-deflate */
-    wf_fault fault;
+    const char *fault_rule;     /* NULL: no fault */
 } wf_ws;
 
 void wf_ws_init(wf_ws *ws, wf_ws_role role, const wf_ws_limits *limits);
@@ -62,12 +63,15 @@ void wf_ws_deinit(wf_ws *ws);
 void wf_ws_use_inflate(wf_ws *ws, wf_inflate *inflate);
 
 /* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT or a fault).
- * `data` is written to, and stays the caller's: it must live until then. */
+ * `data` is written to, and stays the caller's: it must live until then. At most 4 GiB at once. */
 void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len);
 
 /* The next event. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a
  * close frame or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
+
+/* Why it is over; its status is 0 while nothing is wrong. */
+wf_fault wf_ws_fault(const wf_ws *ws);
 
 /* Between two messages: no frame and no message is begun, and none that was handed out is still held. */
 static inline bool wf_ws_at_rest(const wf_ws *ws) {

@@ -33,11 +33,11 @@ static void feed(run *r, const uint8_t *data, size_t len) {
         CHECK_EQ(wf_ws_memory(&r->ws), test_mem_bytes() - r->bytes_before);
     }
     if (got < 0 && !r->over) {
-        CHECK(r->ws.fault.rule != NULL && r->ws.fault.status == got);
-        fuzz_log(&r->log, '!', r->ws.fault.close_code, NULL, 0);
+        CHECK(wf_ws_fault(&r->ws).rule != NULL && wf_ws_fault(&r->ws).status == got);
+        fuzz_log(&r->log, '!', wf_ws_fault(&r->ws).close_code, NULL, 0);
         r->over = true;
     }
-    CHECK(got == (r->over ? r->ws.fault.status : WF_WANT_INPUT));
+    CHECK(got == (r->over ? wf_ws_fault(&r->ws).status : WF_WANT_INPUT));
     wf_ws_check(&r->ws);
     CHECK_EQ(wf_ws_memory(&r->ws), test_mem_bytes() - r->bytes_before);
     CHECK(wf_ws_memory(&r->ws) <= r->fed * 2 * 9 / 8 + 4096 + 256);
@@ -65,7 +65,7 @@ static void run_failing(wf_ws_role role, const wf_ws_limits *limits, const fuzz_
     bool failed = test_mem_calls() >= nth;
     test_mem_fail_at(0);
     if (failed) {
-        CHECK(r.over && r.ws.fault.status == WF_ENOMEM && r.ws.fault.close_code == 1011);
+        CHECK(r.over && wf_ws_fault(&r.ws).status == WF_ENOMEM && wf_ws_fault(&r.ws).close_code == 1011);
         fuzz_bytes ending = {0};
         fuzz_log(&ending, '!', 1011, NULL, 0);
         r.log.len -= ending.len;

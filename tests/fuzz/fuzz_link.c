@@ -244,7 +244,7 @@ static void run(fuzz_input in, fuzz_cuts cuts, bool failing, outcome *out) {
         happen(&w, &in);
     world_finish(&w);
     test_mem_fail_at(0);
-    *out = (outcome) {.sent = w.wire.len, .pressed = w.pressed, .failed = w.link.fault.status != 0};
+    *out = (outcome) {.sent = w.wire.len, .pressed = w.pressed, .failed = wf_link_end_of(&w.link)->fault.status != 0};
     links_judge(&w, &out->output);
     fuzz_put(&out->events, w.log.data, w.log.len);
     world_deinit(&w);

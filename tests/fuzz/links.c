@@ -31,7 +31,8 @@ static size_t output_allowed(const world *w) {
 static void check_memory(const world *w) {
     const wf_link *link = &w->link;
     size_t windows = wf_link_pmd_of(link) ? wf_link_pmd_of(link)->out.window.cap : 0;
-    CHECK_EQ(link->counted, (link->held ? sizeof *link->held + link->held->len : 0) + wf_ws_memory(&link->ws) + windows);
+    CHECK_EQ(link->counted,
+             (link->held ? sizeof *link->held + link->held->len : 0) + wf_ws_memory(&link->ws) + windows);
     CHECK_EQ(w->env.input_bytes, link->counted);
     CHECK(link->counted <= input_allowed(w));
     CHECK(link->q.bytes <= output_allowed(w));
@@ -121,7 +122,7 @@ void world_answer(world *w, bool accepts, bool close) {
         accept_upgrade(w);
         return;
     }
-    if (w->link.reader && w->link.fault.status == 0)
+    if (w->link.reader && wf_link_end_of(&w->link)->fault.status == 0)
         close |= !wf_http_reader_request(w->link.reader)->keep_alive;
     put_response(w,
                  &(wf_http_response) {.status = 200, .close = close, .has_length = true, .body_bytes = w->answer_bytes},
@@ -192,9 +193,10 @@ int world_publish(world *w, uint8_t opcode, const void *data, size_t len, bool a
 
 static void log_end(world *w) {
     const wf_link *link = &w->link;
-    const char *rule = link->fault.rule ? link->fault.rule : "";
-    fuzz_log(&w->log, 'E', link->end.sent_code, link->end.reason, link->end.reason ? strlen(link->end.reason) : 0);
-    fuzz_log(&w->log, 'e', link->end.received_code * 2 + link->end.by_peer, rule, strlen(rule));
+    const char *rule = wf_link_end_of(link)->fault.rule ? wf_link_end_of(link)->fault.rule : "";
+    fuzz_log(&w->log, 'E', wf_link_end_of(link)->sent_code, wf_link_end_of(link)->reason,
+             wf_link_end_of(link)->reason ? strlen(wf_link_end_of(link)->reason) : 0);
+    fuzz_log(&w->log, 'e', wf_link_end_of(link)->received_code * 2 + wf_link_end_of(link)->by_peer, rule, strlen(rule));
 }
 
 static void pump(world *w) {
@@ -206,8 +208,10 @@ static void pump(world *w) {
             on_request(w);
             break;
         case WF_LINK_BROKEN:
-            CHECK(!w->accepted && w->link.fault.rule && w->link.fault.close_code >= 400);
-            fuzz_log(&w->log, 'B', w->link.fault.close_code, w->link.fault.rule, strlen(w->link.fault.rule));
+            CHECK(!w->accepted && wf_link_end_of(&w->link)->fault.rule &&
+                  wf_link_end_of(&w->link)->fault.close_code >= 400);
+            fuzz_log(&w->log, 'B', wf_link_end_of(&w->link)->fault.close_code, wf_link_end_of(&w->link)->fault.rule,
+                     strlen(wf_link_end_of(&w->link)->fault.rule));
             world_answer(w, false, true);
             break;
         case WF_LINK_UNANSWERED:

@@ -77,7 +77,7 @@ static bool take_frames(judge *j, int *out_code) {
             *out_code = event.close_code;
     }
     if (*out_code == 0 && got < 0)
-        test_fail(__FILE__, __LINE__, "what was sent is no WebSocket: %s", ws.fault.rule);
+        test_fail(__FILE__, __LINE__, "what was sent is no WebSocket: %s", wf_ws_fault(&ws).rule);
     if (*out_code != 0)
         CHECK_EQ(wf_ws_take_rest(&ws, &rest), 0); /* nothing behind a close frame */
     bool whole = *out_code != 0 || !wf_ws_in_message(&ws);
@@ -101,13 +101,14 @@ void links_judge(const world *w, fuzz_bytes *log) {
         whole = j.left == 0;
     CHECK(status != 101 || w->accepted);
     if (code != 0)
-        CHECK_EQ(code, link->end.sent_code);
+        CHECK_EQ(code, wf_link_end_of(link)->sent_code);
     if (w->loop.shut) /* FIN: all was said */
         CHECK(whole && (status != 101 || code != 0));
     if (w->excused)
         return;
-    if (link->fault.close_code >= 1000 || (w->accepted && link->end.received_code != 0 && link->fault.sys_errno == 0))
+    if (wf_link_end_of(link)->fault.close_code >= 1000 ||
+        (w->accepted && wf_link_end_of(link)->received_code != 0 && wf_link_end_of(link)->fault.sys_errno == 0))
         CHECK(whole && code != 0);
-    if (w->accepted && link->ws.fault.status == WF_ERROR && link->end.received_code == 0)
+    if (w->accepted && wf_ws_fault(&link->ws).status == WF_ERROR && wf_link_end_of(link)->received_code == 0)
         CHECK(code != 0);
 }

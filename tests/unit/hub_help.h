@@ -29,7 +29,7 @@ static inline void fixture_init(fixture *f, const wf_hub_config *config) {
     f->hub.now_ms = 1000000;
     for (int i = 0; i < PEOPLE; i++) {
         wf_outq_init(&f->q[i], &f->pool, BUDGET, WF_SLOW_CLOSE);
-        f->who[i].q = &f->q[i];
+        f->who[i].count_max = 128;
     }
 }
 

@@ -92,7 +92,7 @@ static inline void pump(fixture *f) {
             on_request(f);
             break;
         case WF_LINK_BROKEN:
-            snprintf(text, sizeof text, "%d", f->link.fault.close_code);
+            snprintf(text, sizeof text, "%d", wf_link_end_of(&f->link)->fault.close_code);
             say(f, "broken", text, strlen(text));
             wf_link_reply(&f->link, text, strlen(text), true);
             break;
@@ -172,7 +172,7 @@ static inline bool turn(fixture *f) {
     }
     flush(f);
     wf_outq_check(&f->link.q);
-    if (f->link.limits)
+    if (wf_link_limits_of(&f->link))
         wf_ws_check(&f->link.ws);
     return busy || f->env.pool.ready_count > 0;
 }

@@ -17,9 +17,9 @@ static const struct {
     uint64_t at_ms;
 } rows[] = {
     {"nothing_at_all", {0}, &usual, WF_DUE_NOTHING, 0},
-    {"handshake_must_end", {.stage_ms = 500}, &usual, WF_DUE_STAGE, 500},
-    {"bytes_do_not_move_the_handshake", {.stage_ms = 500, .input_ms = 499}, &usual, WF_DUE_STAGE, 500},
-    {"a_stage_ends_whatever_the_intervals", {.stage_ms = 500}, &none, WF_DUE_STAGE, 500},
+    {"handshake_must_end", {.until_ms = 500}, &usual, WF_DUE_STAGE, 500},
+    {"bytes_do_not_move_the_handshake", {.until_ms = 500, .input_ms = 499}, &usual, WF_DUE_STAGE, 500},
+    {"a_stage_ends_whatever_the_intervals", {.until_ms = 500}, &none, WF_DUE_STAGE, 500},
     {"no_heartbeat_before_open", {.input_ms = 100}, &usual, WF_DUE_NOTHING, 0},
     {"ping_after_silence", {.open = true, .input_ms = 100}, &usual, WF_DUE_PING, 25100},
     {"no_ping_when_switched_off", {.open = true, .input_ms = 100}, &none, WF_DUE_NOTHING, 0},
@@ -54,12 +54,12 @@ static const struct {
      32000},
     {"output_at_rest_has_no_deadline", {.output_ms = 1000}, &usual, WF_DUE_NOTHING, 0},
     {"while_reading_rests_only_the_gate_counts",
-     {.open = true, .gate_ms = 700, .ping_ms = 1, .in_message = true, .message_ms = 1},
+     {.open = true, .until_ms = 700, .ping_ms = 1, .in_message = true, .message_ms = 1},
      &usual,
      WF_DUE_GATE,
      700},
     {"while_reading_rests_output_still_counts",
-     {.open = true, .gate_ms = 70000, .sending = true, .output_ms = 1000},
+     {.open = true, .until_ms = 70000, .sending = true, .output_ms = 1000},
      &usual,
      WF_DUE_SEND,
      32000},
@@ -78,8 +78,8 @@ static const struct {
      &usual,
      WF_DUE_NOTHING,
      0},
-    {"a_gate_opens_while_reading_rests", {.open = true, .resting = true, .gate_ms = 700}, &usual, WF_DUE_GATE, 700},
-    {"a_stage_ends_while_reading_rests", {.resting = true, .stage_ms = 500}, &usual, WF_DUE_STAGE, 500},
+    {"a_gate_opens_while_reading_rests", {.open = true, .resting = true, .until_ms = 700}, &usual, WF_DUE_GATE, 700},
+    {"a_stage_ends_while_reading_rests", {.resting = true, .until_ms = 500}, &usual, WF_DUE_STAGE, 500},
     {"output_must_go_on_while_reading_rests",
      {.open = true, .resting = true, .sending = true, .output_ms = 1000, .ping_ms = 1},
      &usual,
@@ -100,13 +100,13 @@ static const struct {
      &usual,
      WF_DUE_PONG,
      33100},
-    {"a_closing_one_has_no_heartbeat_and_no_gate",
-     {.stage_ms = 90000, .gate_ms = 700, .ping_ms = 1, .in_message = true, .message_ms = 1},
+    {"a_closing_one_has_no_heartbeat",
+     {.until_ms = 90000, .ping_ms = 1, .in_message = true, .message_ms = 1},
      &usual,
      WF_DUE_STAGE,
      90000},
     {"the_earliest_wins",
-     {.open = true, .stage_ms = 90000, .input_ms = 100, .sending = true, .output_ms = 50000},
+     {.open = true, .input_ms = 100, .sending = true, .output_ms = 50000},
      &usual,
      WF_DUE_PING,
      25100},
@@ -129,12 +129,11 @@ TEST(each_state_is_due_when_it_says) {
             uint64_t at_ms = 12345, by = clocks[k];
             wf_deadlines d = rows[i].d;
             test_context("%s, %llu later", rows[i].name, (unsigned long long)by);
-            d.stage_ms = moved(d.stage_ms, by);
+            d.until_ms = moved(d.until_ms, by);
             d.input_ms += (uint32_t)by;
             d.message_ms += (uint32_t)by;
             d.output_ms += (uint32_t)by;
             d.ping_ms = moved(d.ping_ms, by);
-            d.gate_ms = moved(d.gate_ms, by);
             CHECK_EQ(wf_deadlines_next(&d, rows[i].intervals, by + 10000, &at_ms), rows[i].due);
             CHECK(at_ms == (rows[i].due == WF_DUE_NOTHING ? 12345 : by + rows[i].at_ms));
         }
@@ -142,24 +141,24 @@ TEST(each_state_is_due_when_it_says) {
 }
 
 TEST(a_burst_of_pings_is_free_and_then_it_waits) {
-    wf_ping_bucket bucket;
-    wf_ping_bucket_init(&bucket, 1000);
+    wf_deadlines d;
+    wf_deadlines_ping_init(&d, 1000);
     for (int i = 1; i < WF_PING_BURST; i++)
-        CHECK_EQ(wf_ping_bucket_take(&bucket, 10, 1000), 0);
-    CHECK_EQ(wf_ping_bucket_take(&bucket, 10, 1000), 100);
-    CHECK_EQ(wf_ping_bucket_take(&bucket, 10, 1000), 100); /* nobody owes more than one */
-    CHECK_EQ(wf_ping_bucket_take(&bucket, 10, 1050), 100);
+        CHECK_EQ(wf_deadlines_ping_take(&d, 10, 1000), 0);
+    CHECK_EQ(wf_deadlines_ping_take(&d, 10, 1000), 100);
+    CHECK_EQ(wf_deadlines_ping_take(&d, 10, 1000), 100); /* nobody owes more than one */
+    CHECK_EQ(wf_deadlines_ping_take(&d, 10, 1050), 100);
 }
 
 TEST(the_wait_that_is_told_is_enough) {
     static const uint32_t rates[] = {1, 3, 7, 10, 999, 1000, 5000, 1000000};
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
-        wf_ping_bucket bucket;
+        wf_deadlines d;
         uint64_t now_ms = 5, started_ms = 5, taken = 0;
         test_context("%u per second", rates[i]);
-        wf_ping_bucket_init(&bucket, now_ms);
+        wf_deadlines_ping_init(&d, now_ms);
         for (; taken < 500; taken++) {
-            uint32_t wait_ms = wf_ping_bucket_take(&bucket, rates[i], now_ms);
+            uint32_t wait_ms = wf_deadlines_ping_take(&d, rates[i], now_ms);
             CHECK(wait_ms <= 1000 / rates[i] + 1);
             now_ms += wait_ms;
             /* never more than the burst and what the time gave */
@@ -170,19 +169,19 @@ TEST(the_wait_that_is_told_is_enough) {
 }
 
 TEST(an_idle_time_fills_the_bucket_and_no_more) {
-    wf_ping_bucket bucket;
-    wf_ping_bucket_init(&bucket, 0);
+    wf_deadlines d;
+    wf_deadlines_ping_init(&d, 0);
     for (int i = 0; i < WF_PING_BURST; i++)
-        wf_ping_bucket_take(&bucket, 10, 0);
-    CHECK_EQ(wf_ping_bucket_take(&bucket, 10, UINT64_C(1) << 30), 0);
+        wf_deadlines_ping_take(&d, 10, 0);
+    CHECK_EQ(wf_deadlines_ping_take(&d, 10, UINT64_C(1) << 30), 0);
     for (int i = 2; i < WF_PING_BURST; i++)
-        CHECK_EQ(wf_ping_bucket_take(&bucket, 10, UINT64_C(1) << 30), 0);
-    CHECK_EQ(wf_ping_bucket_take(&bucket, 10, UINT64_C(1) << 30), 100);
+        CHECK_EQ(wf_deadlines_ping_take(&d, 10, UINT64_C(1) << 30), 0);
+    CHECK_EQ(wf_deadlines_ping_take(&d, 10, UINT64_C(1) << 30), 100);
 }
 
 TEST(a_rate_of_never_is_no_limit) {
-    wf_ping_bucket bucket;
-    wf_ping_bucket_init(&bucket, 0);
+    wf_deadlines d;
+    wf_deadlines_ping_init(&d, 0);
     for (int i = 0; i < 10000; i++)
-        CHECK_EQ(wf_ping_bucket_take(&bucket, WF_NEVER, 0), 0);
+        CHECK_EQ(wf_deadlines_ping_take(&d, WF_NEVER, 0), 0);
 }

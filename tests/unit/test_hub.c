@@ -9,7 +9,7 @@
 static const wf_hub_config roomy = {.history_bytes_max = 1 << 20, .vacant_max = 100, .vacant_ms = 1000};
 
 static int join(fixture *f, int who, const char *name, size_t replay) {
-    int got = wf_hub_subscribe(&f->hub, &f->who[who], wf_str_of(name), 128, replay);
+    int got = wf_hub_subscribe(&f->hub, &f->who[who], &f->q[who], wf_str_of(name), replay);
     wf_hub_check(&f->hub);
     return got;
 }
@@ -23,7 +23,7 @@ static size_t publish(fixture *f, const char *name, const char *text, int except
     wf_blob *blob = wf_blob_new(strlen(text), NULL);
     CHECK(blob != NULL);
     memcpy(blob->data, text, blob->len);
-    size_t delivered = wf_hub_publish(&f->hub, wf_str_of(name), blob, except < 0 ? NULL : &f->who[except]);
+    size_t delivered = wf_hub_publish(&f->hub, wf_str_of(name), blob, except < 0 ? NULL : &f->q[except]);
     wf_blob_unref(blob);
     wf_hub_check(&f->hub);
     return delivered;
@@ -71,12 +71,13 @@ TEST(names_have_a_length_and_a_number) {
     char name[WF_TOPIC_NAME_MAX + 2];
     fixture_init(&f, &roomy);
     memset(name, 'n', sizeof name);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], (wf_str) {name, 0}, 10, 0), WF_EINVAL);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], (wf_str) {name, WF_TOPIC_NAME_MAX + 1}, 10, 0), WF_EINVAL);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], (wf_str) {name, WF_TOPIC_NAME_MAX}, 10, 0), WF_OK);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], wf_str_of("b"), 2, 0), WF_OK);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], wf_str_of("c"), 2, 0), WF_ELIMIT);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], wf_str_of("b"), 2, 0), WF_OK);
+    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], (wf_str) {name, 0}, 0), WF_EINVAL);
+    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], (wf_str) {name, WF_TOPIC_NAME_MAX + 1}, 0), WF_EINVAL);
+    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], (wf_str) {name, WF_TOPIC_NAME_MAX}, 0), WF_OK);
+    f.who[0].count_max = 2;
+    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], wf_str_of("b"), 0), WF_OK);
+    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], wf_str_of("c"), 0), WF_ELIMIT);
+    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], wf_str_of("b"), 0), WF_OK);
     CHECK_EQ(topics(&f), 2);
     fixture_deinit(&f);
 }

@@ -128,13 +128,13 @@ static void model_publish(model *m, past_topic *t, int except, size_t len) {
         trim(m, t);
         forget_if_idle(t);
     }
-    CHECK_EQ(wf_hub_publish(&m->f.hub, wf_str_of(names[t - m->topics]), blob, except < 0 ? NULL : &m->f.who[except]),
+    CHECK_EQ(wf_hub_publish(&m->f.hub, wf_str_of(names[t - m->topics]), blob, except < 0 ? NULL : &m->f.q[except]),
              want);
     wf_blob_unref(blob);
 }
 
 static void model_join(model *m, past_topic *t, int who, size_t replay) {
-    CHECK_EQ(wf_hub_subscribe(&m->f.hub, &m->f.who[who], wf_str_of(names[t - m->topics]), 128, replay), WF_OK);
+    CHECK_EQ(wf_hub_subscribe(&m->f.hub, &m->f.who[who], &m->f.q[who], wf_str_of(names[t - m->topics]), replay), WF_OK);
     if (t->joined[who])
         return;
     t->exists = t->joined[who] = true;

@@ -74,10 +74,10 @@ TEST(the_peers_close_is_answered_with_its_code) {
     peer_sends(&f, 0x88, "\x0f\xa0reason", 8);
     CHECK_STR(peer_frames(&f), "C4000() FIN");
     CHECK_STR(yielded(&f), "ended ");
-    CHECK(f.link.end.by_peer && f.link.fault.status == 0);
-    CHECK_EQ(f.link.end.sent_code, 4000);
-    CHECK_EQ(f.link.end.received_code, 4000);
-    CHECK_STR(f.link.end.reason, "reason");
+    CHECK(wf_link_end_of(&f.link)->by_peer && wf_link_end_of(&f.link)->fault.status == 0);
+    CHECK_EQ(wf_link_end_of(&f.link)->sent_code, 4000);
+    CHECK_EQ(wf_link_end_of(&f.link)->received_code, 4000);
+    CHECK_STR(wf_link_end_of(&f.link)->reason, "reason");
     fixture_deinit(&f);
 }
 
@@ -85,8 +85,8 @@ TEST(a_close_without_a_code_is_answered_without_one) {
     fixture_open(&f);
     peer_sends(&f, 0x88, "", 0);
     CHECK_STR(peer_frames(&f), "C() FIN");
-    CHECK_EQ(f.link.end.received_code, 1005);
-    CHECK(f.link.end.reason == NULL);
+    CHECK_EQ(wf_link_end_of(&f.link)->received_code, 1005);
+    CHECK(wf_link_end_of(&f.link)->reason == NULL);
     fixture_deinit(&f);
 }
 
@@ -103,7 +103,7 @@ TEST(our_close_waits_for_the_peers) {
     peer_sends(&f, 0x88, "\x03\xe9", 2);
     CHECK_STR(peer_frames(&f), "FIN");
     CHECK_STR(yielded(&f), "ended ");
-    CHECK(!f.link.end.by_peer && f.link.fault.status == 0);
+    CHECK(!wf_link_end_of(&f.link)->by_peer && wf_link_end_of(&f.link)->fault.status == 0);
     fixture_deinit(&f);
 }
 
@@ -113,8 +113,8 @@ TEST(both_sides_may_close_at_once) {
     CHECK_EQ(wf_link_close(&f.link, 1001, NULL), WF_OK);
     CHECK_STR(peer_frames(&f), "C1001() FIN");
     CHECK_STR(yielded(&f), "ended ");
-    CHECK_EQ(f.link.end.sent_code, 1001);
-    CHECK_EQ(f.link.end.received_code, 1000);
+    CHECK_EQ(wf_link_end_of(&f.link)->sent_code, 1001);
+    CHECK_EQ(wf_link_end_of(&f.link)->received_code, 1000);
     fixture_deinit(&f);
 }
 
@@ -126,7 +126,7 @@ TEST(a_close_that_is_never_answered_has_an_end) {
     CHECK_STR(yielded(&f), "");
     pass(&f, 1);
     CHECK_STR(yielded(&f), "ended ");
-    CHECK_STR(f.link.fault.rule, "the closing handshake was not finished in time");
+    CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "the closing handshake was not finished in time");
     fixture_deinit(&f);
 }
 
@@ -158,8 +158,8 @@ TEST(a_websocket_cut_off_ends_as_a_fault) {
     peer_sends_text(&f, "last words");
     shutdown(f.peer, SHUT_WR);
     CHECK_STR(yielded(&f), "message(last words) ended ");
-    CHECK(strncmp(f.link.fault.rule, "RFC6455/7.1.5", 13) == 0);
-    CHECK_EQ(f.link.end.sent_code, 0);
+    CHECK(strncmp(wf_link_end_of(&f.link)->fault.rule, "RFC6455/7.1.5", 13) == 0);
+    CHECK_EQ(wf_link_end_of(&f.link)->sent_code, 0);
     fixture_deinit(&f);
 }
 
@@ -193,7 +193,7 @@ TEST(a_fault_puts_its_code_on_the_wire_and_then_fin) {
         else
             pass(&f, 2000);
         CHECK_STR(yielded(&f), "ended ");
-        CHECK(f.link.fault.close_code >= 1002);
+        CHECK(wf_link_end_of(&f.link)->fault.close_code >= 1002);
         fixture_deinit(&f);
     }
 }
@@ -223,7 +223,7 @@ TEST(a_fault_in_the_packet_of_the_handshake_comes_after_the_101) {
         CHECK_STR(peer_frames(&f), faults[i / 2].closing);
         pass(&f, 2000);
         CHECK_STR(yielded(&f), "request(/chat) ended ");
-        CHECK_EQ(f.link.end.sent_code, f.link.fault.close_code);
+        CHECK_EQ(wf_link_end_of(&f.link)->sent_code, wf_link_end_of(&f.link)->fault.close_code);
         fixture_deinit(&f);
     }
 }

@@ -35,8 +35,8 @@ TEST(a_send_that_fails_ends_it) {
     test_call_fail_at("send", 1, ECONNRESET);
     CHECK_EQ(wf_link_send(&f.link, WF_OP_TEXT, "hello", 5), WF_OK);
     CHECK_STR(yielded(&f), "ended ");
-    CHECK_EQ(f.link.fault.sys_errno, ECONNRESET);
-    CHECK_STR(f.link.fault.rule, "the connection broke");
+    CHECK_EQ(wf_link_end_of(&f.link)->fault.sys_errno, ECONNRESET);
+    CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "the connection broke");
     fixture_deinit(&f);
 }
 
@@ -54,7 +54,7 @@ TEST(what_is_over_answers_so) {
     wf_link_refuse(&f.link, 503, "too late");
     wf_link_fail(&f.link, 1011, "too late");
     wf_link_abort(&f.link);
-    CHECK_EQ(f.link.fault.sys_errno, ECONNABORTED); /* the first fault sticks */
+    CHECK_EQ(wf_link_end_of(&f.link)->fault.sys_errno, ECONNABORTED); /* the first fault sticks */
     CHECK_STR(yielded(&f), "");
     fixture_deinit(&f);
 }
@@ -71,7 +71,7 @@ TEST(a_fault_before_the_websocket_just_ends) {
         pump(&f);
         CHECK_STR(yielded(&f), "ended ");
         CHECK_STR(peer_text(&f), "FIN");
-        CHECK_STR(f.link.fault.rule, "no room for it");
+        CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "no room for it");
         fixture_deinit(&f);
     }
 }
@@ -103,7 +103,7 @@ TEST(a_peer_that_leaves_instead_of_answering_our_close_is_a_fault) {
     CHECK_STR(peer_frames(&f), "C1000(bye) ");
     CHECK_EQ(shutdown(f.peer, SHUT_WR), 0);
     CHECK_STR(yielded(&f), "ended ");
-    CHECK_STR(f.link.fault.rule, "RFC6455/7.1.5: connection ended without a close frame");
+    CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "RFC6455/7.1.5: connection ended without a close frame");
     fixture_deinit(&f);
 }
 
@@ -131,7 +131,7 @@ TEST(a_fault_after_our_close_ends_in_fin) {
     CHECK_STR(peer_frames(&f), "C1000(bye) ");
     peer_sends(&f, 0x83, "", 0);
     CHECK_STR(peer_frames(&f), "FIN");
-    CHECK_STR(f.link.fault.rule, "RFC6455/5.2: unknown opcode");
+    CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "RFC6455/5.2: unknown opcode");
     fixture_deinit(&f);
 }
 
@@ -150,7 +150,7 @@ TEST(without_memory_for_its_bytes_an_answer_ends_the_connection) {
         memory_again();
         pump(&f);
         CHECK_STR(yielded(&f), "ended ");
-        CHECK_EQ(f.link.fault.sys_errno, ENOMEM);
+        CHECK_EQ(wf_link_end_of(&f.link)->fault.sys_errno, ENOMEM);
         fixture_deinit(&f);
     }
 }
@@ -195,7 +195,28 @@ TEST(without_memory_for_a_pong_or_a_close_it_ends) {
         settle(&f);
         memory_again();
         CHECK_STR(peer_frames(&f), rows[i].told);
-        CHECK_STR(f.link.fault.rule, "out of memory");
+        CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "out of memory");
+        fixture_deinit(&f);
+    }
+}
+
+/* How it ends is noted in memory that is taken for it. */
+TEST(without_memory_to_note_how_it_ends_it_says_that) {
+    for (int broken = 0; broken <= 1; broken++) {
+        fixture_open(&f);
+        CHECK_EQ(wf_link_end_of(&f.link)->fault.status, 0);
+        no_memory();
+        if (broken)
+            wf_link_failed(&f.link, ECONNRESET);
+        else
+            wf_link_fail(&f.link, 1008, "no room for it");
+        memory_again();
+        CHECK_EQ(f.link.stage, WF_LINK_DEAD);
+        pump(&f);
+        CHECK_STR(yielded(&f), "ended ");
+        CHECK_EQ(wf_link_end_of(&f.link)->fault.sys_errno, ENOMEM);
+        CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "out of memory");
+        CHECK_EQ(wf_link_end_of(&f.link)->sent_code, 0);
         fixture_deinit(&f);
     }
 }
@@ -208,9 +229,9 @@ TEST(without_memory_the_peers_reason_is_lost_and_nothing_else) {
     no_memory();
     CHECK_STR(yielded(&f), "ended ");
     memory_again();
-    CHECK_EQ(f.link.end.received_code, 1000);
-    CHECK(f.link.end.reason == NULL);
-    CHECK_EQ(f.link.fault.status, 0);
+    CHECK_EQ(wf_link_end_of(&f.link)->received_code, 1000);
+    CHECK(wf_link_end_of(&f.link)->reason == NULL);
+    CHECK_EQ(wf_link_end_of(&f.link)->fault.status, 0);
     fixture_deinit(&f);
 }
 
@@ -226,7 +247,7 @@ TEST(without_memory_for_what_came_behind_a_request_it_ends) {
         test_mem_fail_at(0);
         ended = strcmp(yielded(&f), "request(/chat) ended ") == 0;
         if (ended)
-            CHECK_STR(f.link.fault.rule, "out of memory");
+            CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "out of memory");
         fixture_deinit(&f);
     }
     CHECK(ended);
@@ -252,7 +273,7 @@ TEST(a_window_that_was_named_bounds_what_is_encoded_once_for_all) {
     params.server_bits_named = params.client_no_context_takeover = true;
     fixture_open(&f);
     CHECK_EQ(wf_link_deflate(&f.link, &params), WF_OK);
-    CHECK_EQ(f.link.q.alt_bytes_max, 1024);
+    CHECK_EQ(f.link.q.alt_bits, 10);
     CHECK_EQ(wf_link_pmd_of(&f.link)->in.window.bytes_max, 0);
     fixture_deinit(&f);
 }

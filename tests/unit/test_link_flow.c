@@ -350,7 +350,8 @@ TEST(a_mark_where_none_may_be_ends_in_1002) {
             peer_sends(&f, 0x41, "\xf2\x48", 2);
         peer_sends(&f, firsts[i], "", 0);
         CHECK_STR(peer_frames(&f), "C1002(RFC7692/6.1: compressed mark on a control frame or a later fragment) FIN");
-        CHECK_STR(f.link.fault.rule, "RFC7692/6.1: compressed mark on a control frame or a later fragment");
+        CHECK_STR(wf_link_end_of(&f.link)->fault.rule,
+                  "RFC7692/6.1: compressed mark on a control frame or a later fragment");
         fixture_deinit(&f);
     }
 }
@@ -394,7 +395,8 @@ TEST(little_input_that_makes_much_is_spread_over_turns) {
             CHECK_EQ(wf_link_close(&f.link, 1000, "bye"), WF_OK);
         CHECK_EQ(send(f.peer, frames, (size_t)(at - frames), 0), at - frames);
         size_t turns = 0;
-        for (uint32_t before = wf_link_pmd_of(&f.link)->in.work; turn(&f); before = wf_link_pmd_of(&f.link)->in.work, turns++)
+        for (uint32_t before = wf_link_pmd_of(&f.link)->in.work; turn(&f);
+             before = wf_link_pmd_of(&f.link)->in.work, turns++)
             CHECK(wf_link_pmd_of(&f.link)->in.work - before <= 2 * WF_LINK_WORK_PER_TURN);
         CHECK(turns >= MESSAGES * LONG / WF_LINK_WORK_PER_TURN / 2);
         CHECK_EQ(heard, closing ? 0 : MESSAGES);

@@ -177,7 +177,7 @@ TEST(a_large_answer_that_is_not_taken_ends_it) {
     CHECK_STR(yielded(&f), "");
     pass(&f, 1);
     CHECK_STR(yielded(&f), "ended ");
-    CHECK_EQ(f.link.fault.sys_errno, ETIMEDOUT);
+    CHECK_EQ(wf_link_end_of(&f.link)->fault.sys_errno, ETIMEDOUT);
     fixture_deinit(&f);
 }
 

@@ -30,7 +30,7 @@ TEST(output_that_does_not_go_on_ends_it) {
     CHECK_STR(yielded(&f), "");
     pass(&f, 1);
     CHECK_STR(yielded(&f), "ended ");
-    CHECK_EQ(f.link.fault.sys_errno, ETIMEDOUT);
+    CHECK_EQ(wf_link_end_of(&f.link)->fault.sys_errno, ETIMEDOUT);
     fixture_deinit(&f);
 }
 
@@ -106,7 +106,7 @@ TEST(when_reading_goes_on_the_peer_has_its_time_again) {
         CHECK_EQ(f.link.stage, WF_LINK_OPEN);
         pass(&f, 1);
         CHECK_EQ(f.link.stage, WF_LINK_LINGER);
-        CHECK(strncmp(f.link.fault.rule, pinged ? "ping_timeout" : "message_timeout", 12) == 0);
+        CHECK(strncmp(wf_link_end_of(&f.link)->fault.rule, pinged ? "ping_timeout" : "message_timeout", 12) == 0);
         fixture_deinit(&f);
     }
 }
@@ -135,7 +135,7 @@ TEST(a_slow_reader_that_goes_on_is_not_blamed_for_its_late_pong) {
         CHECK(f.link.deadlines.sending);
         pass(&f, 1);
         CHECK_EQ(f.link.stage, WF_LINK_CLOSING);
-        CHECK_STR(f.link.fault.rule, "ping_timeout: the peer does not answer our ping");
+        CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "ping_timeout: the peer does not answer our ping");
         fixture_deinit(&f);
     }
 }
@@ -160,7 +160,7 @@ TEST(a_ping_that_left_late_is_awaited_from_then) {
     CHECK_EQ(f.link.stage, WF_LINK_OPEN);
     pass(&f, 1);
     CHECK_EQ(f.link.stage, WF_LINK_LINGER);
-    CHECK_STR(f.link.fault.rule, "ping_timeout: the peer does not answer our ping");
+    CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "ping_timeout: the peer does not answer our ping");
     fixture_deinit(&f);
 }
 
@@ -249,7 +249,7 @@ TEST(a_close_does_not_hide_an_overflow) {
     CHECK_EQ(publish(&f, "\x81\x01x", 3), WF_FULL);
     CHECK_EQ(wf_link_close(&f.link, 4000, "as if nothing had been"), WF_ECLOSED);
     settle(&f);
-    CHECK_EQ(f.link.end.sent_code, 1008);
+    CHECK_EQ(wf_link_end_of(&f.link)->sent_code, 1008);
     CHECK(strstr(peer_frames(&f), "C1008(subscriber reads too slowly: queue_bytes_max) FIN") != NULL);
     fixture_deinit(&f);
 }

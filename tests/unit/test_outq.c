@@ -490,17 +490,18 @@ static const char *queued_text(wf_outq *q) {
 
 TEST(who_can_read_the_shorter_encoding_gets_it) {
     static const struct {
-        uint32_t alt_bytes_min, alt_bytes_max;
+        uint32_t alt_bytes_min;
+        uint8_t alt_bits;
         const char *gets;
-    } rows[] = {{0, 0, "long words"}, {0, 9, "long words"},   {0, 10, "short"},
-                {10, 10, "short"},    {11, 99, "long words"}, {0, UINT32_MAX, "short"}};
+    } rows[] = {{0, 0, "long and longer."}, {0, 3, "long and longer."},  {0, 4, "short"},
+                {16, 4, "short"},           {17, 9, "long and longer."}, {0, WF_OUTQ_ALT_ANY, "short"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        test_context("%u to %u", rows[i].alt_bytes_min, rows[i].alt_bytes_max);
+        test_context("%u to 2^%u", rows[i].alt_bytes_min, rows[i].alt_bits);
         fixture f;
         fixture_init(&f, 1000, WF_SLOW_CLOSE);
         f.q.alt_bytes_min = rows[i].alt_bytes_min;
-        f.q.alt_bytes_max = rows[i].alt_bytes_max;
-        wf_blob *blob = two_encodings("long words", "short");
+        f.q.alt_bits = rows[i].alt_bits;
+        wf_blob *blob = two_encodings("long and longer.", "short");
         CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
         wf_blob_unref(blob); /* the queue alone keeps what it took */
         CHECK_STR(queued_text(&f.q), rows[i].gets);
@@ -512,7 +513,7 @@ TEST(what_is_raw_is_encoded_in_its_place) {
     fixture f;
     fixture_init(&f, 1000, WF_SLOW_CLOSE);
     f.q.recodes = true;
-    f.q.alt_bytes_max = UINT32_MAX;
+    f.q.alt_bits = WF_OUTQ_ALT_ANY;
     wf_blob *blob = two_encodings("raw", "alt"), *as_is = two_encodings("|as it is|", "never");
     as_is->as_is = true;
     wf_blob_unref(as_is->alt);
@@ -522,18 +523,18 @@ TEST(what_is_raw_is_encoded_in_its_place) {
     CHECK_EQ(wf_outq_publish(&f.q, as_is), WF_OK);
     CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
     CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
-    CHECK_EQ(f.q.raw_count, 3);
+    CHECK(f.q.raws);
     wf_outq_walk walk = {0};
     const wf_blob *raw;
     for (int i = 0; wf_outq_raw_next(&f.q, &walk, SIZE_MAX, &raw); i++) {
         CHECK_BYTES(raw->data, raw->len, "raw", 3);
         if (i == 1)
-            wf_outq_raw_keep(&f.q, &walk);
+            wf_outq_raw_keep(&walk);
         else
             memcpy(wf_outq_raw_encode(&f.q, &walk, 2), i == 0 ? "<0" : "<2", 2);
         wf_outq_check(&f.q);
     }
-    CHECK_EQ(f.q.raw_count, 0);
+    CHECK(!f.q.raws);
     CHECK_STR(queued_text(&f.q), "direct<0|as it is|raw<2");
     wf_blob_unref(blob);
     wf_blob_unref(as_is);
@@ -549,9 +550,15 @@ TEST(only_the_first_segments_are_encoded) {
         CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
     wf_outq_walk walk = {0};
     const wf_blob *raw;
-    for (int i = 0; wf_outq_raw_next(&f.q, &walk, 2, &raw); i++)
-        wf_outq_raw_keep(&f.q, &walk);
-    CHECK_EQ(f.q.raw_count, 3);
+    int kept = 0;
+    for (; wf_outq_raw_next(&f.q, &walk, 2, &raw); kept++)
+        wf_outq_raw_keep(&walk);
+    CHECK_EQ(kept, 2);
+    CHECK(f.q.raws);
+    for (; wf_outq_raw_next(&f.q, &walk, SIZE_MAX, &raw); kept++)
+        wf_outq_raw_keep(&walk);
+    CHECK_EQ(kept, 5);
+    CHECK(!f.q.raws);
     wf_blob_unref(blob);
     fixture_deinit(&f);
 }
@@ -568,7 +575,7 @@ TEST(without_memory_what_is_raw_can_still_go_as_it_is) {
     test_mem_fail_at(1);
     CHECK(wf_outq_raw_encode(&f.q, &walk, 2) == NULL);
     test_mem_fail_at(0);
-    wf_outq_raw_keep(&f.q, &walk);
+    wf_outq_raw_keep(&walk);
     CHECK_STR(queued_text(&f.q), "raw");
     wf_blob_unref(blob);
     fixture_deinit(&f);
@@ -591,7 +598,7 @@ TEST(the_other_encoding_is_as_fixed_as_what_was_recoded) {
     CHECK(drops(&f) > 0);
     wf_blob_unref(blob);
     while (wf_outq_raw_next(&f.q, &walk, SIZE_MAX, &raw))
-        wf_outq_raw_keep(&f.q, &walk);
+        wf_outq_raw_keep(&walk);
     CHECK_EQ(strncmp(queued_text(&f.q), "shortlong words", 15), 0);
     fixture_deinit(&f);
 }
@@ -600,7 +607,7 @@ TEST(the_other_encoding_is_as_fixed_as_what_was_recoded) {
 TEST(the_shorter_encoding_needs_less_room) {
     fixture f;
     fixture_init(&f, 1000, WF_SLOW_DROP_OLDEST);
-    f.q.alt_bytes_max = UINT32_MAX;
+    f.q.alt_bits = WF_OUTQ_ALT_ANY;
     wf_blob *small = two_encodings("0123456789", "01"), *large = wf_blob_new(900, NULL);
     CHECK(large != NULL && (large->alt = wf_blob_new(10, NULL)) != NULL);
     memset(large->data, 'x', large->len);

@@ -134,7 +134,7 @@ static void step_encode(run *s, uint64_t r, size_t segs_max) {
         CHECK_EQ(blob->len, it->len);
         it->raw = false;
         if (r & 1) {
-            wf_outq_raw_keep(q, &walk);
+            wf_outq_raw_keep(&walk);
         } else {
             it->len = (it->len + 1) / 2;
             it->published = false;

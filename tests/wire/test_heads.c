@@ -68,10 +68,11 @@ static void check_head(wf_ws_role we, state now, unsigned first, unsigned second
     bool allowed = may_begin(we, now, first, second);
     if ((got >= 0) != allowed)
         test_fail(__FILE__, __LINE__, "%02x %02x %s, %s: got %d (%s)", first, second, state_names[now],
-                  we == WF_WS_SERVER ? "as server" : "as client", got, ws.fault.rule ? ws.fault.rule : "no rule");
+                  we == WF_WS_SERVER ? "as server" : "as client", got,
+                  wf_ws_fault(&ws).rule ? wf_ws_fault(&ws).rule : "no rule");
     if (!allowed) {
-        CHECK_EQ(ws.fault.close_code, 1002);
-        CHECK(strncmp(ws.fault.rule, "RFC6455/5.", 10) == 0);
+        CHECK_EQ(wf_ws_fault(&ws).close_code, 1002);
+        CHECK(strncmp(wf_ws_fault(&ws).rule, "RFC6455/5.", 10) == 0);
     } else if (got == WF_OK) { /* an empty frame of a server is whole with its second byte */
         CHECK(we == WF_WS_CLIENT && now != CLOSED && second == 0);
         CHECK_EQ(event.len, 0);
@@ -154,7 +155,7 @@ TEST(every_close_code) {
             CHECK_BYTES(event.data, event.len, "r", 1);
         } else {
             CHECK_EQ(got, WF_ERROR);
-            CHECK_EQ(ws.fault.close_code, 1002);
+            CHECK_EQ(wf_ws_fault(&ws).close_code, 1002);
         }
         wf_ws_deinit(&ws);
     }
@@ -315,7 +316,7 @@ static void check_verdict(wf_ws_role we, uint64_t *seed, uint8_t *text, size_t l
             bool possible = can_begin(text, at + 1, &whole);
             if (!possible || (at + 1 == len && !whole)) {
                 CHECK_EQ(got, WF_ERROR);
-                CHECK_EQ(ws.fault.close_code, 1007);
+                CHECK_EQ(wf_ws_fault(&ws).close_code, 1007);
                 wf_ws_deinit(&ws);
                 return;
             }

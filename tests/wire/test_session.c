@@ -74,12 +74,12 @@ static void feed(replay *r, const uint8_t *data, size_t len) {
         wf_ws_check(&r->ws);
     }
     if (got < 0 && !r->over) {
-        CHECK(r->ws.fault.rule != NULL && r->ws.fault.status == got);
+        CHECK(wf_ws_fault(&r->ws).rule != NULL && wf_ws_fault(&r->ws).status == got);
         CHECK_EQ(wf_ws_memory(&r->ws), r->deflates ? r->inflate.window.cap : 0);
-        case_log_fault(&r->log, r->ws.fault.close_code);
+        case_log_fault(&r->log, wf_ws_fault(&r->ws).close_code);
         r->over = true;
     }
-    CHECK(got == (r->over ? r->ws.fault.status : WF_WANT_INPUT));
+    CHECK(got == (r->over ? wf_ws_fault(&r->ws).status : WF_WANT_INPUT));
     wf_ws_check(&r->ws);
     CHECK(wf_ws_memory(&r->ws) <= memory_allowed(r));
     free(piece);
@@ -98,10 +98,10 @@ static void feed_cut(replay *r, const case_bytes *in, const size_t *cuts, size_t
 static void check_outcome(const replay *r, const session_case *row, const case_bytes *expected) {
     if (r->log.len != expected->len || (expected->len && memcmp(r->log.data, expected->data, expected->len) != 0))
         test_fail(__FILE__, __LINE__, "got %s(rule: %s)", case_log_words(&r->log),
-                  r->ws.fault.rule ? r->ws.fault.rule : "none");
+                  wf_ws_fault(&r->ws).rule ? wf_ws_fault(&r->ws).rule : "none");
     CHECK(r->over == (row->rule != NULL));
-    if (row->rule && strcmp(r->ws.fault.rule, row->rule) != 0)
-        test_fail(__FILE__, __LINE__, "the rule is \"%s\", not \"%s\"", r->ws.fault.rule, row->rule);
+    if (row->rule && strcmp(wf_ws_fault(&r->ws).rule, row->rule) != 0)
+        test_fail(__FILE__, __LINE__, "the rule is \"%s\", not \"%s\"", wf_ws_fault(&r->ws).rule, row->rule);
 }
 
 static void run_cut(const session_case *row, const case_bytes *in, const case_bytes *expected, const size_t *cuts,
@@ -138,9 +138,9 @@ static void run_failing(const session_case *row, const case_bytes *in, const cas
         bool failed = test_mem_calls() >= nth;
         test_mem_fail_at(0);
         /* zlib asks for its window when there is output already, and that may be condemned first. */
-        if (failed && (r.ws.fault.status == WF_ENOMEM || !r.deflates)) {
-            CHECK_EQ(r.ws.fault.status, WF_ENOMEM);
-            CHECK_EQ(r.ws.fault.close_code, 1011);
+        if (failed && (wf_ws_fault(&r.ws).status == WF_ENOMEM || !r.deflates)) {
+            CHECK_EQ(wf_ws_fault(&r.ws).status, WF_ENOMEM);
+            CHECK_EQ(wf_ws_fault(&r.ws).close_code, 1011);
             size_t before = r.log.len - 7;
             CHECK(before <= expected->len && (before == 0 || memcmp(r.log.data, expected->data, before) == 0));
         } else {

@@ -109,7 +109,7 @@ static void echo_feed(echo *e, const uint8_t *data, size_t len) {
         on_event(e, &event);
     }
     if (got < 0 && !e->over)
-        put_close(e, e->ws.fault.close_code);
+        put_close(e, wf_ws_fault(&e->ws).close_code);
     wf_ws_check(&e->ws);
     free(piece);
 }
