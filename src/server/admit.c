@@ -54,11 +54,12 @@ static void shed(weft_conn *conn, const char *why) {
 void wf_worker_accept(wf_worker *w, int fd) {
     weft_server *server = w->server;
     wf_count_add(&w->accepted, 1);
-    weft_conn *conn = wf_mem_zalloc(sizeof *conn);
-    if (!conn || wf_slots_add(&w->slots, conn) < 0 || wf_link_init(&conn->link, &w->env, fd) < 0) {
-        if (conn && w->slots.table[conn->slot].conn == conn)
-            wf_slots_remove(&w->slots, conn);
-        wf_mem_free(conn);
+    weft_conn *conn = wf_slots_add(&w->slots);
+    if (!conn || wf_link_init(&conn->link, &w->env, fd) < 0) {
+        if (conn) {
+            wf_slots_end(&w->slots, conn);
+            wf_slots_free(&w->slots, conn);
+        }
         close(fd);
         wf_count_add(&w->shed, 1);
         return;
@@ -78,7 +79,7 @@ void wf_worker_accept(wf_worker *w, int fd) {
 static void close_largest(wf_worker *w) {
     weft_conn *largest = NULL;
     for (uint32_t i = 0; i < w->slots.high; i++) {
-        weft_conn *conn = w->slots.table[i].conn;
+        weft_conn *conn = wf_slots_at(&w->slots, i);
         if (conn && conn->link.stage <= WF_LINK_OPEN &&
             (!largest || wf_link_memory(&conn->link) > wf_link_memory(&largest->link)))
             largest = conn;

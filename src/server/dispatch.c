@@ -35,7 +35,7 @@ static void conn_ended(weft_conn *conn) {
         if (route->closed)
             route->closed(conn, &info, route->user);
     }
-    wf_slots_remove(&w->slots, conn);
+    wf_slots_end(&w->slots, conn);
     atomic_fetch_sub_explicit(&w->server->connection_count, 1, memory_order_relaxed);
     wf_count_add(&w->connections, (uint64_t)-1);
     conn->ended_next = w->ended;

@@ -31,7 +31,7 @@ static void begin(wf_worker *w, unsigned order) {
     wf_worker_deafen(w);
     atomic_fetch_add(&w->server->deaf_workers, 1);
     for (uint32_t i = 0; i < w->slots.high; i++) {
-        weft_conn *conn = w->slots.table[i].conn;
+        weft_conn *conn = wf_slots_at(&w->slots, i);
         if (conn && !end_idle_http(conn))
             w->drain_total++;
     }
@@ -66,7 +66,7 @@ void wf_worker_drain(wf_worker *w) {
     }
     uint64_t due = elapsed >= spread ? UINT32_MAX : due_by(w, elapsed, spread);
     while (w->drain_done < due && w->drain_slot < w->slots.high) {
-        weft_conn *conn = w->slots.table[w->drain_slot++].conn;
+        weft_conn *conn = wf_slots_at(&w->slots, w->drain_slot++);
         if (conn) {
             w->drain_done++;
             drain_one(conn, (int)(order >> 1));

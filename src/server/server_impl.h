@@ -54,17 +54,16 @@ struct weft_conn {
     bool shares; /* counted in the server's `sharing` */
 };
 
-/* slots.c: connections by number, and the handles made of them. */
-typedef struct wf_slot {
-    weft_conn *conn;        /* loop only */
-    atomic_uint generation; /* any thread */
-    uint32_t next_free;
-} wf_slot;
+/* slots.c: connections by number, the memory they are in, and the handles made of them. */
+typedef struct wf_page wf_page;
 
 typedef struct wf_slots {
-    wf_slot *table;
-    uint32_t count, used, free_first;
-    uint32_t high; /* slots ever used: [0, high) is what there is to walk */
+    atomic_uint *generations; /* any thread */
+    wf_page **pages;
+    wf_page *room; /* those with room */
+    uint32_t count, used;
+    uint32_t high;         /* [0, high) is what there is to walk */
+    uint32_t missing_from; /* no page before this one is missing */
 } wf_slots;
 
 struct wf_worker {
@@ -152,10 +151,14 @@ size_t wf_list_count(const char *const *list); /* of a NULL-terminated one; NULL
 const wf_route *wf_route_find(const weft_server *server, wf_str path);
 
 /* slots.c */
-int wf_slots_init(wf_slots *s, uint32_t count);
+int wf_slots_init(wf_slots *s, uint32_t count); /* for so many or some more */
 void wf_slots_deinit(wf_slots *s);
-int wf_slots_add(wf_slots *s, weft_conn *conn); /* sets conn->slot; WF_ELIMIT */
-void wf_slots_remove(wf_slots *s, weft_conn *conn);
+weft_conn *wf_slots_add(wf_slots *s); /* all zero but for its slot; NULL: there are `count`, or memory is out */
+void wf_slots_end(wf_slots *s, const weft_conn *conn); /* its handles are stale */
+void wf_slots_free(wf_slots *s, weft_conn *conn);      /* and now it is gone */
+void wf_slots_rest(wf_slots *s); /* gives back memory that is kept for the next connection: now and then */
+weft_conn *wf_slots_at(const wf_slots *s, uint32_t index); /* index < high; NULL: none lives there */
+void wf_slots_check(const wf_slots *s);
 weft_handle wf_handle_of(const weft_conn *conn);
 wf_worker *wf_handle_worker(const weft_server *server, weft_handle handle); /* NULL: none such */
 weft_conn *wf_handle_conn(wf_worker *w, weft_handle handle);                /* loop only; NULL: gone */

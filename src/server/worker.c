@@ -73,7 +73,7 @@ static void free_ended(wf_worker *w) {
         weft_conn *conn = w->ended;
         w->ended = conn->ended_next;
         wf_link_deinit(&conn->link);
-        wf_mem_free(conn);
+        wf_slots_free(&w->slots, conn);
     }
 }
 
@@ -212,6 +212,7 @@ static void on_tick(wf_worker *w) {
     }
     w->hub.now_ms = w->env.now_ms;
     wf_hub_sweep(&w->hub);
+    wf_slots_rest(&w->slots);
     if (++w->ticks % BIG_REST_TICKS == 0)
         wf_big_rest();
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);
@@ -297,7 +298,7 @@ static void turn(wf_worker *w) {
 
 static void close_all(wf_worker *w) {
     for (uint32_t i = 0; i < w->slots.high; i++) {
-        weft_conn *conn = w->slots.table[i].conn;
+        weft_conn *conn = wf_slots_at(&w->slots, i);
         if (conn) {
             wf_link_die(&conn->link, 0, "the server stopped");
             wf_conn_pump(conn);
