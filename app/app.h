@@ -8,7 +8,9 @@
 #include <weft/weft.h>
 
 typedef struct app_config {
-    const char *const *listen;  /* NULL-terminated */
+    const char *const *listen;  /* NULL-terminated; with TLS, when there is some */
+    const char *const *listen_plain; /* NULL-terminated; without it, all the same */
+    weft_tls_server tls;             /* zero: none */
     const char *const *origins; /* NULL-terminated */
     const char *token;          /* NULL: none is needed */
     const char *user;           /* to become after binding when root; NULL: "nobody" */

@@ -1,6 +1,7 @@
 /*
  * The run of a server: make it, bind, give up privileges, say that it is ready, serve, drain.
  */
+#include "app/certs.h"
 #include "app/log.h"
 #include "app/routes.h"
 
@@ -34,6 +35,13 @@ static void on_signal(int number) {
     errno = saved;
 }
 
+static void on_hangup(int number) {
+    (void)number;
+    int saved = errno;
+    app_certs_reload();
+    errno = saved;
+}
+
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
     sigaddset(&action.sa_mask, SIGTERM);
@@ -46,10 +54,10 @@ static void catch_signals(void) {
 /* Root is for binding low ports; serving is done as somebody else. */
 /* A unix socket is for a proxy beside us, which is seldom the same user: anyone on this machine may connect, as they
  * may to a loopback port. It becomes ours to be, so that it can be removed where the folder allows it. */
-static void open_socket_files(const app_config *config, const struct passwd *owner) {
-    for (size_t i = 0; config->listen[i]; i++) {
-        const char *path = config->listen[i] + strlen("unix:");
-        if (strncmp(config->listen[i], "unix:", strlen("unix:")) != 0 || path[0] == '@')
+static void open_socket_files(const char *const *addresses, const struct passwd *owner) {
+    for (size_t i = 0; addresses[i]; i++) {
+        const char *path = addresses[i] + strlen("unix:");
+        if (strncmp(addresses[i], "unix:", strlen("unix:")) != 0 || path[0] == '@')
             continue;
         if (chmod(path, 0666) < 0 || (owner && chown(path, owner->pw_uid, owner->pw_gid) < 0))
             app_log(APP_ERROR, "the socket may not be reachable", "path", path, "error", strerror(errno), NULL);
@@ -60,7 +68,8 @@ static bool drop_privileges(const app_config *config) {
     const char *user = config->user;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (geteuid() != 0) {
-        open_socket_files(config, NULL);
+        open_socket_files(config->listen, NULL);
+        open_socket_files(config->listen_plain, NULL);
         if (user)
             app_log(APP_ERROR, "--user needs root", "user", user, NULL);
         return user == NULL;
@@ -71,7 +80,8 @@ static bool drop_privileges(const app_config *config) {
         app_log(APP_ERROR, "no such user", "user", name, NULL);
         return false;
     }
-    open_socket_files(config, who);
+    open_socket_files(config->listen, who);
+    open_socket_files(config->listen_plain, who);
     if (who->pw_uid == 0)
         return true;
     if (setgroups(0, NULL) < 0 || setgid(who->pw_gid) < 0 || setuid(who->pw_uid) < 0) {
@@ -87,8 +97,8 @@ static int complain(const char *what) {
     return APP_EXIT_FAILED;
 }
 
-static void url_of(const char *address, char *out, size_t cap) {
-    const char *scheme = strncmp(address, "unix:", 5) == 0 ? "" : "http://";
+static void url_of(const char *address, bool tls, char *out, size_t cap) {
+    const char *scheme = strncmp(address, "unix:", 5) == 0 ? "" : tls ? "https://" : "http://";
     snprintf(out, cap, "%s%s", scheme, address);
 }
 
@@ -96,7 +106,7 @@ static void announce(weft_server *server, const app_config *config) {
     char url[160];
     const char *address;
     for (size_t i = 0; (address = weft_server_address(server, i)); i++) {
-        url_of(address, url, sizeof url);
+        url_of(address, weft_server_address_tls(server, i), url, sizeof url);
         if (config->log_json)
             app_log(APP_INFO, "listening", "url", url, NULL);
         else if (config->verbosity >= 0)
@@ -106,6 +116,11 @@ static void announce(weft_server *server, const app_config *config) {
     }
     if (config->ready_fd > STDERR_FILENO)
         close(config->ready_fd);
+    if (config->tls.self_signed) {
+        char fingerprint[96];
+        weft_server_fingerprint(server, fingerprint, sizeof fingerprint);
+        app_log(APP_INFO, "the certificate is signed by itself", "sha256", fingerprint, NULL);
+    }
 }
 
 static weft_server *make_server(const app_config *config) {
@@ -139,13 +154,28 @@ static weft_server *make_server(const app_config *config) {
 }
 
 /* The kernel takes a moment to let go of what a killed server had under io_uring: a restart waits for it. */
-static int listen_on(weft_server *server, const char *address) {
-    int got = weft_server_listen(server, address);
+static int listen_on(weft_server *server, const char *address, int (*listen)(weft_server *, const char *)) {
+    int got = listen(server, address);
     for (int tries = 0; got == WEFT_ESYS && errno == EADDRINUSE && tries < LISTEN_TRIES; tries++) {
         nanosleep(&(struct timespec) {.tv_nsec = 50000000}, NULL);
-        got = weft_server_listen(server, address);
+        got = listen(server, address);
     }
     return got;
+}
+
+static bool has_tls(const app_config *config) {
+    return config->tls.self_signed || config->tls.certificates;
+}
+
+static int listen_on_all(weft_server *server, const char *const *addresses, bool tls) {
+    for (size_t i = 0; addresses[i]; i++) {
+        int got = listen_on(server, addresses[i], tls ? weft_server_listen_tls : weft_server_listen);
+        if (got < 0) {
+            complain(weft_server_error(server));
+            return got == WEFT_EINVAL ? APP_EXIT_USAGE : APP_EXIT_LISTEN;
+        }
+    }
+    return APP_EXIT_OK;
 }
 
 static int serve(weft_server *server, const app_config *config) {
@@ -153,20 +183,28 @@ static int serve(weft_server *server, const app_config *config) {
         complain("--ready-fd is not an open descriptor");
         return APP_EXIT_USAGE;
     }
-    for (size_t i = 0; config->listen[i]; i++) {
-        int got = listen_on(server, config->listen[i]);
-        if (got < 0) {
-            complain(weft_server_error(server));
-            return got == WEFT_EINVAL ? APP_EXIT_USAGE : APP_EXIT_LISTEN;
-        }
+    if (has_tls(config) && weft_server_tls(server, &config->tls) < 0) {
+        complain(weft_server_error(server));
+        return APP_EXIT_USAGE;
     }
+    int listens = listen_on_all(server, config->listen, has_tls(config));
+    if (listens == APP_EXIT_OK)
+        listens = listen_on_all(server, config->listen_plain, false);
+    if (listens != APP_EXIT_OK)
+        return listens;
     if (!drop_privileges(config))
         return APP_EXIT_USAGE;
     running = server;
     drain_ms = config->drain_ms;
     catch_signals();
+    if (has_tls(config) && !app_certs_watch(server, config))
+        return complain("cannot start a thread to watch the certificates");
+    if (has_tls(config))
+        signal(SIGHUP, on_hangup);
     announce(server, config);
     int got = weft_server_run(server);
+    signal(SIGHUP, SIG_IGN);
+    app_certs_stop();
     signal(SIGTERM, SIG_IGN); /* the handler speaks to a server that is about to go */
     signal(SIGINT, SIG_IGN);
     if (got < 0)

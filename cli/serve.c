@@ -11,7 +11,8 @@
 
 typedef struct serve_options {
     app_config app;
-    cli_list listen, origins;
+    cli_list listen, listen_plain, origins, certs, keys;
+    weft_certificate certificates[CLI_LIST_MAX + 1];
     const char *config;
     int log, slow, deflate, backend;
     uint32_t ready_fd;
@@ -27,6 +28,15 @@ static const char *const slow_choices[] = {"close", "drop-newest", "drop-oldest"
 static const cli_option options[] = {
     {"listen", 'l', CLI_LIST, AT(listen), "ADDR", "address to serve on, repeatable: HOST:PORT, [::1]:PORT, unix:PATH",
      .standard = "127.0.0.1:9001"},
+    {"tls-cert", 0, CLI_LIST, AT(certs), "FILE", "certificate chain (PEM): --listen speaks TLS. Repeatable: by name",
+     .standard = NULL},
+    {"tls-key", 0, CLI_LIST, AT(keys), "FILE", "the key of each, in the same order", .standard = NULL},
+    {"tls-self-signed", 0, CLI_FLAG, AT(app.tls.self_signed), NULL, "TLS for trying things out: nobody vouches for it",
+     .standard = NULL},
+    {"tls-client-ca", 0, CLI_TEXT, AT(app.tls.client_ca_file), "FILE", "clients need a certificate of one of these",
+     .standard = NULL},
+    {"listen-plain", 0, CLI_LIST, AT(listen_plain), "ADDR", "an address without TLS beside those, repeatable",
+     .standard = NULL},
     {"reuse-port", 0, CLI_FLAG, AT(app.reuse_port), NULL, "share TCP ports with other servers of this user: see below",
      .standard = NULL},
     {"threads", 't', CLI_NUMBER, AT(app.threads), "N", "worker threads; 0 is one per processor", .standard = "0",
@@ -85,6 +95,7 @@ const cli_command cli_serve = {
     .examples = "  weft serve                              a chat page on http://127.0.0.1:9001\n"
                 "  weft serve --listen :8080 --token s3cret  for everyone who knows the token\n"
                 "  weft serve --listen unix:/run/weft.sock   behind a proxy\n"
+                "  weft serve --listen :443 --tls-cert chain.pem --tls-key key.pem   https and wss\n"
                 "  curl -d hello http://127.0.0.1:9001/rooms/lobby   publish to a room\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
@@ -102,6 +113,8 @@ const cli_command cli_serve = {
              "  dedicated     ours refer back too: small messages become smallest, for more of our time\n"
              "Sharing a port (--reuse-port, in each of the servers): newcomers are dealt out to them by the kernel,\n"
              "  and a room is only as wide as its server.\n"
+             "TLS: by the name a client asks for (SNI) it gets the certificate that has it, else the first. SIGHUP and a\n"
+             "  changed file load them anew; those connected stay, and a broken file changes nothing.\n"
              "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
              "  a repeatable one stands several times. Lines have up to 199 characters.\n"
              "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"
@@ -118,7 +131,21 @@ static const char *bad_option(const serve_options *o) {
         if (strcmp(origin, "*") != 0 && strcmp(origin, "null") != 0 && (!host || host == origin || host[3] == '\0'))
             return "--origin takes scheme://host[:port], null or *";
     }
+    bool certs = o->certs.count > 0;
+    if (o->certs.count != o->keys.count)
+        return "each --tls-cert needs its --tls-key";
+    if (certs && o->app.tls.self_signed)
+        return "--tls-self-signed is in place of --tls-cert";
+    if (!certs && !o->app.tls.self_signed && (o->app.tls.client_ca_file || o->listen_plain.count > 0))
+        return "--tls-client-ca and --listen-plain go with TLS: there is no --tls-cert";
     return NULL;
+}
+
+static void take_certificates(serve_options *o) {
+    for (size_t i = 0; i < o->certs.count; i++)
+        o->certificates[i] = (weft_certificate) {.chain_file = o->certs.items[i], .key_file = o->keys.items[i]};
+    o->app.tls.struct_size = sizeof o->app.tls;
+    o->app.tls.certificates = o->certs.count > 0 ? o->certificates : NULL;
 }
 
 int cli_run_serve(int argc, char **argv) {
@@ -134,7 +161,9 @@ int cli_run_serve(int argc, char **argv) {
         fprintf(stderr, "weft: %s (weft serve --help)\n", problem);
         return APP_EXIT_USAGE;
     }
+    take_certificates(&o);
     o.app.listen = o.listen.items;
+    o.app.listen_plain = o.listen_plain.items;
     o.app.origins = o.origins.items;
     o.app.log_json = o.log == 1;
     o.app.slow_policy = policies[o.slow];

@@ -17,6 +17,7 @@
 #include <weft/conn.h>
 #include <weft/limits.h>
 #include <weft/request.h>
+#include <weft/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,6 +35,7 @@ typedef struct weft_client_config {
     weft_limits limits;
     weft_deflate deflate; /* what is offered [OFF] */
     weft_backend backend;
+    weft_tls_client tls; /* its strings are not copied: keep them */
 } weft_client_config;
 
 #define WEFT_CLIENT_CONFIG_INIT .struct_size = sizeof(weft_client_config)
@@ -54,7 +56,8 @@ WEFT_API weft_text weft_response_body(const weft_response *response);
 /* How far a dial that failed had come. */
 typedef enum weft_dial_phase {
     WEFT_DIAL_CONNECT = 1, /* no connection */
-    WEFT_DIAL_HANDSHAKE    /* connected, and no WebSocket came of it */
+    WEFT_DIAL_TLS,         /* connected, and no TLS came of it */
+    WEFT_DIAL_HANDSHAKE    /* and no WebSocket came of it */
 } weft_dial_phase;
 
 /* Strings live until the callback returns. */
@@ -63,6 +66,7 @@ typedef struct weft_dial_failure {
     int sys_errno;    /* ECONNREFUSED, ETIMEDOUT (a timeout of ours too), ECONNABORTED (by us), ...; or 0 */
     const char *text; /* all of it in words: "cannot connect to 127.0.0.1:9001: Connection refused" */
     const char *rule; /* the rule the server broke: "RFC6455/4.1: ..."; NULL: none was */
+    long verify_error; /* of TLS, when the server's certificate was refused: X509_V_ERR_... of OpenSSL; or 0 */
     const weft_response *response; /* when a whole head came, also of 200, 302, 401, ...; NULL: none */
 } weft_dial_failure;
 
@@ -77,8 +81,8 @@ typedef struct weft_dial_failure {
 typedef struct weft_dial {
     size_t struct_size; /* WEFT_DIAL_INIT */
 
-    /* "ws://host[:port][/path][?query]", or over a unix socket "ws+unix:/path/of/socket[:/path[?query]]". http means
-     * ws. A fragment is dropped, user and password are refused. The host is an IP address ("[::1]" for IPv6),
+    /* "ws://host[:port][/path][?query]", or wss (the certificate must be the host's), or over a unix socket "ws+unix:/path/of/socket[:/path[?query]]". http means
+     * ws, https wss. A fragment is dropped, user and password are refused. The host is an IP address ("[::1]" for IPv6),
      * "localhost", or any name together with `address`. */
     const char *url;
     /* Where to connect to in place of the URL's host and port: "127.0.0.1:9001", "[::1]:9001", "unix:/path",

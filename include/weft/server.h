@@ -17,6 +17,7 @@
 #include <weft/conn.h>
 #include <weft/limits.h>
 #include <weft/request.h>
+#include <weft/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -108,8 +109,23 @@ WEFT_API int weft_server_history(weft_server *server, const char *prefix, uint32
 WEFT_API int weft_server_listen(weft_server *server, const char *address);
 WEFT_API const char *weft_server_error(const weft_server *server);
 
+/* Certificates, for weft_server_listen_tls. Once, before run. Its strings and arrays are not copied: keep them. WEFT_OK;
+ * WEFT_EINVAL, and weft_server_error says it in words, with the file it is about. */
+WEFT_API int weft_server_tls(weft_server *server, const weft_tls_server *tls);
+
+/* As weft_server_listen: wss and https. */
+WEFT_API int weft_server_listen_tls(weft_server *server, const char *address);
+
+/* Reads the files of weft_server_tls again: newcomers get what they hold now, and those that are connected keep what they
+ * have. WEFT_OK; WEFT_EINVAL: all stays as it was, and `out_why` says why. Any thread, but no signal handler. */
+WEFT_API int weft_server_tls_reload(weft_server *server, char *out_why, size_t cap);
+
+/* SHA-256 of the first certificate, "AB:CD:...": 96 bytes hold it. "" without TLS. */
+WEFT_API void weft_server_fingerprint(const weft_server *server, char *out, size_t cap);
+
 /* The address that is listened on, by index: "127.0.0.1:43211". NULL behind the last. */
 WEFT_API const char *weft_server_address(const weft_server *server, size_t index);
+WEFT_API bool weft_server_address_tls(const weft_server *server, size_t index);
 
 /* Runs until drained or stopped; the calling thread is the first worker. WEFT_OK; WEFT_EINVAL when nothing is listened
  * on or it has run already; WEFT_ESYS, WEFT_ENOMEM at start. */

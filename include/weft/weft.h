@@ -11,5 +11,6 @@
 #include <weft/server.h>
 #include <weft/stats.h>
 #include <weft/status.h>
+#include <weft/tls.h>
 
 #endif

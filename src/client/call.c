@@ -35,13 +35,24 @@ static bool try_next(wf_call *call) {
     return true;
 }
 
+static weft_dial_phase phase_of(const wf_link *link) {
+    if (!link->connected)
+        return WEFT_DIAL_CONNECT;
+    return link->secure && !wf_tls_was_ready(link->aside->tls) ? WEFT_DIAL_TLS : WEFT_DIAL_HANDSHAKE;
+}
+
 static void say_failed(const wf_call *call, const wf_http_reply *reply, char *out, size_t cap) {
     const wf_fault *fault = &wf_link_end_of(&call->link)->fault;
     const char *why = fault->rule ? fault->rule : strerror(fault->sys_errno);
     char address[WF_ADDRESS_TEXT_BYTES];
     wf_address_format(&call->dialling->addresses[call->dialling->at], address, sizeof address);
-    if (!call->link.connected)
+    weft_dial_phase phase = phase_of(&call->link);
+    if (phase == WEFT_DIAL_CONNECT)
         snprintf(out, cap, "cannot connect to %s: %s", address, why);
+    else if (phase == WEFT_DIAL_TLS && wf_tls_verify_error(call->link.aside->tls))
+        snprintf(out, cap, "the certificate of %s is not good for %s: %s", address, call->dialling->host, why);
+    else if (phase == WEFT_DIAL_TLS)
+        snprintf(out, cap, "no TLS with %s: %s", address, why);
     else if (reply && reply->status != 101)
         snprintf(out, cap, "%s answered %d %s", address, reply->status, wf_http_status_text(reply->status));
     else
@@ -53,10 +64,11 @@ static void call_failed(wf_call *call) {
     char text[512];
     say_failed(call, reply, text, sizeof text);
     weft_dial_failure failure = {
-        .phase = call->link.connected ? WEFT_DIAL_HANDSHAKE : WEFT_DIAL_CONNECT,
+        .phase = phase_of(&call->link),
         .sys_errno = wf_link_end_of(&call->link)->fault.sys_errno,
         .text = text,
         .rule = wf_link_end_of(&call->link)->fault.rule,
+        .verify_error = call->link.secure ? wf_tls_verify_error(call->link.aside->tls) : 0,
         .response = (const weft_response *)reply,
     };
     if (call->failed)

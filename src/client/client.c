@@ -79,6 +79,8 @@ void weft_client_free(weft_client *client) {
     wf_loop_flush(client->loop);
     wf_outq_pool_deinit(&client->env.pool);
     wf_codec_deinit(&client->env.codec);
+    wf_tls_shared_deinit(&client->env.tls);
+    wf_tls_context_free(client->tls);
     wf_loop_free(client->loop);
     wf_mem_free(client);
 }

@@ -32,6 +32,7 @@ void wf_dialling_free(wf_dialling *dialling) {
     wf_buf_deinit(&dialling->request);
     wf_http_reply_reader_free(dialling->reply);
     wf_mem_free(dialling->subprotocols);
+    wf_mem_free(dialling->host);
     wf_mem_free(dialling);
 }
 
@@ -74,10 +75,6 @@ static int write_request(weft_client *client, wf_dialling *dialling, const weft_
 /* What the dial says about where to and from where. */
 static int find_addresses(const weft_dial *dial, const wf_url *url, wf_addresses *out_addresses, wf_address *out_local,
                           const char **out_why) {
-    if (url->tls) {
-        *out_why = "wss:// is not there yet: this is a client without TLS";
-        return WF_EINVAL;
-    }
     char local[WF_ADDRESS_TEXT_BYTES];
     bool ipv6 = dial->local_address && strchr(dial->local_address, ':') && dial->local_address[0] != '[';
     if (dial->local_address) {
@@ -96,13 +93,42 @@ static uint32_t first_of(uint32_t value, uint32_t standard) {
     return value ? value : standard;
 }
 
+/* Without the brackets of an IPv6 address, and without the dot that ends a whole name. */
+static int copy_host(wf_dialling *dialling, wf_str host) {
+    if (host.len > 1 && host.data[0] == '[') {
+        host.data++;
+        host.len -= 2;
+    } else if (host.len > 1 && host.data[host.len - 1] == '.') {
+        host.len--;
+    }
+    dialling->host = wf_mem_zalloc(host.len + 1);
+    if (!dialling->host)
+        return WF_ENOMEM;
+    memcpy(dialling->host, host.data, host.len);
+    return WF_OK;
+}
+
+static int want_tls(weft_client *client, const char **out_why) {
+    if (client->tls)
+        return WF_OK;
+    const weft_tls_client *tls = &client->config.tls;
+    wf_tls_client_options options = {.insecure = tls->insecure,
+                                     .ca_file = tls->ca_file,
+                                     .cert_file = tls->cert_file,
+                                     .key_file = tls->key_file,
+                                     .keylog_file = tls->keylog_file};
+    client->tls = wf_tls_client_context(&options, client->error, sizeof client->error);
+    *out_why = client->error;
+    return client->tls ? WF_OK : WF_EINVAL;
+}
+
 static int make_dialling(weft_client *client, const weft_dial *dial, const weft_deflate *deflate,
                          wf_dialling **out_dialling, const char **out_why) {
     wf_url url;
     wf_addresses addresses;
     wf_address local = {0};
     if (wf_url_parse(wf_str_of(dial->url), &url, out_why) < 0 ||
-        find_addresses(dial, &url, &addresses, &local, out_why) < 0)
+        find_addresses(dial, &url, &addresses, &local, out_why) < 0 || (url.tls && want_tls(client, out_why) < 0))
         return WF_EINVAL;
     size_t bytes = addresses.count * sizeof addresses.list[0];
     wf_dialling *dialling = wf_mem_zalloc(sizeof *dialling + bytes);
@@ -117,6 +143,8 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     int got = write_request(client, dialling, dial, &url, out_why);
     if (got == WF_OK)
         got = copy_subprotocols(dialling, dial->subprotocols);
+    if (got == WF_OK && url.tls)
+        got = copy_host(dialling, url.host);
     if (got != WF_OK) {
         wf_dialling_free(dialling);
         return got;
@@ -132,14 +160,26 @@ static void wait_for_backlog(wf_call *call) {
     client->waiting = call;
 }
 
+/* Adopts a descriptor that connects. WF_OK; WF_ESYS with errno, or WF_ENOMEM: it is still the caller's. */
+static int begin(wf_call *call, int fd) {
+    wf_dialling *d = call->dialling;
+    weft_client *client = wf_call_client(call);
+    wf_tls *tls = d->host ? wf_tls_connect(client->tls, &client->env.tls, d->host) : NULL;
+    if (d->host && !tls)
+        return WF_ENOMEM;
+    int got = wf_link_connect(&call->link, fd, tls, (wf_str) {(const char *)d->request.data, d->request.len});
+    if (got != WF_OK)
+        wf_tls_free(tls);
+    return got;
+}
+
 void wf_call_connect(wf_call *call) {
     wf_dialling *d = call->dialling;
-    wf_str request = {(const char *)d->request.data, d->request.len};
     int sys_errno = EADDRNOTAVAIL;
     for (; d->at < d->count; d->at++) {
         int fd = wf_dial_open(&d->addresses[d->at], d->from_local ? &d->local : NULL);
         if (fd >= 0) {
-            int got = wf_link_connect(&call->link, fd, request);
+            int got = begin(call, fd);
             if (got == WF_OK)
                 return;
             sys_errno = got == WF_ENOMEM ? ENOMEM : errno;
@@ -165,7 +205,8 @@ static void list_call(weft_client *client, wf_call *call) {
 }
 
 static int fail_dial(weft_client *client, const char *why) {
-    snprintf(client->error, sizeof client->error, "%s", why);
+    if (why != client->error)
+        snprintf(client->error, sizeof client->error, "%s", why);
     return WEFT_EINVAL;
 }
 

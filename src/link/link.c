@@ -1,6 +1,6 @@
 /*
  * The socket's side of a connection: stages, the timer, flushing, resting and ending. What the bytes mean is
- * in link_http.c, link_dial.c and link_ws.c.
+ * in link_http.c, link_dial.c and link_ws.c; how they are sealed, in link_tls.c.
  *
  * Ending is the part that is easily got wrong, so there is one way: wf_link_die closes the socket, and ENDED
  * is pulled once after it. All else (a close handshake, a fault, a last HTTP answer) leads there, through
@@ -20,12 +20,32 @@
  * HTTP_QUEUE_BYTES. */
 enum { RANGES_MAX = 64, LINGER_MS = 2000, HTTP_QUEUE_BYTES = 64 * 1024 };
 
-int wf_link_init(wf_link *link, wf_link_env *env, int fd) {
+int wf_link_adopt(wf_link *link, int fd, wf_tls *tls) {
+    wf_assert(!link->aside);
+    wf_link_aside *aside = tls ? wf_mem_zalloc(sizeof *aside) : NULL;
+    if (tls && !aside)
+        return WF_ENOMEM;
+    if (wf_sock_adopt(link->env->loop, &link->sock, fd) < 0) {
+        wf_mem_free(aside);
+        return WF_ESYS;
+    }
+    if (!tls)
+        return WF_OK;
+    aside->tls = tls;
+    link->aside = aside;
+    link->secure = true;
+    if (wf_tls_waiting(tls) > 0)
+        wf_outq_mark_ready(&link->q);
+    return WF_OK;
+}
+
+int wf_link_init(wf_link *link, wf_link_env *env, int fd, wf_tls *tls) {
     memset(link, 0, sizeof *link);
     link->env = env;
-    if (wf_sock_adopt(env->loop, &link->sock, fd) < 0)
-        return WF_ESYS;
     wf_outq_init(&link->q, &env->pool, UINT32_MAX, WF_SLOW_CLOSE);
+    int got = wf_link_adopt(link, fd, tls);
+    if (got < 0)
+        return got;
     wf_link_enter(link, WF_LINK_HTTP, env->http->handshake_timeout_ms);
     return WF_OK;
 }
@@ -82,13 +102,13 @@ static const wf_link_end no_end,
     no_memory = {.fault = {.status = WF_ENOMEM, .sys_errno = ENOMEM, .rule = "out of memory"}};
 
 const wf_link_end *wf_link_end_of(const wf_link *link) {
-    return link->end ? link->end : link->end_lost ? &no_memory : &no_end;
+    return link->aside ? &link->aside->end : link->end_lost ? &no_memory : &no_end;
 }
 
 static wf_link_end *take_end(wf_link *link) {
-    if (!link->end && !link->end_lost && !(link->end = wf_mem_zalloc(sizeof *link->end)))
+    if (!link->aside && !link->end_lost && !(link->aside = wf_mem_zalloc(sizeof *link->aside)))
         link->end_lost = true;
-    return link->end;
+    return link->aside ? &link->aside->end : NULL;
 }
 
 wf_link_end *wf_link_ending(wf_link *link) {
@@ -120,6 +140,8 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
         return;
     if (sys_errno || rule)
         note_fault(link, sys_errno, rule);
+    if (link->secure && sys_errno == 0)
+        wf_link_seal_end(link);
     drop_reader(link);
     link->stage = WF_LINK_DEAD;
     link->due_ended = true;
@@ -134,10 +156,12 @@ void wf_link_deinit(wf_link *link) {
     wf_link_die(link, 0, NULL);
     wf_outq_ready_remove(&link->q); /* an abort after the end lists it again */
     drop_input(link);
-    if (link->end)
-        wf_mem_free(link->end->reason);
-    wf_mem_free(link->end);
-    link->end = NULL;
+    wf_tls_free(wf_link_tls_of(link));
+    link->secure = false;
+    if (link->aside)
+        wf_mem_free(link->aside->end.reason);
+    wf_mem_free(link->aside);
+    link->aside = NULL;
 }
 
 void wf_link_abort(wf_link *link) {
@@ -159,6 +183,8 @@ void wf_link_linger(wf_link *link) {
         wf_link_die(link, 0, NULL);
         return;
     }
+    if (link->secure)
+        wf_link_seal_end(link);
     wf_sock_shutdown(link->env->loop, &link->sock);
     drop_reader(link);
     pass_over(link);
@@ -179,7 +205,7 @@ void wf_link_await_fin(wf_link *link) {
 void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
     wf_count_add(&link->env->bytes_in, len);
     link->deadlines.input_ms = (uint32_t)link->env->now_ms;
-    if (link->stage >= WF_LINK_LINGER)
+    if (link->stage >= WF_LINK_LINGER || (link->secure && !wf_link_unseal(link, &data, &len)))
         return;
     wf_assert(!link->held);
     wf_ws_feed(&link->ws, data, len);
@@ -393,41 +419,59 @@ static void flushed(wf_link *link) {
         wf_link_enter(link, WF_LINK_HTTP, link->env->http->keep_alive_ms);
 }
 
+void wf_link_await_sent(wf_link *link) {
+    link->in_flight = true;
+    if (!link->deadlines.sending && link->stage != WF_LINK_CONNECTING) {
+        link->deadlines.sending = true;
+        link->deadlines.output_ms = (uint32_t)link->env->now_ms;
+        wf_link_arm(link);
+    }
+}
+
+static inline int64_t send_ranges(wf_link *link, const struct iovec *ranges, int count) {
+    if (link->secure)
+        return wf_link_seal(link, ranges, count);
+    int64_t sent = link->stage == WF_LINK_OPEN ? wf_sock_send_soon(link->env->loop, &link->sock, ranges, count)
+                                               : wf_sock_send(link->env->loop, &link->sock, ranges, count);
+    if (sent > 0)
+        wf_link_count_sent(link, (size_t)sent);
+    return sent;
+}
+
+/* What was sealed goes first. False: nothing else can go now. */
+static bool flush_sealed(wf_link *link) {
+    if (wf_link_send_sealed(link) < 0)
+        wf_link_failed(link, errno);
+    return link->stage != WF_LINK_DEAD && !link->in_flight && wf_tls_ready(link->aside->tls);
+}
+
 void wf_link_flush(wf_link *link) {
     struct iovec ranges[RANGES_MAX];
     if (link->stage == WF_LINK_DEAD)
         return;
     wf_link_fail_slow(link);
-    if (link->in_flight)
+    if (link->in_flight || (link->secure && !flush_sealed(link)))
         return;
     do {
         wf_link_encode(link, RANGES_MAX);
         int count = wf_outq_gather(&link->q, ranges, RANGES_MAX);
         if (count == 0)
             break;
-        int64_t sent = link->stage == WF_LINK_OPEN ? wf_sock_send_soon(link->env->loop, &link->sock, ranges, count)
-                                                   : wf_sock_send(link->env->loop, &link->sock, ranges, count);
+        int64_t sent = send_ranges(link, ranges, count);
         if (sent < 0) {
             wf_link_failed(link, errno);
             return;
         }
         if (sent == WF_SEND_LATER) {
-            link->in_flight = true;
             wf_outq_taken(&link->q, 0); /* nothing was kept: what waits may still be dropped */
-            if (!link->deadlines.sending && link->stage != WF_LINK_CONNECTING) {
-                link->deadlines.sending = true;
-                link->deadlines.output_ms = (uint32_t)link->env->now_ms;
-                wf_link_arm(link);
-            }
+            wf_link_await_sent(link);
             return;
         }
-        wf_count_add(&link->env->bytes_out, (uint64_t)sent);
-        link->deadlines.output_ms = (uint32_t)link->env->now_ms;
         wf_outq_taken(&link->q, (size_t)sent);
         if (link->stage == WF_LINK_CONNECTING)
             wf_link_connected(link);
-    } while (wf_outq_sendable(&link->q) > 0);
-    if (wf_outq_sendable(&link->q) == 0)
+    } while (wf_outq_sendable(&link->q) > 0 && !link->in_flight);
+    if (wf_outq_sendable(&link->q) == 0 && !link->in_flight)
         flushed(link);
 }
 

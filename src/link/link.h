@@ -39,6 +39,7 @@
 #include "link/deadlines.h"
 #include "link/keys.h"
 #include "net/loop.h"
+#include "tls/tls.h"
 #include "ws/deflate.h"
 #include "ws/extension.h"
 #include "ws/session.h"
@@ -69,6 +70,7 @@ typedef struct wf_link_env {
     uint32_t turn;   /* its number: only changes count */
     wf_outq_pool pool;
     wf_codec codec;
+    wf_tls_shared tls;
     const wf_link_http *http;
     wf_mask_keys *keys;        /* a client's; NULL in a server */
     uint64_t ping_secret;      /* random: turns the time of a ping into its payload */
@@ -114,6 +116,12 @@ typedef struct wf_link_end {
     char *reason;                      /* the peer's, NUL-terminated, owned; NULL: none */
 } wf_link_end;
 
+/* What few connections have, and all in the end. */
+typedef struct wf_link_aside {
+    wf_link_end end;
+    wf_tls *tls; /* owned; NULL: the socket carries plain bytes */
+} wf_link_aside;
+
 /* What a connection may have inflated in one turn before the others come: as much as it could send plain. */
 enum { WF_LINK_WORK_PER_TURN = 256 * 1024 };
 
@@ -142,7 +150,7 @@ typedef struct wf_held {
  *        ws    --> part: a frame or message that is begun --> its bytes, when it is cut
  *        held  --> input, while reading rests
  *        reader--> a request that is being read                  ws.inflate --> permessage-deflate, when agreed on
- *        end   --> why and how, once it ends */
+ *        aside --> why and how, once it ends; and TLS */
 typedef struct wf_link {
     wf_sock sock;
     uint32_t message_seen; /* bytes of a begun message when last looked, low half: only changes count */
@@ -164,7 +172,8 @@ typedef struct wf_link {
     bool in_flight : 1;     /* the loop has our bytes and will tell */
     bool want_drained : 1;  /* a send was refused */
     bool deflates : 1;      /* permessage-deflate was agreed on; stays when it is gone */
-    bool end_lost : 1;      /* there was no memory for `end` */
+    bool end_lost : 1;      /* there was no memory to say how it ended */
+    bool secure : 1;        /* aside->tls is there */
     bool due_broken : 1, due_unanswered : 1, due_ended : 1; /* events to come */
     union {
         wf_http_reader *reader;      /* before OPEN, a server's: while a request is being read */
@@ -172,20 +181,20 @@ typedef struct wf_link {
         uint64_t ping_ns;            /* from OPEN on: when our last ping went */
     };
     uint64_t rtt_ns;  /* what the last pong told */
-    wf_link_end *end; /* owned; NULL: nothing has ended it */
+    wf_link_aside *aside; /* owned; NULL: no TLS, and nothing has ended it */
 } wf_link;
 
-/* Adopts a connected descriptor and starts the handshake deadline. 0, or WF_ESYS: the descriptor stays the
- * caller's then and there is nothing to free. */
-int wf_link_init(wf_link *link, wf_link_env *env, int fd);
+/* Adopts a connected descriptor and starts the handshake deadline. `tls` NULL: it carries plain bytes. 0; or WF_ESYS or
+ * WF_ENOMEM: descriptor and tls stay the caller's then and there is nothing to free. */
+int wf_link_init(wf_link *link, wf_link_env *env, int fd, wf_tls *tls);
 
 /* A client's, CONNECTING and without a socket yet: starts the connect deadline (WF_NEVER: none). `limits` must
  * outlive it. */
 void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms);
 
-/* Gives it a descriptor that is connecting or connected, and queues the request. WF_OK; WF_ESYS with errno, or
- * WF_ENOMEM: the descriptor stays the caller's and it may be tried again. */
-int wf_link_connect(wf_link *link, int fd, wf_str request);
+/* Gives it a descriptor that is connecting or connected, and queues the request; with `tls` its hello goes first. WF_OK;
+ * WF_ESYS with errno, or WF_ENOMEM: descriptor and tls stay the caller's and it may be tried again. */
+int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request);
 
 void wf_link_deinit(wf_link *link); /* closes what is open, at once */
 
@@ -274,9 +283,14 @@ static inline bool wf_link_is_client(const wf_link *link) {
     return link->ws.role == WF_WS_CLIENT;
 }
 
+/* Owned; NULL: the socket carries plain bytes. */
+static inline wf_tls *wf_link_tls_of(const wf_link *link) {
+    return link->secure ? link->aside->tls : NULL;
+}
+
 /* Bytes held in and out. */
 static inline size_t wf_link_memory(const wf_link *link) {
-    return link->counted + wf_outq_weight(&link->q);
+    return link->counted + wf_outq_weight(&link->q) + (link->secure ? wf_tls_waiting(link->aside->tls) : 0);
 }
 
 #endif

@@ -17,13 +17,13 @@ void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits,
     wf_link_enter(link, WF_LINK_CONNECTING, connect_timeout_ms);
 }
 
-int wf_link_connect(wf_link *link, int fd, wf_str request) {
+int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request) {
     uint8_t *room = link->q.bytes == 0 ? wf_outq_write(&link->q, request.len) : NULL;
     if (link->q.bytes == 0)
         return WF_ENOMEM;
     if (room)
         memcpy(room, request.data, request.len);
-    return wf_sock_adopt(link->env->loop, &link->sock, fd);
+    return wf_link_adopt(link, fd, tls);
 }
 
 void wf_link_connected(wf_link *link) {

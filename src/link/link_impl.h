@@ -1,6 +1,6 @@
 /*
  * link_impl.h - what the files of this room share: link.c (socket, stages, deadlines), link_http.c,
- * link_dial.c, link_ws.c.
+ * link_dial.c, link_tls.c, link_ws.c.
  */
 #ifndef WF_LINK_LINK_IMPL_H
 #define WF_LINK_LINK_IMPL_H
@@ -21,6 +21,30 @@ int wf_link_queue(wf_link *link, const void *data, size_t len);
 
 /* The first bytes of a client's request have gone. */
 void wf_link_connected(wf_link *link);
+
+/* The descriptor and `tls` (NULL: none) are the link's. WF_OK; WF_ENOMEM or WF_ESYS: they are still the caller's. */
+int wf_link_adopt(wf_link *link, int fd, wf_tls *tls);
+
+/* TLS: what was received is opened, *data and *len say where it is. False: there is nothing to be read. */
+bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len);
+
+/* Sends what is sealed. WF_OK: nothing of it waits. WF_FULL: the kernel will tell when it can go on. WF_ESYS, with errno. */
+int wf_link_send_sealed(wf_link *link);
+
+/* As wf_sock_send, of plain bytes; never WF_SEND_LATER, for what is sealed is taken. */
+int64_t wf_link_seal(wf_link *link, const struct iovec *ranges, int count);
+
+/* close_notify, when it may still be sent. */
+void wf_link_seal_end(wf_link *link);
+
+/* The kernel has our bytes, or will tell when it takes some. */
+void wf_link_await_sent(wf_link *link);
+
+/* Bytes went to the kernel. */
+static inline void wf_link_count_sent(wf_link *link, size_t len) {
+    wf_count_add(&link->env->bytes_out, len);
+    link->deadlines.output_ms = (uint32_t)link->env->now_ms;
+}
 
 /* Pulls from HTTP and from the session. */
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);

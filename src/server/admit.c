@@ -51,15 +51,25 @@ static void shed(weft_conn *conn, const char *why) {
     wf_conn_pump(conn);
 }
 
-void wf_worker_accept(wf_worker *w, int fd) {
+/* NULL: there is no room or no memory for it, and `fd` is still the caller's. */
+static weft_conn *new_conn(wf_worker *w, bool secure, int fd) {
+    weft_conn *conn = wf_slots_add(&w->slots);
+    wf_tls *tls = conn && secure ? wf_tls_accept(w->server->tls, &w->env.tls) : NULL;
+    if (conn && (tls || !secure) && wf_link_init(&conn->link, &w->env, fd, tls) == WF_OK)
+        return conn;
+    wf_tls_free(tls);
+    if (conn) {
+        wf_slots_end(&w->slots, conn);
+        wf_slots_free(&w->slots, conn);
+    }
+    return NULL;
+}
+
+void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd) {
     weft_server *server = w->server;
     wf_count_add(&w->accepted, 1);
-    weft_conn *conn = wf_slots_add(&w->slots);
-    if (!conn || wf_link_init(&conn->link, &w->env, fd) < 0) {
-        if (conn) {
-            wf_slots_end(&w->slots, conn);
-            wf_slots_free(&w->slots, conn);
-        }
+    weft_conn *conn = new_conn(w, server->listeners[listener - w->listeners].secure, fd);
+    if (!conn) {
         close(fd);
         wf_count_add(&w->shed, 1);
         return;
@@ -93,7 +103,7 @@ static void close_largest(wf_worker *w) {
 
 void wf_worker_check_memory(wf_worker *w) {
     size_t own = w->env.pool.bytes_used + w->env.input_bytes + wf_codec_memory(&w->env.codec) +
-                 wf_loop_memory(w->loop) + wf_big_kept();
+                 wf_loop_memory(w->loop) + wf_big_kept() + w->env.tls.bytes;
     wf_count_set(&w->memory_bytes, own);
     size_t now = own + atomic_load_explicit(&w->server->blob_bytes, memory_order_relaxed);
     if (now > w->memory_checked + MEMORY_STEP && short_of_memory(w->server, 90))

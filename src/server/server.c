@@ -76,6 +76,7 @@ void weft_server_free(weft_server *server) {
     }
     for (unsigned i = 0; server->workers && i < server->worker_count; i++)
         wf_worker_deinit(&server->workers[i]);
+    wf_tls_context_free(server->tls);
     wf_mem_free(server->listeners);
     wf_mem_free(server->routes);
     wf_mem_free(server->rules);
@@ -131,7 +132,7 @@ static int listen_failed(weft_server *server, const char *address, const char *w
     return status;
 }
 
-int weft_server_listen(weft_server *server, const char *address) {
+static int listen_on(weft_server *server, const char *address, bool secure) {
     const char *why;
     wf_address parsed;
     if (server->running)
@@ -145,7 +146,7 @@ int weft_server_listen(weft_server *server, const char *address) {
     if (!fds)
         return listen_failed(server, address, "out of memory", WEFT_ENOMEM);
     wf_listener *l = &listeners[server->listener_count];
-    *l = (wf_listener) {.address = parsed, .fds = fds};
+    *l = (wf_listener) {.address = parsed, .secure = secure, .fds = fds};
     bool is_unix = parsed.storage.ss_family == AF_UNIX;
     int backlog = (int)(server->config.backlog > 65535 ? 65535 : server->config.backlog);
     for (unsigned i = 0; i < server->worker_count; i++) {
@@ -168,12 +169,26 @@ int weft_server_listen(weft_server *server, const char *address) {
     return WEFT_OK;
 }
 
+int weft_server_listen(weft_server *server, const char *address) {
+    return listen_on(server, address, false);
+}
+
+int weft_server_listen_tls(weft_server *server, const char *address) {
+    if (!server->tls)
+        return listen_failed(server, address, "there is no certificate: weft_server_tls comes first", WEFT_EINVAL);
+    return listen_on(server, address, true);
+}
+
 const char *weft_server_error(const weft_server *server) {
     return server->error;
 }
 
 const char *weft_server_address(const weft_server *server, size_t index) {
     return index < server->listener_count ? server->listeners[index].text : NULL;
+}
+
+bool weft_server_address_tls(const weft_server *server, size_t index) {
+    return index < server->listener_count && server->listeners[index].secure;
 }
 
 /* The descriptors of the listeners go to the workers' loops. */

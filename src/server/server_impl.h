@@ -100,6 +100,7 @@ struct wf_worker {
 
 typedef struct wf_listener {
     wf_address address;
+    bool secure; /* speaks TLS */
     char text[128];
     int *fds; /* one per worker until run */
     bool file_removed;
@@ -114,6 +115,7 @@ struct weft_server {
     size_t rule_count;
     wf_listener *listeners;
     size_t listener_count;
+    wf_tls_context *tls; /* NULL: there are no certificates */
     wf_worker *workers;
     unsigned worker_count;
     bool running;
@@ -179,7 +181,7 @@ wf_worker *wf_worker_current(void); /* of this thread; NULL outside of workers *
 void wf_conn_pump(weft_conn *conn); /* pulls and dispatches the connection's events */
 
 /* admit.c: connections come in, and are turned away when there are too many. */
-void wf_worker_accept(wf_worker *w, int fd);
+void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd);
 void wf_worker_half_done(weft_conn *conn);
 void wf_worker_check_memory(wf_worker *w);
 

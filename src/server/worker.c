@@ -101,6 +101,7 @@ void wf_worker_deinit(wf_worker *w) {
     wf_hub_deinit(&w->hub);
     wf_outq_pool_deinit(&w->env.pool);
     wf_codec_deinit(&w->env.codec);
+    wf_tls_shared_deinit(&w->env.tls);
     wf_slots_deinit(&w->slots);
     wf_key_digest_free(w->key_digest);
     wf_mem_free(w->outboxes);
@@ -130,7 +131,7 @@ static inline void flush_one(weft_conn *conn) {
 
 static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     if (event->kind == WF_LOOP_ACCEPTED) {
-        wf_worker_accept(w, event->fd);
+        wf_worker_accept(w, event->sock, event->fd);
         return;
     }
     if (event->kind == WF_LOOP_WOKEN)

@@ -360,7 +360,7 @@ void world_init(world *w, fuzz_input *in, fuzz_cuts cuts) {
     wf_codec_init(&w->peer_codec);
     wf_deflate_init(&w->shared, &w->env.codec, 15, false, 0);
     wf_timers_init(&w->env.timers, WORLD_START_MS);
-    CHECK_EQ(wf_link_init(&w->link, &w->env, 0), WF_OK);
+    CHECK_EQ(wf_link_init(&w->link, &w->env, 0, NULL), WF_OK);
 }
 
 void world_deinit(world *w) {

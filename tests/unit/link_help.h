@@ -307,7 +307,7 @@ static inline void fixture_init_on(fixture *f, wf_loop_kind backend) {
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     CHECK_EQ(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     f->peer = fds[1];
-    CHECK_EQ(wf_link_init(&f->link, &f->env, fds[0]), WF_OK);
+    CHECK_EQ(wf_link_init(&f->link, &f->env, fds[0], NULL), WF_OK);
     f->live_idle = test_mem_live();
 }
 

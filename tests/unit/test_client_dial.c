@@ -22,7 +22,6 @@ static const struct {
     {"no_struct_size", {.url = "ws://127.0.0.1/"}, "struct_size is not set: begin with WEFT_DIAL_INIT"},
     {"no_url", {WEFT_DIAL_INIT}, "there is no url"},
     {"no_ws", {WEFT_DIAL_INIT, .url = "ftp://a/"}, "RFC6455/3: this is not a ws:// URL"},
-    {"tls", {WEFT_DIAL_INIT, .url = "wss://127.0.0.1/"}, "wss:// is not there yet: this is a client without TLS"},
     {"name",
      {WEFT_DIAL_INIT, .url = "ws://example.org/"},
      "the host is a name: look it up with weft_resolve, and dial with the address"},

@@ -24,7 +24,7 @@ TEST(a_descriptor_that_cannot_be_watched_makes_no_link) {
     fixture_init_on(&f, WF_LOOP_EPOLL);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     test_call_fail_at("epoll_ctl", 1, ENOSPC);
-    CHECK_EQ(wf_link_init(&other, &f.env, fds[0]), WF_ESYS);
+    CHECK_EQ(wf_link_init(&other, &f.env, fds[0], NULL), WF_ESYS);
     CHECK_EQ(close(fds[0]), 0); /* still ours */
     close(fds[1]);
     fixture_deinit(&f);

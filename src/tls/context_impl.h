@@ -1,0 +1,34 @@
+/*
+ * context_impl.h - the inside of a context, for the files of this room alone.
+ */
+#ifndef WF_TLS_CONTEXT_IMPL_H
+#define WF_TLS_CONTEXT_IMPL_H
+
+#include "tls/context.h"
+
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+
+/* One certificate and all that goes with it. */
+typedef struct wf_tls_host {
+    SSL_CTX *ctx;
+    uint8_t *ocsp; /* owned; NULL: none */
+    size_t ocsp_len;
+} wf_tls_host;
+
+/* What was loaded together. Held by its context while it is the newest, and by each connection that began with it. */
+typedef struct wf_tls_set {
+    atomic_uint refs;
+    struct wf_tls_tickets *tickets; /* a reference; NULL in a client */
+    const char *keylog_file;        /* NULL: none */
+    size_t count;
+    wf_tls_host hosts[];
+} wf_tls_set;
+
+wf_tls_set *wf_tls_set_take(wf_tls_context *context); /* the newest, a reference */
+void wf_tls_set_unref(wf_tls_set *set);               /* NULL is accepted */
+
+/* self_signed.c: a key and a certificate of its own, for localhost and this machine's name. 0, or WF_ERROR. */
+int wf_tls_self_sign(EVP_PKEY **out_key, X509 **out_certificate);
+
+#endif

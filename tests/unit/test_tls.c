@@ -1,0 +1,439 @@
+/*
+ * Two ends of TLS and no socket between them: bytes are carried by hand, in pieces of every size, and now and then wrong.
+ */
+#include "test.h"
+#include "tls/context_impl.h"
+#include "tls/tickets.h"
+#include "tls/tls.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509_vfy.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char why[256];
+
+/* A self-signed pair on disk: CERT (its own authority, too) and KEY. */
+typedef struct pair {
+    char folder[32], cert[48], key[48];
+} pair;
+
+static void write_pair(const pair *p) {
+    EVP_PKEY *key;
+    X509 *cert;
+    CHECK_EQ(wf_tls_self_sign(&key, &cert), WF_OK);
+    FILE *out = fopen(p->cert, "w");
+    CHECK(out && PEM_write_X509(out, cert) == 1 && fclose(out) == 0);
+    out = fopen(p->key, "w");
+    CHECK(out && PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(out) == 0);
+    EVP_PKEY_free(key);
+    X509_free(cert);
+}
+
+static pair make_pair(void) {
+    pair p;
+    strcpy(p.folder, "/tmp/weft-tls-XXXXXX");
+    CHECK(mkdtemp(p.folder) != NULL);
+    snprintf(p.cert, sizeof p.cert, "%s/cert.pem", p.folder);
+    snprintf(p.key, sizeof p.key, "%s/key.pem", p.folder);
+    write_pair(&p);
+    return p;
+}
+
+static void remove_pair(const pair *p) {
+    unlink(p->cert);
+    unlink(p->key);
+    rmdir(p->folder);
+}
+
+/* ---- the two ends ---- */
+
+typedef struct ends {
+    wf_tls_shared shared[2];
+    wf_tls_context *context[2];
+    wf_tls *tls[2]; /* server, client */
+    uint8_t got[2][1 << 20];
+    size_t got_len[2];
+    int result[2]; /* of the last open */
+} ends;
+
+static ends e;
+
+static void open_ends(wf_tls_context *server, wf_tls_context *client, const char *host) {
+    CHECK(server && client);
+    memset(&e, 0, sizeof e);
+    e.context[0] = server;
+    e.context[1] = client;
+    e.tls[0] = wf_tls_accept(server, &e.shared[0]);
+    e.tls[1] = wf_tls_connect(client, &e.shared[1], host);
+    CHECK(e.tls[0] && e.tls[1]);
+}
+
+static void close_ends(void) {
+    for (int i = 0; i < 2; i++) {
+        wf_tls_free(e.tls[i]);
+        wf_tls_context_free(e.context[i]);
+        wf_tls_shared_deinit(&e.shared[i]);
+    }
+}
+
+static void open_default(void) {
+    open_ends(wf_tls_server_context(&(wf_tls_server_options) {.self_signed = true}, why, sizeof why),
+              wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why), "localhost");
+}
+
+static void take(int to, const uint8_t *data, size_t len) {
+    uint8_t *plain;
+    size_t plain_len;
+    e.result[to] = wf_tls_open(e.tls[to], data, len, &plain, &plain_len);
+    CHECK(plain_len <= sizeof e.got[to] - e.got_len[to]);
+    memcpy(e.got[to] + e.got_len[to], plain, plain_len);
+    e.got_len[to] += plain_len;
+}
+
+/* Carries what one end has sealed to the other, in pieces of `step`; false: there was nothing. */
+static bool carry(int from, size_t step) {
+    struct iovec range;
+    if (!wf_tls_sealed(e.tls[from], &range))
+        return false;
+    size_t len = range.iov_len < step ? range.iov_len : step;
+    uint8_t piece[64 * 1024];
+    if (len > sizeof piece)
+        len = sizeof piece;
+    memcpy(piece, range.iov_base, len);
+    wf_tls_sent(e.tls[from], len);
+    take(!from, piece, len);
+    return true;
+}
+
+static void settle(size_t step) {
+    for (int i = 0; i < 1 << 20; i++) {
+        bool server = carry(0, step), client = carry(1, step);
+        if (!server && !client)
+            return;
+    }
+    CHECK(!"it never ends");
+}
+
+static void seal(int from, const void *data, size_t len) {
+    struct iovec range = {(void *)data, len};
+    while (range.iov_len > 0) {
+        int64_t taken = wf_tls_seal(e.tls[from], &range, 1);
+        CHECK(taken > 0);
+        range.iov_base = (uint8_t *)range.iov_base + taken;
+        range.iov_len -= (size_t)taken;
+    }
+}
+
+/* ---- tests ---- */
+
+TEST(whatever_the_pieces_both_ends_understand) {
+    static const size_t steps[] = {1, 2, 3, 5, 7, 64, 1000, 1 << 20};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        test_context("in steps of %zu", steps[i]);
+        open_default();
+        CHECK(!wf_tls_ready(e.tls[0]) && !wf_tls_ready(e.tls[1]));
+        settle(steps[i]);
+        CHECK(wf_tls_ready(e.tls[0]) && wf_tls_ready(e.tls[1]));
+        CHECK_STR(wf_tls_version(e.tls[0]), "TLSv1.3");
+        seal(0, "to the client", 13);
+        seal(1, "to the server", 13);
+        settle(steps[i]);
+        CHECK_BYTES(e.got[1], e.got_len[1], "to the client", 13);
+        CHECK_BYTES(e.got[0], e.got_len[0], "to the server", 13);
+        close_ends();
+    }
+    test_context("%s", "");
+}
+
+TEST(ranges_are_joined_and_long_ones_are_cut) {
+    static uint8_t bytes[300000];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * i + i / 251);
+    static const size_t cuts[] = {0, 1, 0, 13, 16384, 20000, 16383, 100000, 16385, 5};
+    open_default();
+    settle(1 << 20);
+    struct iovec ranges[11];
+    size_t at = 0, count = sizeof cuts / sizeof cuts[0];
+    for (size_t i = 0; i < count; i++) {
+        ranges[i] = (struct iovec) {bytes + at, cuts[i]};
+        at += cuts[i];
+    }
+    ranges[count++] = (struct iovec) {bytes + at, sizeof bytes - at};
+    /* As the link does it: what was taken is cut from the front. */
+    for (size_t first = 0; first < count;) {
+        int64_t taken = wf_tls_seal(e.tls[0], ranges + first, (int)(count - first));
+        CHECK(taken > 0 && taken <= WF_TLS_SEAL_BYTES + 16384);
+        settle(1 << 20);
+        for (; first < count && (size_t)taken >= ranges[first].iov_len; first++)
+            taken -= (int64_t)ranges[first].iov_len;
+        if (first < count) {
+            ranges[first].iov_base = (uint8_t *)ranges[first].iov_base + taken;
+            ranges[first].iov_len -= (size_t)taken;
+        }
+    }
+    CHECK_BYTES(e.got[1], e.got_len[1], bytes, sizeof bytes);
+    close_ends();
+}
+
+TEST(small_ranges_share_a_record) {
+    open_default();
+    settle(1 << 20);
+    struct iovec ranges[64], out;
+    for (size_t i = 0; i < 64; i++)
+        ranges[i] = (struct iovec) {(void *)"sixteen bytes   ", 16};
+    CHECK_EQ(wf_tls_seal(e.tls[0], ranges, 64), 64 * 16);
+    CHECK(wf_tls_sealed(e.tls[0], &out));
+    CHECK(out.iov_len < 64 * 16 + 64); /* one head and one tag */
+    close_ends();
+}
+
+TEST(at_rest_nothing_is_held) {
+    open_default();
+    settle(1 << 20);
+    CHECK_EQ(e.shared[0].bytes, 0);
+    seal(0, "x", 1);
+    CHECK_EQ(e.shared[0].bytes, wf_tls_waiting(e.tls[0]));
+    CHECK(e.shared[0].spare.data == NULL);
+    settle(1 << 20);
+    CHECK_EQ(e.shared[0].bytes, 0);
+    CHECK(e.shared[0].spare.data != NULL); /* for the next one */
+    size_t blocks = test_mem_live();
+    seal(0, "y", 1);
+    settle(1 << 20);
+    CHECK_EQ(test_mem_live(), blocks);
+    close_ends();
+}
+
+TEST(an_end_is_told_and_told_once) {
+    open_default();
+    CHECK(!wf_tls_seal_end(e.tls[0])); /* there was no handshake yet */
+    settle(1 << 20);
+    seal(0, "last words", 10);
+    CHECK(wf_tls_seal_end(e.tls[0]));
+    CHECK(!wf_tls_seal_end(e.tls[0]));
+    CHECK(!wf_tls_ready(e.tls[0]));
+    struct iovec range = {(void *)"x", 1};
+    CHECK_EQ(wf_tls_seal(e.tls[0], &range, 1), WF_ERROR);
+    settle(1 << 20);
+    CHECK_EQ(e.result[1], WF_ECLOSED);
+    CHECK_BYTES(e.got[1], e.got_len[1], "last words", 10);
+    close_ends();
+}
+
+TEST(a_flipped_bit_is_found) {
+    static const uint8_t zeros[100];
+    for (size_t at = 5; at < 120; at++) {
+        test_context("bit of byte %zu", at);
+        open_default();
+        settle(1 << 20);
+        seal(1, zeros, sizeof zeros);
+        struct iovec range;
+        CHECK(wf_tls_sealed(e.tls[1], &range));
+        uint8_t bytes[256];
+        size_t len = range.iov_len;
+        CHECK(len < sizeof bytes);
+        memcpy(bytes, range.iov_base, len);
+        wf_tls_sent(e.tls[1], len);
+        if (at < len) {
+            bytes[at] ^= 1;
+            take(0, bytes, len);
+            CHECK_EQ(e.result[0], WF_ERROR);
+            CHECK_EQ(e.got_len[0], 0);
+            CHECK(wf_tls_rule(e.tls[0]) != NULL);
+            CHECK(wf_tls_waiting(e.tls[0]) > 0); /* the alert */
+            take(0, bytes, len);
+            CHECK_EQ(e.result[0], WF_ERROR); /* and it stays so */
+        }
+        close_ends();
+    }
+    test_context("%s", "");
+}
+
+TEST(what_is_no_tls_is_refused) {
+    static const char *const rows[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "SSH-2.0-OpenSSH\r\n",
+                                       "\x16\x03\x01\xff\xff"};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_context("row %zu", i);
+        open_default();
+        take(0, (const uint8_t *)rows[i], strlen(rows[i]));
+        CHECK_EQ(e.result[0], WF_ERROR);
+        CHECK(wf_tls_rule(e.tls[0]) != NULL && !wf_tls_ready(e.tls[0]));
+        close_ends();
+    }
+    test_context("%s", "");
+}
+
+TEST(a_client_asks_who_it_is) {
+    pair ours = make_pair(), other = make_pair();
+    wf_tls_certificate certificate = {ours.cert, ours.key, NULL};
+    wf_tls_server_options server = {.certificates = &certificate, .count = 1};
+    const struct {
+        const char *name, *host;
+        wf_tls_client_options client;
+        long verify_error;
+    } rows[] = {
+        {"its_own_authority", "localhost", {.ca_file = ours.cert}, X509_V_OK},
+        {"an_address", "127.0.0.1", {.ca_file = ours.cert}, X509_V_OK},
+        {"another_address", "127.0.0.2", {.ca_file = ours.cert}, X509_V_ERR_IP_ADDRESS_MISMATCH},
+        {"another_name", "example.org", {.ca_file = ours.cert}, X509_V_ERR_HOSTNAME_MISMATCH},
+        {"another_authority", "localhost", {.ca_file = other.cert}, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT},
+        {"the_system", "localhost", {0}, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT},
+        {"whoever", "example.org", {.insecure = true}, X509_V_OK},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_context("row %s", rows[i].name);
+        open_ends(wf_tls_server_context(&server, why, sizeof why),
+                  wf_tls_client_context(&rows[i].client, why, sizeof why), rows[i].host);
+        settle(1 << 20);
+        CHECK_EQ(wf_tls_verify_error(e.tls[1]), rows[i].verify_error);
+        CHECK_EQ(wf_tls_ready(e.tls[1]), rows[i].verify_error == X509_V_OK);
+        if (rows[i].verify_error)
+            CHECK_STR(wf_tls_rule(e.tls[1]), X509_verify_cert_error_string(rows[i].verify_error));
+        close_ends();
+    }
+    test_context("%s", "");
+    remove_pair(&ours);
+    remove_pair(&other);
+}
+
+TEST(required_means_required) {
+    pair server_pair = make_pair();
+    wf_tls_certificate certificate = {server_pair.cert, server_pair.key, NULL};
+    wf_tls_server_options server = {.certificates = &certificate, .count = 1, .client_ca_file = server_pair.cert};
+    open_ends(wf_tls_server_context(&server, why, sizeof why),
+              wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why), "localhost");
+    settle(1 << 20);
+    CHECK(!wf_tls_ready(e.tls[0]));
+    CHECK_EQ(e.result[0], WF_ERROR);
+    CHECK_STR(wf_tls_rule(e.tls[0]), "peer did not return a certificate");
+    CHECK_EQ(e.result[1], WF_ERROR); /* it is told by an alert */
+    close_ends();
+    remove_pair(&server_pair);
+}
+
+TEST(a_reload_is_for_newcomers_and_a_broken_file_changes_nothing) {
+    pair p = make_pair();
+    wf_tls_certificate certificate = {p.cert, p.key, NULL};
+    wf_tls_server_options options = {.certificates = &certificate, .count = 1};
+    char before[WF_TLS_FINGERPRINT_BYTES], after[WF_TLS_FINGERPRINT_BYTES];
+    open_ends(wf_tls_server_context(&options, why, sizeof why),
+              wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why), "localhost");
+    wf_tls_fingerprint(e.context[0], before);
+    CHECK_EQ(strlen(before), 95);
+
+    FILE *broken = fopen(p.key, "w");
+    CHECK(broken && fputs("no key", broken) >= 0 && fclose(broken) == 0);
+    CHECK_EQ(wf_tls_reload(e.context[0], why, sizeof why), WF_ERROR);
+    CHECK(strstr(why, p.key) != NULL);
+    wf_tls_fingerprint(e.context[0], after);
+    CHECK_STR(after, before);
+
+    write_pair(&p);
+    CHECK_EQ(wf_tls_reload(e.context[0], why, sizeof why), WF_OK);
+    wf_tls_fingerprint(e.context[0], after);
+    CHECK(strcmp(after, before) != 0);
+    settle(1 << 20); /* begun with the old one */
+    CHECK(wf_tls_ready(e.tls[0]) && wf_tls_ready(e.tls[1]));
+    close_ends();
+    remove_pair(&p);
+}
+
+TEST(files_that_are_no_good_are_named) {
+    pair a = make_pair(), b = make_pair();
+    const struct {
+        const char *name;
+        wf_tls_certificate certificate;
+        const char *client_ca, *why;
+    } rows[] = {
+        {"no_chain", {"/nowhere/c.pem", a.key, NULL}, NULL, "cannot read the certificate /nowhere/c.pem: No such file"},
+        {"no_key", {a.cert, "/nowhere/k.pem", NULL}, NULL, "cannot read the key /nowhere/k.pem: No such file"},
+        {"a_key_for_a_certificate", {a.key, a.key, NULL}, NULL, "the certificate "},
+        {"the_other_key", {a.cert, b.key, NULL}, NULL, "key values mismatch"},
+        {"no_ca", {a.cert, a.key, NULL}, "/nowhere/ca.pem", "cannot read the client CA /nowhere/ca.pem"},
+        {"a_key_for_a_ca", {a.cert, a.key, NULL}, a.key, "the client CA "},
+        {"no_ocsp", {a.cert, a.key, "/nowhere/o"}, NULL, "cannot read the OCSP response /nowhere/o"},
+        {"empty_ocsp", {a.cert, a.key, "/dev/null"}, NULL, "the OCSP response /dev/null is empty"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_context("row %s: %s", rows[i].name, why);
+        wf_tls_server_options options = {
+            .certificates = &rows[i].certificate, .count = 1, .client_ca_file = rows[i].client_ca};
+        CHECK(wf_tls_server_context(&options, why, sizeof why) == NULL);
+        CHECK(strstr(why, rows[i].why) != NULL);
+    }
+    test_context("%s", "");
+    remove_pair(&a);
+    remove_pair(&b);
+}
+
+/* What OpenSSL needs is its own; of ours each block may be missing. */
+TEST(without_memory_it_fails_and_leaks_nothing) {
+    wf_tls_server_options server = {.self_signed = true};
+    wf_tls_client_options client = {.insecure = true};
+    size_t before = test_mem_live();
+    for (size_t n = 1; n < 100; n++) {
+        memset(&e, 0, sizeof e);
+        e.context[0] = wf_tls_server_context(&server, why, sizeof why);
+        e.context[1] = wf_tls_client_context(&client, why, sizeof why);
+        test_mem_fail_at(n);
+        e.tls[0] = wf_tls_accept(e.context[0], &e.shared[0]);
+        e.tls[1] = wf_tls_connect(e.context[1], &e.shared[1], "localhost");
+        bool all = e.tls[0] && e.tls[1];
+        for (int i = 0; i < 20 && all; i++)
+            carry(i % 2, 1 << 20);
+        struct iovec range = {(void *)"x", 1};
+        for (int i = 0; i < 2 && all; i++)
+            if (wf_tls_ready(e.tls[i]))
+                wf_tls_seal(e.tls[i], &range, 1);
+        bool done = test_mem_calls() < n;
+        test_mem_fail_at(0);
+        close_ends();
+        CHECK_EQ(test_mem_live(), before);
+        if (done)
+            return;
+    }
+    CHECK(!"there is no end of allocations");
+}
+
+/* ---- tickets ---- */
+
+static wf_tls_tickets *tickets;
+static unsigned char name[16], iv[EVP_MAX_IV_LENGTH];
+
+static int ticket(bool seals, uint64_t now_ms) {
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *mac = EVP_MAC_CTX_new(hmac);
+    int got = seals ? wf_tls_tickets_seal(tickets, now_ms, name, iv, cipher, mac)
+                    : wf_tls_tickets_open(tickets, now_ms, name, iv, cipher, mac);
+    EVP_MAC_CTX_free(mac);
+    EVP_MAC_free(hmac);
+    EVP_CIPHER_CTX_free(cipher);
+    return got;
+}
+
+TEST(a_ticket_key_seals_for_one_term_and_opens_for_two) {
+    const uint64_t term = WF_TICKET_KEY_MS;
+    unsigned char first[16];
+    tickets = wf_tls_tickets_new();
+    CHECK_EQ(ticket(false, 1000), 0); /* nobody's */
+    CHECK_EQ(ticket(true, 1000), 1);
+    memcpy(first, name, sizeof first);
+    CHECK_EQ(ticket(false, 1000 + term - 1), 1);
+    CHECK_EQ(ticket(false, 1000 + term), 2); /* to be sealed anew */
+    CHECK_EQ(ticket(true, 1000 + term), 1);
+    CHECK(memcmp(first, name, sizeof first) != 0);
+    memcpy(name, first, sizeof first);
+    CHECK_EQ(ticket(false, 1000 + 2 * term - 1), 2);
+    CHECK_EQ(ticket(false, 1000 + 2 * term), 0);
+    wf_tls_tickets_unref(tickets);
+}
+
+TEST(a_server_that_slept_long_forgets_all_keys) {
+    tickets = wf_tls_tickets_new();
+    CHECK_EQ(ticket(true, 1000), 1);
+    CHECK_EQ(ticket(false, 1000 + 10 * (uint64_t)WF_TICKET_KEY_MS), 0);
+    wf_tls_tickets_unref(tickets);
+}
