@@ -3,18 +3,15 @@
  */
 #include "app/certs.h"
 #include "app/log.h"
+#include "app/privileges.h"
 #include "app/routes.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,47 +48,6 @@ static void catch_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Root is for binding low ports; serving is done as somebody else. */
-/* A unix socket is for a proxy beside us, which is seldom the same user: anyone on this machine may connect, as they
- * may to a loopback port. It becomes ours to be, so that it can be removed where the folder allows it. */
-static void open_socket_files(const char *const *addresses, const struct passwd *owner) {
-    for (size_t i = 0; addresses[i]; i++) {
-        const char *path = addresses[i] + strlen("unix:");
-        if (strncmp(addresses[i], "unix:", strlen("unix:")) != 0 || path[0] == '@')
-            continue;
-        if (chmod(path, 0666) < 0 || (owner && chown(path, owner->pw_uid, owner->pw_gid) < 0))
-            app_log(APP_ERROR, "the socket may not be reachable", "path", path, "error", strerror(errno), NULL);
-    }
-}
-
-static bool drop_privileges(const app_config *config) {
-    const char *user = config->user;
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (geteuid() != 0) {
-        open_socket_files(config->listen, NULL);
-        open_socket_files(config->listen_plain, NULL);
-        if (user)
-            app_log(APP_ERROR, "--user needs root", "user", user, NULL);
-        return user == NULL;
-    }
-    const char *name = user ? user : "nobody";
-    struct passwd *who = getpwnam(name);
-    if (!who) {
-        app_log(APP_ERROR, "no such user", "user", name, NULL);
-        return false;
-    }
-    open_socket_files(config->listen, who);
-    open_socket_files(config->listen_plain, who);
-    if (who->pw_uid == 0)
-        return true;
-    if (setgroups(0, NULL) < 0 || setgid(who->pw_gid) < 0 || setuid(who->pw_uid) < 0) {
-        app_log(APP_ERROR, "cannot become user", "user", name, "error", strerror(errno), NULL);
-        return false;
-    }
-    app_log(APP_DEBUG, "privileges dropped", "user", name, NULL);
-    return true;
-}
-
 static int complain(const char *what) {
     fprintf(stderr, "weft: %s\n", what);
     return APP_EXIT_FAILED;
@@ -105,6 +61,11 @@ static void url_of(const char *address, bool tls, char *out, size_t cap) {
 static void announce(weft_server *server, const app_config *config) {
     char url[160];
     const char *address;
+    if (config->tls.self_signed) {
+        char fingerprint[96];
+        weft_server_fingerprint(server, fingerprint, sizeof fingerprint);
+        app_log(APP_INFO, "the certificate is signed by itself", "sha256", fingerprint, NULL);
+    }
     for (size_t i = 0; (address = weft_server_address(server, i)); i++) {
         url_of(address, weft_server_address_tls(server, i), url, sizeof url);
         if (config->log_json)
@@ -116,11 +77,6 @@ static void announce(weft_server *server, const app_config *config) {
     }
     if (config->ready_fd > STDERR_FILENO)
         close(config->ready_fd);
-    if (config->tls.self_signed) {
-        char fingerprint[96];
-        weft_server_fingerprint(server, fingerprint, sizeof fingerprint);
-        app_log(APP_INFO, "the certificate is signed by itself", "sha256", fingerprint, NULL);
-    }
 }
 
 static weft_server *make_server(const app_config *config) {
@@ -192,13 +148,14 @@ static int serve(weft_server *server, const app_config *config) {
         listens = listen_on_all(server, config->listen_plain, false);
     if (listens != APP_EXIT_OK)
         return listens;
-    if (!drop_privileges(config))
+    if (!app_drop_privileges(config, has_tls(config)))
         return APP_EXIT_USAGE;
     running = server;
     drain_ms = config->drain_ms;
     catch_signals();
     if (has_tls(config) && !app_certs_watch(server, config))
         return complain("cannot start a thread to watch the certificates");
+    app_read_no_more();
     if (has_tls(config))
         signal(SIGHUP, on_hangup);
     announce(server, config);

@@ -9,12 +9,14 @@
 #include "cli/bench/script.h"
 
 #include <sys/types.h>
+#include <weft/tls.h>
 
 enum { BENCH_RULES_MAX = 64, BENCH_PIDS_MAX = 64, BENCH_LOCALS_MAX = 256 };
 
 typedef struct bench_config {
     const char *url;
     char address[256]; /* what the URL's host is called by numbers */
+    weft_tls_client tls;
     const char *origin;
     const char *const *headers;      /* NULL-terminated */
     const char *const *subprotocols; /* NULL-terminated */

@@ -43,6 +43,8 @@ static int exit_of_dial(const weft_dial_failure *f) {
         return BENCH_EXIT_TIMEOUT;
     if (f->phase == WEFT_DIAL_CONNECT)
         return BENCH_EXIT_CONNECT;
+    if (f->phase == WEFT_DIAL_TLS)
+        return f->verify_error ? BENCH_EXIT_CERTIFICATE : BENCH_EXIT_TLS;
     if (f->response && weft_response_status(f->response) != 101)
         return BENCH_EXIT_HTTP;
     return f->rule ? BENCH_EXIT_PROTOCOL : BENCH_EXIT_ABNORMAL;

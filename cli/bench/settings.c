@@ -22,6 +22,7 @@ typedef struct bench_options {
     cli_list urls;
     uint32_t connections, duration_ms, count, inflight, skip, warmup_ms, grace_ms, interval_ms, connect_timeout_ms,
         publishers, subscribers, threads;
+    weft_tls_client tls;
     const char *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
     bool is_binary, storm, deflate, json, csv, hdr, html, quiet;
     cli_list headers, subprotocols, rules, outputs, pids;
@@ -80,6 +81,11 @@ static const cli_option options[] = {
     {"header", 'H', CLI_LIST, AT(headers), "LINE", "'Name: value' in each handshake, repeatable", .rare = true},
     {"origin", 0, CLI_TEXT, AT(origin), "ORIGIN", "the Origin header", .rare = true},
     {"subprotocol", 's', CLI_LIST, AT(subprotocols), "NAME", "ask for it, repeatable", .rare = true},
+    {"insecure", 'k', CLI_FLAG, AT(tls.insecure), NULL, "wss: take any certificate", .rare = true},
+    {"cacert", 0, CLI_TEXT, AT(tls.ca_file), "FILE", "wss: trust these authorities (PEM) in place of the system's",
+     .rare = true},
+    {"cert", 0, CLI_TEXT, AT(tls.cert_file), "FILE", "wss: our own certificate (PEM), with its chain", .rare = true},
+    {"key", 0, CLI_TEXT, AT(tls.key_file), "FILE", "wss: its key [in --cert]", .rare = true},
     {"color", 0, CLI_CHOICE, AT(color), "WHEN", "colors", .standard = "auto", .choices = color_choices, .rare = true},
     {"quiet", 'q', CLI_FLAG, AT(quiet), NULL, "no live view", .rare = true},
 };
@@ -113,8 +119,9 @@ const cli_command cli_bench = {
         "Ctrl-C: the first ends the run and prints the report, the second leaves.\n"
         "Exit: 0 well, 1 a message was lost or spoilt or a rule was broken, 2 usage, 6 no such host, 7 cannot "
         "connect,\n"
-        "  22 the server answered something other than 101, 28 timeout, 64 closed with no close frame, 65 broken\n"
-        "  protocol, 66 closed with 1xxx, 67 with 3xxx or 4xxx, 70 INVALID. diff: 1 when something got worse.\n",
+        "  22 the server answered something other than 101, 28 timeout, 35 no TLS, 60 a certificate that is not good,\n"
+        "  64 closed with no close frame, 65 broken protocol, 66 closed with 1xxx, 67 with 3xxx or 4xxx, 70 INVALID.\n"
+        "  diff: 1 when something got worse.\n",
 };
 
 int bench_usage(const char *format, ...) {
@@ -272,6 +279,7 @@ static int read_options(const bench_options *o, bench_config *c) {
     if (o->urls.count != 1)
         return bench_usage(o->urls.count == 0 ? "bench needs the URL of a server" : "bench takes one URL");
     c->url = o->urls.items[0];
+    c->tls = o->tls;
     c->origin = o->origin;
     c->headers = o->headers.items;
     c->subprotocols = o->subprotocols.items;

@@ -69,19 +69,32 @@ static wf_tls_set *set_of(SSL *ssl) {
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 }
 
-/* RFC 6066 3. An exact or wildcard name of a certificate; else the first one, and its name tells the client. */
-static int on_server_name(SSL *ssl, int *alert, void *unused) {
+/* The one name in a hello (RFC 6066 3): length of the list, type 0, length, name. False: there is none. */
+static bool hello_name(SSL *ssl, const char **out_name, size_t *out_len) {
+    const unsigned char *ext;
+    size_t len;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) != 1 || len < 6 || ext[2] != 0)
+        return false;
+    *out_name = (const char *)ext + 5;
+    *out_len = (size_t)ext[3] << 8 | ext[4];
+    return *out_len <= len - 5;
+}
+
+/* An exact or wildcard name of a certificate; else it stays the first, and its name tells the client. Chosen from the raw
+ * hello: later a session may have been resumed already, under another host's context. */
+static int on_client_hello(SSL *ssl, int *alert, void *unused) {
     (void)alert, (void)unused;
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const char *name;
+    size_t len;
     wf_tls_set *set = set_of(ssl);
-    for (size_t i = 0; name && i < set->count; i++) {
+    for (size_t i = 0; hello_name(ssl, &name, &len) && i < set->count; i++) {
         X509 *certificate = SSL_CTX_get0_certificate(set->hosts[i].ctx);
-        if (X509_check_host(certificate, name, strlen(name), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1) {
+        if (X509_check_host(certificate, name, len, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1) {
             SSL_set_SSL_CTX(ssl, set->hosts[i].ctx);
-            return SSL_TLSEXT_ERR_OK;
+            break;
         }
     }
-    return SSL_TLSEXT_ERR_NOACK;
+    return SSL_CLIENT_HELLO_SUCCESS;
 }
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
@@ -192,7 +205,7 @@ static int load_pair(SSL_CTX *ctx, const char *chain, const char *key, const why
         return WF_ERROR;
     if (SSL_CTX_use_certificate_chain_file(ctx, chain) != 1)
         return fail(w, "the certificate %s is no good: %s", chain, reason());
-    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
+    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
         return fail(w, "the key %s is no good, or not the certificate's: %s", key, reason());
     return WF_OK;
 }
@@ -233,7 +246,7 @@ static int fill_host(wf_tls_context *context, wf_tls_set *set, size_t index, con
     if (SSL_CTX_set_session_id_context(ctx, (const unsigned char *)&index, sizeof index) != 1)
         return fail(w, "cannot set up TLS: %s", reason());
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
-    SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status_request);
     SSL_CTX_set_tlsext_status_arg(ctx, host);

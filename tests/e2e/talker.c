@@ -2,7 +2,7 @@
  * talker - our client, for servers nobody here wrote: sends messages of many sizes, checks that they come back,
  * closes, and tells in lines what happened.
  *
- *     talker URL [off | no-takeover | shared | dedicated [SUBPROTOCOL...]]
+ *     [CACERT=FILE] talker URL [off | no-takeover | shared | dedicated [SUBPROTOCOL...]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +84,8 @@ int main(int argc, char **argv) {
     if (argc < 2)
         return 2;
     quiet_server = strstr(argv[1], "/quiet") != NULL;
-    weft_client *client = weft_client_new(NULL);
+    weft_client *client =
+        weft_client_new(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .tls = {.ca_file = getenv("CACERT")}});
     weft_dial dial = {WEFT_DIAL_INIT,
                       .url = argv[1],
                       .subprotocols = argc > 3 ? (const char *const *)argv + 3 : NULL,
