@@ -8,13 +8,13 @@
 #include <weft/weft.h>
 
 typedef struct app_config {
-    const char *const *listen;  /* NULL-terminated; with TLS, when there is some */
+    const char *const *listen;       /* NULL-terminated; with TLS, when there is some */
     const char *const *listen_plain; /* NULL-terminated; without it, all the same */
     weft_tls_server tls;             /* zero: none */
-    const char *const *origins; /* NULL-terminated */
-    const char *token;          /* NULL: none is needed */
-    const char *user;           /* to become after binding when root; NULL: "nobody" */
-    uint32_t threads;           /* 0: one per processor */
+    const char *const *origins;      /* NULL-terminated */
+    const char *token;               /* NULL: none is needed */
+    const char *user;                /* to become after binding when root; NULL: "nobody" */
+    uint32_t threads;                /* 0: one per processor */
     uint32_t message_bytes_max, queue_bytes_max;
     uint32_t ping_interval_ms, ping_timeout_ms, handshake_timeout_ms;
     uint32_t message_timeout_ms, send_timeout_ms, close_timeout_ms;

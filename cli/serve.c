@@ -99,27 +99,28 @@ const cli_command cli_serve = {
                 "  curl -d hello http://127.0.0.1:9001/rooms/lobby   publish to a room\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
-    .notes = "Paths:\n"
-             "  /               the chat page\n"
-             "  /rooms/NAME     WebSocket: join; ?last=N replays, ?echo=1 sends your own back. POST: publish\n"
-             "  /rooms          the rooms, as JSON (needs no token)\n"
-             "  /echo           WebSocket: every message comes back\n"
-             "  /healthz        \"ok\"\n"
-             "  /metrics        Prometheus text\n"
-             "Compression (permessage-deflate), where a client offers it:\n"
-             "  off           none\n"
-             "  no-takeover   each message by itself, nothing is remembered of a connection\n"
-             "  shared        ours by themselves, once for all in a room; a client may refer back to its own\n"
-             "  dedicated     ours refer back too: small messages become smallest, for more of our time\n"
-             "Sharing a port (--reuse-port, in each of the servers): newcomers are dealt out to them by the kernel,\n"
-             "  and a room is only as wide as its server.\n"
-             "TLS: by the name a client asks for (SNI) it gets the certificate that has it, else the first. SIGHUP and a\n"
-             "  changed file load them anew; those connected stay, and a broken file changes nothing.\n"
-             "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
-             "  a repeatable one stands several times. Lines have up to 199 characters.\n"
-             "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"
-             "  a second one stops at once.\n"
-             "Exit: 0 drained or stopped, 1 could not run, 2 usage or config, 7 cannot listen.\n",
+    .notes =
+        "Paths:\n"
+        "  /               the chat page\n"
+        "  /rooms/NAME     WebSocket: join; ?last=N replays, ?echo=1 sends your own back. POST: publish\n"
+        "  /rooms          the rooms, as JSON (needs no token)\n"
+        "  /echo           WebSocket: every message comes back\n"
+        "  /healthz        \"ok\"\n"
+        "  /metrics        Prometheus text\n"
+        "Compression (permessage-deflate), where a client offers it:\n"
+        "  off           none\n"
+        "  no-takeover   each message by itself, nothing is remembered of a connection\n"
+        "  shared        ours by themselves, once for all in a room; a client may refer back to its own\n"
+        "  dedicated     ours refer back too: small messages become smallest, for more of our time\n"
+        "Sharing a port (--reuse-port, in each of the servers): newcomers are dealt out to them by the kernel,\n"
+        "  and a room is only as wide as its server.\n"
+        "TLS: by the name a client asks for (SNI) it gets the certificate that has it, else the first. SIGHUP and a\n"
+        "  changed file load them anew; those connected stay, and a broken file changes nothing.\n"
+        "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
+        "  a repeatable one stands several times. Lines have up to 199 characters.\n"
+        "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"
+        "  a second one stops at once.\n"
+        "Exit: 0 drained or stopped, 1 could not run, 2 usage or config, 7 cannot listen.\n",
 };
 
 /* What each option alone cannot see, or what would be accepted and never work. */

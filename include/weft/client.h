@@ -63,9 +63,9 @@ typedef enum weft_dial_phase {
 /* Strings live until the callback returns. */
 typedef struct weft_dial_failure {
     weft_dial_phase phase;
-    int sys_errno;    /* ECONNREFUSED, ETIMEDOUT (a timeout of ours too), ECONNABORTED (by us), ...; or 0 */
-    const char *text; /* all of it in words: "cannot connect to 127.0.0.1:9001: Connection refused" */
-    const char *rule; /* the rule the server broke: "RFC6455/4.1: ..."; NULL: none was */
+    int sys_errno;     /* ECONNREFUSED, ETIMEDOUT (a timeout of ours too), ECONNABORTED (by us), ...; or 0 */
+    const char *text;  /* all of it in words: "cannot connect to 127.0.0.1:9001: Connection refused" */
+    const char *rule;  /* the rule the server broke: "RFC6455/4.1: ..."; NULL: none was */
     long verify_error; /* of TLS, when the server's certificate was refused: X509_V_ERR_... of OpenSSL; or 0 */
     const weft_response *response; /* when a whole head came, also of 200, 302, 401, ...; NULL: none */
 } weft_dial_failure;

@@ -28,7 +28,7 @@ typedef struct wf_dialling {
     wf_buf request;
     char key[WF_UPGRADE_KEY_BYTES + 1];
     char **subprotocols; /* one block with its strings, NULL-terminated; NULL: none */
-    char *host; /* wss: whose certificate it must be; NULL: no TLS */
+    char *host;          /* wss: whose certificate it must be; NULL: no TLS */
     wf_pmd_offer offer;
     bool offers;
     bool from_local;
@@ -65,7 +65,7 @@ struct weft_client {
     wf_link_env env;
     wf_mask_keys keys;
     wf_tls_context *tls; /* NULL until it is wanted: reading all certificates takes milliseconds */
-    wf_loop *loop; /* its wake: any thread */
+    wf_loop *loop;       /* its wake: any thread */
     wf_call *calls;
     size_t call_count;
     wf_call *waiting;

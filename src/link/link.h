@@ -180,7 +180,7 @@ typedef struct wf_link {
         wf_http_reply_reader *reply; /* before OPEN, a client's: while the answer is */
         uint64_t ping_ns;            /* from OPEN on: when our last ping went */
     };
-    uint64_t rtt_ns;  /* what the last pong told */
+    uint64_t rtt_ns;      /* what the last pong told */
     wf_link_aside *aside; /* owned; NULL: no TLS, and nothing has ended it */
 } wf_link;
 

@@ -213,7 +213,8 @@ static int load_pair(SSL_CTX *ctx, const char *chain, const char *key, const why
 static int use_own(wf_tls_context *context, SSL_CTX *ctx, const why *w) {
     if (!context->own_key && wf_tls_self_sign(&context->own_key, &context->own_certificate) < 0)
         return fail(w, "cannot make a certificate: %s", reason());
-    if (SSL_CTX_use_certificate(ctx, context->own_certificate) != 1 || SSL_CTX_use_PrivateKey(ctx, context->own_key) != 1)
+    if (SSL_CTX_use_certificate(ctx, context->own_certificate) != 1 ||
+        SSL_CTX_use_PrivateKey(ctx, context->own_key) != 1)
         return fail(w, "cannot use the certificate made: %s", reason());
     return WF_OK;
 }

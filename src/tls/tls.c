@@ -52,7 +52,7 @@ static int bio_write(BIO *bio, const char *data, int len) {
     BIO_clear_retry_flags(bio);
     if (!tls->out.data) {
         tls->out = tls->shared->spare;
-        tls->shared->spare = (wf_buf) WF_BUF_INIT;
+        tls->shared->spare = (wf_buf)WF_BUF_INIT;
     }
     if (wf_buf_append(&tls->out, data, (size_t)len) < 0)
         return -1;
@@ -142,7 +142,7 @@ static void let_go_out(wf_tls *tls) {
         wf_buf_deinit(&tls->out);
     else if (tls->out.data)
         tls->shared->spare = tls->out;
-    tls->out = (wf_buf) WF_BUF_INIT;
+    tls->out = (wf_buf)WF_BUF_INIT;
 }
 
 void wf_tls_free(wf_tls *tls) {

@@ -53,7 +53,8 @@ bool wf_tls_was_ready(const wf_tls *tls); /* also when it is over since */
  * ready, or over), WF_ENOMEM. */
 enum { WF_TLS_SEAL_BYTES = 128 * 1024 };
 int64_t wf_tls_seal(wf_tls *tls, const struct iovec *ranges, int count);
-bool wf_tls_seal_end(wf_tls *tls); /* close_notify (RFC 8446 6.1), once: true the first time, if there was a handshake */
+bool wf_tls_seal_end(
+    wf_tls *tls); /* close_notify (RFC 8446 6.1), once: true the first time, if there was a handshake */
 
 /* What is to be sent: false when there is nothing. It stands until the next call on this connection. */
 bool wf_tls_sealed(const wf_tls *tls, struct iovec *out_range);

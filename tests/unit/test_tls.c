@@ -298,6 +298,22 @@ TEST(a_client_asks_who_it_is) {
     remove_pair(&other);
 }
 
+TEST(the_name_is_sent_and_an_address_is_not) {
+    static const struct {
+        const char *host, *sent;
+    } rows[] = {{"example.org", "example.org"}, {"127.0.0.1", NULL}, {"::1", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_context("row %s", rows[i].host);
+        open_ends(wf_tls_server_context(&(wf_tls_server_options) {.self_signed = true}, why, sizeof why),
+                  wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why), rows[i].host);
+        struct iovec hello;
+        CHECK(wf_tls_sealed(e.tls[1], &hello));
+        CHECK_EQ(memmem(hello.iov_base, hello.iov_len, rows[i].host, strlen(rows[i].host)) != NULL, rows[i].sent != NULL);
+        close_ends();
+    }
+    test_context("%s", "");
+}
+
 TEST(required_means_required) {
     pair server_pair = make_pair();
     wf_tls_certificate certificate = {server_pair.cert, server_pair.key, NULL};
