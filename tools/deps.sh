@@ -88,6 +88,7 @@ group_build() {
     need zlib1g-dev has_library zlib1g-dev zlib.h
     if has_isal_machine; then need libisal-dev has_library libisal-dev isa-l.h; fi
     need liburing-dev has_library liburing-dev liburing.h
+    need libnghttp2-dev has_library libnghttp2-dev nghttp2/nghttp2.h
     need libinih-dev has_library libinih-dev ini.h
     need llhttp has_llhttp
 }

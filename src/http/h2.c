@@ -1,0 +1,532 @@
+/*
+ * nghttp2 calls back from within feed and output; what it tells becomes marks on streams and a list of those with news,
+ * which next works off. Nobody above is called, and nothing is submitted that a callback may not submit.
+ *
+ *      DATA --> stream.in --RECEIVED-->            --send--> stream.answer --(head is whole)--> HEADERS
+ *                                                       `--> stream.out ---read callback------> DATA
+ *
+ * A stream is freed when both have let go of it: nghttp2 (`gone`) and its owner (`closed`, or told that it is gone).
+ */
+#include "http/h2.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "http/h2_text.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    STREAM_WINDOW = 64 * 1024,       /* bytes a peer may send on a stream before they are taken */
+    CONNECTION_WINDOW = 1024 * 1024, /* and on all, before they came */
+    OUT_MAX = 64 * 1024,             /* bytes of a stream that wait to be sent */
+    ANSWER_MAX = 64 * 1024,
+    FIELDS_DROPPED_MAX = 1000, /* of a head that is over its limit: then the stream is reset */
+    RESETS_BURST = 100,
+    RESETS_PER_SECOND = 20,
+    ACKS_MAX = 100 /* answers to SETTINGS and PING that wait to be sent */
+};
+
+struct wf_h2 {
+    nghttp2_session *session;
+    wf_h2_limits limits;
+    wf_h2_stream *streams; /* all */
+    wf_h2_stream *news_first, *news_last;
+    uint8_t *given;     /* what was given out last; owned */
+    size_t count, bytes;
+    bool broken;
+};
+
+struct wf_h2_stream {
+    wf_h2 *h2;
+    wf_h2_stream *prev, *next, *news_next;
+    void *user;
+    int32_t id;
+    wf_h2_head head; /* while the request comes */
+    wf_buf in;       /* to be given out */
+    size_t unused;   /* DATA bytes that came and were not given out: they fill the window */
+    wf_buf answer;   /* the head of the answer, while it comes */
+    wf_buf out;
+    size_t out_at;      /* of it, handed to nghttp2 */
+    uint64_t body_left; /* of the answer */
+    uint32_t fields_dropped;
+    bool listed, opened, is_head_request, chunked, in_over, eof_told, paused, wants_room;
+    bool answered; /* the head of the answer has been handed on */
+    bool deferred; /* nghttp2 waits for more of `out` */
+    bool ends;     /* nothing follows what is in `out` */
+    bool gone, gone_told, closed;
+};
+
+/* ---- streams ---- */
+
+static void list_news(wf_h2_stream *s) {
+    if (s->listed)
+        return;
+    s->listed = true;
+    s->news_next = NULL;
+    *(s->h2->news_last ? &s->h2->news_last->news_next : &s->h2->news_first) = s;
+    s->h2->news_last = s;
+}
+
+static wf_h2_stream *new_stream(wf_h2 *h2, int32_t id) {
+    wf_h2_stream *s = wf_mem_zalloc(sizeof *s);
+    if (!s)
+        return NULL;
+    s->h2 = h2;
+    s->id = id;
+    s->head.bytes_max = h2->limits.head_bytes_max;
+    s->body_left = UINT64_MAX;
+    s->next = h2->streams;
+    if (h2->streams)
+        h2->streams->prev = s;
+    h2->streams = s;
+    h2->count++;
+    return s;
+}
+
+static void free_stream(wf_h2_stream *s) {
+    wf_h2 *h2 = s->h2;
+    *(s->prev ? &s->prev->next : &h2->streams) = s->next;
+    if (s->next)
+        s->next->prev = s->prev;
+    h2->bytes -= s->in.len + s->out.len - s->out_at;
+    wf_h2_head_deinit(&s->head);
+    wf_buf_deinit(&s->in);
+    wf_buf_deinit(&s->answer);
+    wf_buf_deinit(&s->out);
+    wf_mem_free(s);
+}
+
+static int put_in(wf_h2_stream *s, const void *data, size_t len) {
+    if (wf_buf_reserve(&s->in, len + WF_H2_SLACK) < 0 || wf_buf_append(&s->in, data, len) < 0)
+        return WF_ENOMEM;
+    s->h2->bytes += len;
+    return WF_OK;
+}
+
+/* An answer of ours to what is no request that anybody above could read. */
+static void refuse(wf_h2_stream *s, int status) {
+    char text[16];
+    int len = snprintf(text, sizeof text, "%d", status);
+    nghttp2_nv field = {(uint8_t *)":status", (uint8_t *)text, 7, (size_t)len, NGHTTP2_NV_FLAG_NONE};
+    nghttp2_submit_response(s->h2->session, s->id, &field, 1, NULL);
+    s->closed = s->answered = true;
+}
+
+/* The head of a request is whole. */
+static int begin(wf_h2_stream *s) {
+    int status;
+    size_t before = s->in.len;
+    int got = wf_h2_head_write(&s->head, s->in_over, &s->in, &s->chunked, &status);
+    s->h2->bytes += s->in.len - before;
+    s->is_head_request = s->head.method.len == 4 && memcmp(s->head.method.data, "HEAD", 4) == 0;
+    wf_h2_head_deinit(&s->head);
+    s->head = (wf_h2_head) {0};
+    if (got == WF_ENOMEM)
+        return got;
+    if (got == WF_EINVAL)
+        refuse(s, status);
+    else
+        list_news(s);
+    return WF_OK;
+}
+
+/* ---- what nghttp2 tells ---- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    wf_h2 *h2 = user;
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    wf_h2_stream *s = new_stream(h2, frame->hd.stream_id);
+    if (!s)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    nghttp2_session_set_stream_user_data(session, s->id, s);
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+                     const uint8_t *value, size_t value_len, uint8_t flags, void *user) {
+    (void)flags, (void)user;
+    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (!s || frame->headers.cat != NGHTTP2_HCAT_REQUEST) /* trailers are dropped */
+        return 0;
+    int got = wf_h2_head_add(&s->head, (wf_str) {(const char *)name, name_len},
+                             (wf_str) {(const char *)value, value_len});
+    if (got < 0 || (s->head.over && ++s->fields_dropped > FIELDS_DROPPED_MAX))
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user) {
+    wf_h2 *h2 = user;
+    (void)flags;
+    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    nghttp2_session_consume_connection(session, len);
+    if (!s || s->closed) {
+        nghttp2_session_consume_stream(session, id, len);
+        return 0;
+    }
+    char size[24];
+    int size_len = snprintf(size, sizeof size, "%zx\r\n", len);
+    if ((s->chunked && put_in(s, size, (size_t)size_len) < 0) || put_in(s, data, len) < 0 ||
+        (s->chunked && put_in(s, "\r\n", 2) < 0)) {
+        h2->broken = true;
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    s->unused += len;
+    list_news(s);
+    return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    (void)user;
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+        return 0;
+    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (!s)
+        return 0;
+    s->in_over = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        return begin(s) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    if (!s->in_over || s->closed)
+        return 0;
+    if (s->chunked && put_in(s, "0\r\n\r\n", 5) < 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    list_news(s);
+    return 0;
+}
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    (void)user;
+    if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
+        !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
+    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (s && s->closed && !s->in_over) /* RFC 9113 8.1: the answer is whole, and we want no more of the request */
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    return 0;
+}
+
+/* nghttp2 has let go of it, or shall. */
+static void let_go(wf_h2_stream *s) {
+    nghttp2_session_set_stream_user_data(s->h2->session, s->id, NULL);
+    s->gone = true;
+    s->h2->count--;
+    list_news(s);
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user) {
+    (void)user, (void)error;
+    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    if (s)
+        let_go(s);
+    return 0;
+}
+
+static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t cap, uint32_t *flags,
+                              nghttp2_data_source *source, void *user) {
+    (void)source;
+    wf_h2 *h2 = user;
+    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    if (!s)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    size_t len = s->out.len - s->out_at < cap ? s->out.len - s->out_at : cap;
+    if (len > 0)
+        memcpy(buf, s->out.data + s->out_at, len);
+    s->out_at += len;
+    h2->bytes -= len;
+    if (s->out_at == s->out.len) {
+        s->out.len = s->out_at = 0;
+        if (s->ends)
+            *flags |= NGHTTP2_DATA_FLAG_EOF;
+        else if (len == 0)
+            s->deferred = true;
+    }
+    if (s->wants_room)
+        list_news(s);
+    return s->deferred ? NGHTTP2_ERR_DEFERRED : (ssize_t)len;
+}
+
+/* ---- the connection ---- */
+
+static nghttp2_option *new_options(void) {
+    nghttp2_option *o;
+    if (nghttp2_option_new(&o) != 0)
+        return NULL;
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_max_outbound_ack(o, ACKS_MAX);
+    nghttp2_option_set_stream_reset_rate_limit(o, RESETS_BURST, RESETS_PER_SECOND);
+    nghttp2_option_set_no_closed_streams(o, 1);
+    return o;
+}
+
+static int new_session(wf_h2 *h2) {
+    nghttp2_session_callbacks *c;
+    nghttp2_option *o = new_options();
+    if (!o || nghttp2_session_callbacks_new(&c) != 0) {
+        nghttp2_option_del(o);
+        return WF_ENOMEM;
+    }
+    nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_sent);
+    nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+    int got = nghttp2_session_server_new2(&h2->session, c, h2, o);
+    nghttp2_session_callbacks_del(c);
+    nghttp2_option_del(o);
+    return got == 0 ? WF_OK : WF_ENOMEM;
+}
+
+wf_h2 *wf_h2_new(const wf_h2_limits *limits) {
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits->head_bytes_max},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441 3 */
+    };
+    wf_h2 *h2 = wf_mem_zalloc(sizeof *h2);
+    if (!h2)
+        return NULL;
+    h2->limits = *limits;
+    if (new_session(h2) < 0 ||
+        nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]) != 0 ||
+        nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0) {
+        wf_h2_free(h2);
+        return NULL;
+    }
+    return h2;
+}
+
+void wf_h2_free(wf_h2 *h2) {
+    if (!h2)
+        return;
+    nghttp2_session_del(h2->session);
+    while (h2->streams)
+        free_stream(h2->streams);
+    wf_mem_free(h2->given);
+    wf_mem_free(h2);
+}
+
+static void settle(wf_h2 *h2) {
+    wf_mem_free(h2->given);
+    h2->given = NULL;
+}
+
+/* Whatever it was, all streams are over. */
+static void all_gone(wf_h2 *h2) {
+    h2->broken = true;
+    for (wf_h2_stream *s = h2->streams; s; s = s->next)
+        if (!s->gone)
+            let_go(s);
+}
+
+int wf_h2_feed(wf_h2 *h2, const uint8_t *data, size_t len) {
+    settle(h2);
+    if (h2->broken)
+        return WF_ERROR;
+    ssize_t got = nghttp2_session_mem_recv(h2->session, data, len);
+    if (got >= 0)
+        return WF_OK;
+    bool is_memory = h2->broken || got == NGHTTP2_ERR_NOMEM;
+    if (!is_memory)
+        nghttp2_session_terminate_session(h2->session, got == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                                                  : NGHTTP2_PROTOCOL_ERROR);
+    all_gone(h2);
+    return is_memory ? WF_ENOMEM : WF_ERROR;
+}
+
+/* One of its news. False: it has none left. */
+static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
+    wf_h2 *h2 = s->h2;
+    *out_event = (wf_h2_event) {.stream = s};
+    if (s->closed || s->gone_told || (s->gone && !s->opened)) {
+        return false;
+    } else if (!s->opened) {
+        s->opened = true;
+        out_event->kind = WF_H2_OPENED;
+    } else if (s->in.len > 0 && !s->paused) {
+        out_event->kind = WF_H2_RECEIVED;
+        out_event->data = h2->given = s->in.data;
+        out_event->len = s->in.len;
+        h2->bytes -= s->in.len;
+        s->in = (wf_buf) WF_BUF_INIT;
+        if (!s->gone)
+            nghttp2_session_consume_stream(h2->session, s->id, s->unused);
+        s->unused = 0;
+    } else if (s->in_over && s->in.len == 0 && !s->eof_told) {
+        s->eof_told = true;
+        out_event->kind = WF_H2_EOF;
+    } else if (s->gone) {
+        s->gone_told = true;
+        out_event->kind = WF_H2_GONE;
+    } else if (s->wants_room && s->out.len - s->out_at < OUT_MAX / 2) {
+        s->wants_room = false;
+        out_event->kind = WF_H2_SENT;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+int wf_h2_next(wf_h2 *h2, wf_h2_event *out_event) {
+    settle(h2);
+    for (wf_h2_stream *s; (s = h2->news_first) != NULL;) {
+        if (tell(s, out_event))
+            return WF_OK; /* it stays listed: there may be more */
+        h2->news_first = s->news_next;
+        if (!h2->news_first)
+            h2->news_last = NULL;
+        s->listed = false;
+        if (s->gone && (s->closed || s->gone_told || !s->opened))
+            free_stream(s);
+    }
+    return WF_WANT_INPUT;
+}
+
+size_t wf_h2_output(wf_h2 *h2, const uint8_t **out_data) {
+    settle(h2);
+    ssize_t len = nghttp2_session_mem_send(h2->session, out_data);
+    if (len >= 0)
+        return (size_t)len;
+    all_gone(h2);
+    return 0;
+}
+
+void wf_h2_go_away(wf_h2 *h2) {
+    nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2->session),
+                          NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+bool wf_h2_over(const wf_h2 *h2) {
+    return h2->broken || (!nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session));
+}
+
+size_t wf_h2_streams(const wf_h2 *h2) {
+    return h2->count;
+}
+
+size_t wf_h2_memory(const wf_h2 *h2) {
+    return h2->bytes;
+}
+
+/* ---- a stream, from its owner ---- */
+
+void wf_h2_stream_set_user(wf_h2_stream *s, void *user) {
+    s->user = user;
+}
+
+void *wf_h2_stream_user(const wf_h2_stream *s) {
+    return s->user;
+}
+
+wf_h2 *wf_h2_stream_of(const wf_h2_stream *s) {
+    return s->h2;
+}
+
+static void go_on(wf_h2_stream *s) {
+    if (!s->deferred || s->gone)
+        return;
+    s->deferred = false;
+    nghttp2_session_resume_data(s->h2->session, s->id);
+}
+
+static int put_out(wf_h2_stream *s, const uint8_t *data, size_t len) {
+    if (s->ends)
+        return WF_OK; /* behind the length it gave itself */
+    if (len > s->body_left)
+        len = (size_t)s->body_left;
+    if (wf_buf_append(&s->out, data, len) < 0)
+        return WF_ENOMEM;
+    s->h2->bytes += len;
+    if (s->body_left != UINT64_MAX)
+        s->body_left -= len;
+    s->ends = s->body_left == 0;
+    go_on(s);
+    return WF_OK;
+}
+
+static int submit(wf_h2_stream *s, const wf_h2_answer *answer) {
+    nghttp2_nv fields[WF_H2_FIELDS_MAX + 1];
+    char status[8];
+    int status_len = snprintf(status, sizeof status, "%d", answer->status);
+    fields[0] = (nghttp2_nv) {(uint8_t *)":status", (uint8_t *)status, 7, (size_t)status_len, NGHTTP2_NV_FLAG_NONE};
+    for (size_t i = 0; i < answer->count; i++)
+        fields[1 + i] = (nghttp2_nv) {(uint8_t *)answer->names[i].data, (uint8_t *)answer->values[i].data,
+                                      answer->names[i].len, answer->values[i].len, NGHTTP2_NV_FLAG_NONE};
+    s->body_left = answer->websocket ? UINT64_MAX : answer->body_bytes;
+    s->ends = s->is_head_request || answer->status == 204 || answer->status == 304 || s->body_left == 0;
+    nghttp2_data_provider body = {.read_callback = read_out};
+    int got = nghttp2_submit_response(s->h2->session, s->id, fields, 1 + answer->count, s->ends ? NULL : &body);
+    return got == 0 ? WF_OK : WF_ENOMEM;
+}
+
+/* The head of the answer, as far as it has come, and what comes behind it. */
+static int put_answer(wf_h2_stream *s, const uint8_t *data, size_t len) {
+    if (s->answer.len + len > ANSWER_MAX || wf_buf_append(&s->answer, data, len) < 0)
+        return WF_ENOMEM;
+    uint8_t *end;
+    while (!s->answered && (end = memmem(s->answer.data, s->answer.len, "\r\n\r\n", 4)) != NULL) {
+        size_t head_len = (size_t)(end + 4 - s->answer.data);
+        wf_h2_answer answer;
+        if (wf_h2_answer_read((char *)s->answer.data, head_len, &answer) < 0)
+            return WF_ENOMEM;
+        s->answered = answer.status >= 200;
+        if (s->answered && submit(s, &answer) < 0)
+            return WF_ENOMEM;
+        wf_buf_consume(&s->answer, head_len);
+    }
+    if (!s->answered)
+        return WF_OK;
+    int got = put_out(s, s->answer.data, s->answer.len);
+    wf_buf_deinit(&s->answer);
+    return got;
+}
+
+int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count) {
+    int64_t taken = 0;
+    for (int i = 0; i < count; i++) {
+        size_t room = OUT_MAX - (s->out.len - s->out_at) - s->answer.len;
+        size_t len = ranges[i].iov_len < room ? ranges[i].iov_len : room;
+        if (len > 0 && (s->answered ? put_out(s, ranges[i].iov_base, len) : put_answer(s, ranges[i].iov_base, len)) < 0)
+            return WF_ENOMEM;
+        taken += (int64_t)len;
+        if (len < ranges[i].iov_len)
+            break;
+    }
+    s->wants_room = taken == 0;
+    return taken;
+}
+
+void wf_h2_stream_end(wf_h2_stream *s) {
+    s->ends = true;
+    go_on(s);
+}
+
+void wf_h2_stream_close(wf_h2_stream *s, bool reset) {
+    s->closed = true;
+    s->user = NULL;
+    s->h2->bytes -= s->in.len;
+    wf_buf_deinit(&s->in);
+    if (s->gone) {
+        list_news(s);
+        return;
+    }
+    if (reset || !s->answered)
+        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+    else
+        wf_h2_stream_end(s);
+    nghttp2_session_consume_stream(s->h2->session, s->id, s->unused);
+    s->unused = 0;
+}
+
+void wf_h2_stream_pause(wf_h2_stream *s) {
+    s->paused = true;
+}
+
+void wf_h2_stream_resume(wf_h2_stream *s) {
+    s->paused = false;
+    list_news(s);
+}
