@@ -25,6 +25,7 @@ typedef struct app_config {
     weft_slow_policy slow_policy;
     weft_deflate deflate;
     weft_backend backend;
+    weft_http2 http2;
     bool reuse_port;
     int ready_fd;  /* -1: none */
     int verbosity; /* -1 quiet, 0, 1 a line per connection and request */

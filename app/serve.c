@@ -90,6 +90,7 @@ static weft_server *make_server(const app_config *config) {
         .origins = config->origins,
         .deflate = config->deflate,
         .backend = config->backend,
+        .http2 = config->http2,
         .reuse_port = config->reuse_port,
         .limits = {.message_bytes_max = config->message_bytes_max,
                    .queue_bytes_max = config->queue_bytes_max,

@@ -16,6 +16,7 @@ typedef struct serve_options {
     const char *config;
     int log, slow, deflate, backend;
     uint32_t ready_fd;
+    bool h2c, no_http2;
 } serve_options;
 
 static const char *const log_choices[] = {"text", "json", NULL};
@@ -37,6 +38,8 @@ static const cli_option options[] = {
      .standard = NULL},
     {"listen-plain", 0, CLI_LIST, AT(listen_plain), "ADDR", "an address without TLS beside those, repeatable",
      .standard = NULL},
+    {"h2c", 0, CLI_FLAG, AT(h2c), NULL, "HTTP/2 without TLS too, for clients that know beforehand", .rare = true},
+    {"no-http2", 0, CLI_FLAG, AT(no_http2), NULL, "HTTP/1.1 alone", .rare = true},
     {"reuse-port", 0, CLI_FLAG, AT(app.reuse_port), NULL, "share TCP ports with other servers of this user: see below",
      .standard = NULL},
     {"threads", 't', CLI_NUMBER, AT(app.threads), "N", "worker threads; 0 is one per processor", .standard = "0",
@@ -137,6 +140,8 @@ static const char *bad_option(const serve_options *o) {
         return "each --tls-cert needs its --tls-key";
     if (certs && o->app.tls.self_signed)
         return "--tls-self-signed is in place of --tls-cert";
+    if (o->h2c && o->no_http2)
+        return "--h2c and --no-http2 exclude each other";
     if (!certs && !o->app.tls.self_signed && (o->app.tls.client_ca_file || o->listen_plain.count > 0))
         return "--tls-client-ca and --listen-plain go with TLS: there is no --tls-cert";
     return NULL;
@@ -170,6 +175,7 @@ int cli_run_serve(int argc, char **argv) {
     o.app.slow_policy = policies[o.slow];
     o.app.deflate.mode = modes[o.deflate];
     o.app.backend = (weft_backend)o.backend;
+    o.app.http2 = o.h2c ? WEFT_HTTP2_CLEAR : o.no_http2 ? WEFT_HTTP2_OFF : WEFT_HTTP2_DEFAULT;
     o.app.ready_fd = o.ready_fd == UINT32_MAX ? -1 : (int)o.ready_fd;
     return app_serve(&o.app);
 }

@@ -95,9 +95,6 @@ WEFT_API int weft_conn_publish(weft_conn *conn, const char *topic, weft_kind kin
 WEFT_API void *weft_conn_user(const weft_conn *conn);
 WEFT_API void weft_conn_set_user(weft_conn *conn, void *user);
 
-/* "TLSv1.3", "TLSv1.2"; NULL: it is no wss. */
-WEFT_API const char *weft_conn_tls(const weft_conn *conn);
-
 WEFT_API weft_server *weft_conn_server(const weft_conn *conn);
 
 /* "127.0.0.1:51234"; "unix" for a unix socket; "gone" in `closed`, when the socket is no more. */

@@ -23,6 +23,13 @@
 extern "C" {
 #endif
 
+/* HTTP/2 carries many requests and WebSockets (RFC 8441) on one connection; routes and callbacks do not see it. */
+typedef enum weft_http2 {
+    WEFT_HTTP2_DEFAULT, /* where the TLS handshake agrees on it */
+    WEFT_HTTP2_OFF,
+    WEFT_HTTP2_CLEAR /* and without TLS, for clients that know beforehand */
+} weft_http2;
+
 typedef struct weft_config {
     size_t struct_size;       /* WEFT_CONFIG_INIT */
     uint32_t workers;         /* [1] threads; WEFT_NONE: one per processor */
@@ -42,6 +49,7 @@ typedef struct weft_config {
     weft_limits limits;
     weft_deflate deflate;
     weft_backend backend;
+    weft_http2 http2; /* [with TLS] */
     /* [false] Other servers may listen on our TCP addresses, too, and we on theirs: the kernel deals newcomers out
      * among them (SO_REUSEPORT; only servers of the same user). Topics, limits and counters are each server's own.
      * Port 0 is a port of our own all the same. False: an address that anyone listens on is EADDRINUSE. */

@@ -83,11 +83,6 @@ void weft_conn_set_user(weft_conn *conn, void *user) {
     link_of(conn)->user = user;
 }
 
-const char *weft_conn_tls(const weft_conn *conn) {
-    const wf_tls *tls = wf_link_tls_of(link_of(conn));
-    return tls ? wf_tls_version(tls) : NULL;
-}
-
 const char *weft_conn_peer(const weft_conn *conn, char *out, size_t cap) {
     wf_address address = {.len = sizeof address.storage};
     if (link_of(conn)->sock.fd < 0 ||

@@ -33,7 +33,7 @@ struct wf_h2 {
     wf_h2_limits limits;
     wf_h2_stream *streams; /* all */
     wf_h2_stream *news_first, *news_last;
-    uint8_t *given;     /* what was given out last; owned */
+    uint8_t *given; /* what was given out last; owned */
     size_t count, bytes;
     bool broken;
 };
@@ -151,8 +151,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!s || frame->headers.cat != NGHTTP2_HCAT_REQUEST) /* trailers are dropped */
         return 0;
-    int got = wf_h2_head_add(&s->head, (wf_str) {(const char *)name, name_len},
-                             (wf_str) {(const char *)value, value_len});
+    int got =
+        wf_h2_head_add(&s->head, (wf_str) {(const char *)name, name_len}, (wf_str) {(const char *)value, value_len});
     if (got < 0 || (s->head.over && ++s->fields_dropped > FIELDS_DROPPED_MAX))
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return 0;
@@ -225,7 +225,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 }
 
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t cap, uint32_t *flags,
-                              nghttp2_data_source *source, void *user) {
+                        nghttp2_data_source *source, void *user) {
     (void)source;
     wf_h2 *h2 = user;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
@@ -352,7 +352,7 @@ static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
         out_event->data = h2->given = s->in.data;
         out_event->len = s->in.len;
         h2->bytes -= s->in.len;
-        s->in = (wf_buf) WF_BUF_INIT;
+        s->in = (wf_buf)WF_BUF_INIT;
         if (!s->gone)
             nghttp2_session_consume_stream(h2->session, s->id, s->unused);
         s->unused = 0;
@@ -398,6 +398,10 @@ size_t wf_h2_output(wf_h2 *h2, const uint8_t **out_data) {
 void wf_h2_go_away(wf_h2 *h2) {
     nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2->session),
                           NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+void wf_h2_cut(wf_h2 *h2) {
+    all_gone(h2);
 }
 
 bool wf_h2_over(const wf_h2 *h2) {

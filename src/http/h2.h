@@ -33,7 +33,7 @@ typedef enum wf_h2_event_kind {
     WF_H2_RECEIVED, /* data, len > 0: to be changed in place until the next call on this connection */
     WF_H2_EOF,      /* the peer sends no more on it. Once, and no RECEIVED follows */
     WF_H2_SENT,     /* after a send that was answered 0: try again */
-    WF_H2_GONE      /* it was reset, or all of it is over: once, and the last. The stream is freed behind the next call */
+    WF_H2_GONE /* it was reset, or all of it is over: once, and the last. The stream is freed behind the next call */
 } wf_h2_event_kind;
 
 typedef struct wf_h2_event {
@@ -59,10 +59,11 @@ int wf_h2_next(wf_h2 *h2, wf_h2_event *out_event);
 /* The next run of bytes to be sent, valid until the next call on this connection: its length, 0: none now. */
 size_t wf_h2_output(wf_h2 *h2, const uint8_t **out_data);
 
-void wf_h2_go_away(wf_h2 *h2);        /* no new streams; those that are there go on */
-bool wf_h2_over(const wf_h2 *h2);     /* nothing will come of it any more: send what there is and close */
+void wf_h2_go_away(wf_h2 *h2);         /* no new streams; those that are there go on */
+void wf_h2_cut(wf_h2 *h2);             /* the connection broke: all streams are gone */
+bool wf_h2_over(const wf_h2 *h2);      /* nothing will come of it any more: send what there is and close */
 size_t wf_h2_streams(const wf_h2 *h2); /* that are open */
-size_t wf_h2_memory(const wf_h2 *h2); /* bytes held for streams */
+size_t wf_h2_memory(const wf_h2 *h2);  /* bytes held for streams */
 
 /* Of one stream, until it is GONE or closed. */
 void wf_h2_stream_set_user(wf_h2_stream *stream, void *user);
@@ -71,7 +72,7 @@ wf_h2 *wf_h2_stream_of(const wf_h2_stream *stream);
 
 /* Bytes taken, of the ranges together; 0: SENT will follow; WF_ENOMEM. */
 int64_t wf_h2_stream_send(wf_h2_stream *stream, const struct iovec *ranges, int count);
-void wf_h2_stream_end(wf_h2_stream *stream); /* behind what was sent: END_STREAM */
+void wf_h2_stream_end(wf_h2_stream *stream);               /* behind what was sent: END_STREAM */
 void wf_h2_stream_close(wf_h2_stream *stream, bool reset); /* what was sent still goes, unless it is reset */
 void wf_h2_stream_pause(wf_h2_stream *stream);
 void wf_h2_stream_resume(wf_h2_stream *stream);

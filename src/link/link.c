@@ -39,10 +39,22 @@ int wf_link_adopt(wf_link *link, int fd, wf_tls *tls) {
     return WF_OK;
 }
 
-int wf_link_init(wf_link *link, wf_link_env *env, int fd, wf_tls *tls) {
+static void init(wf_link *link, wf_link_env *env) {
     memset(link, 0, sizeof *link);
     link->env = env;
     wf_outq_init(&link->q, &env->pool, UINT32_MAX, WF_SLOW_CLOSE);
+}
+
+int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port, int below) {
+    init(link, env);
+    if (wf_port_adopt(env->loop, &link->sock, port, below) < 0)
+        return WF_ENOMEM;
+    wf_link_enter(link, WF_LINK_HTTP, env->http->handshake_timeout_ms);
+    return WF_OK;
+}
+
+int wf_link_init(wf_link *link, wf_link_env *env, int fd, wf_tls *tls) {
+    init(link, env);
     int got = wf_link_adopt(link, fd, tls);
     if (got < 0)
         return got;
@@ -166,7 +178,7 @@ void wf_link_deinit(wf_link *link) {
 
 void wf_link_abort(wf_link *link) {
     if (link->stage != WF_LINK_DEAD)
-        setsockopt(link->sock.fd, SOL_SOCKET, SO_LINGER, &(struct linger) {.l_onoff = 1}, sizeof(struct linger));
+        wf_sock_abort(link->env->loop, &link->sock);
     wf_link_die(link, ECONNABORTED, NULL);
 }
 
@@ -236,6 +248,8 @@ static bool gated(const wf_link *link) {
     switch (link->stage) {
     case WF_LINK_HTTP:
         return link->q.bytes >= HTTP_QUEUE_BYTES && !link->close_after;
+    case WF_LINK_RAW:
+        return wf_link_raw_room(link) == 0;
     case WF_LINK_WAITING:
         return true;
     case WF_LINK_OPEN:
@@ -301,6 +315,7 @@ static void input_ended(wf_link *link) {
         if (wf_link_end_of(link)->received_code == 0 && wf_link_end_of(link)->fault.status == 0)
             wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
         break;
+    case WF_LINK_RAW:
     case WF_LINK_LINGER:
         wf_link_die(link, 0, NULL);
         break;
@@ -330,6 +345,8 @@ static int pull(wf_link *link, wf_link_event *out_event) {
     switch (link->stage) {
     case WF_LINK_HTTP:
         return wf_link_next_http(link, out_event);
+    case WF_LINK_RAW:
+        return wf_link_next_raw(link, out_event);
     case WF_LINK_CONNECTING:
     case WF_LINK_REPLY:
         return wf_link_next_reply(link, out_event);
@@ -413,7 +430,7 @@ static void flushed(wf_link *link) {
     link->deadlines.sending = false;
     if (link->stage == WF_LINK_CLOSING)
         wf_link_close_done(link);
-    else if (link->stage == WF_LINK_HTTP && link->close_after)
+    else if ((link->stage == WF_LINK_HTTP || link->stage == WF_LINK_RAW) && link->close_after)
         wf_link_linger(link);
     else if (link->stage == WF_LINK_HTTP && link->served && !link->reader) /* an answer takes the time it takes */
         wf_link_enter(link, WF_LINK_HTTP, link->env->http->keep_alive_ms);

@@ -9,12 +9,14 @@
  *             flush              send, reply, accept
  *
  *   server
+ *      HTTP ---HTTP/2---> RAW ---> LINGER
  *      HTTP ---request---> WAITING ---accept---> OPEN ---close---> CLOSING ---> LINGER ---> DEAD
  *        ^-----reply---------'                     '---- fault, error, deadline ------------^
  *   client
  *      CONNECTING ---connected---> REPLY ---answer---> WAITING ---open---> OPEN, and on as above
  *
  * HTTP     reads a request.
+ * RAW      HTTP/2: bytes for whoever makes streams of them, and from him.
  * WAITING  the request is the server's to answer; nothing is read.
  * CONNECTING  a client's request waits for the connection.
  * REPLY    the request is sent, its answer is read. WAITING is then the client's, to judge it.
@@ -38,7 +40,7 @@
 #include "hub/outq.h"
 #include "link/deadlines.h"
 #include "link/keys.h"
-#include "net/loop.h"
+#include "net/port.h"
 #include "tls/tls.h"
 #include "ws/deflate.h"
 #include "ws/extension.h"
@@ -60,6 +62,7 @@ typedef struct wf_link_limits {
 typedef struct wf_link_http {
     wf_http_limits limits;
     uint32_t handshake_timeout_ms, answer_timeout_ms, keep_alive_ms, send_timeout_ms;
+    bool h2c; /* HTTP/2 without TLS is understood (RFC 9113 3.3) */
 } wf_link_http;
 
 /* What the links of one loop share. Counters may be read from any thread. */
@@ -83,6 +86,7 @@ typedef struct wf_link_env {
 
 typedef enum wf_link_stage {
     WF_LINK_HTTP,
+    WF_LINK_RAW,
     WF_LINK_WAITING,
     WF_LINK_CONNECTING,
     WF_LINK_REPLY,
@@ -97,6 +101,8 @@ typedef enum wf_link_event_kind {
     WF_LINK_BROKEN,     /* not HTTP, over a limit or too slow: answer the fault's close_code, closing */
     WF_LINK_UNANSWERED, /* the request waited too long: answer 503 */
     WF_LINK_REPLIED,    /* a client's: the answer is whole; take it (wf_link_take_reply), then open or die */
+    WF_LINK_HTTP2,      /* the peer speaks HTTP/2: it is RAW */
+    WF_LINK_BYTES,      /* RAW: message.data, .len */
     WF_LINK_MESSAGE,    /* message */
     WF_LINK_PONG,       /* our ping was answered; link->rtt_ns is new */
     WF_LINK_DRAINED,    /* the queue is empty after a send was refused */
@@ -188,6 +194,9 @@ typedef struct wf_link {
  * WF_ENOMEM: descriptor and tls stay the caller's then and there is nothing to free. */
 int wf_link_init(wf_link *link, wf_link_env *env, int fd, wf_tls *tls);
 
+/* The same on a port, beside the connection with descriptor `below`. */
+int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port, int below);
+
 /* A client's, CONNECTING and without a socket yet: starts the connect deadline (WF_NEVER: none). `limits` must
  * outlive it. */
 void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms);
@@ -232,6 +241,12 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
 
 /* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
 int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
+
+/* RAW: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what is left until then. */
+int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
+size_t wf_link_raw_room(const wf_link *link);
+void wf_link_raw_idle(wf_link *link, bool idle); /* it ends after keep_alive_ms of that */
+void wf_link_raw_end(wf_link *link);
 
 /* Client side. The reader taken is the caller's, with the answer in it. */
 wf_http_reply_reader *wf_link_take_reply(wf_link *link);

@@ -8,11 +8,26 @@
 #include <errno.h>
 #include <string.h>
 
+/* By agreement in the TLS handshake, or because it begins so (RFC 9113 3.2, 3.3); no method of HTTP/1.1 is "PRI". */
+static bool speaks_http2(const wf_link *link, const uint8_t *in, size_t len) {
+    if (link->served || link->reader)
+        return false;
+    if (link->secure)
+        return wf_tls_http2(link->aside->tls);
+    return link->env->http->h2c && link->sock.kind != WF_SOCK_PORT && len >= 4 && memcmp(in, "PRI ", 4) == 0;
+}
+
 int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
     uint8_t *in;
     size_t in_len = wf_ws_take_rest(&link->ws, &in);
     if (in_len == 0 || link->close_after) /* the last answer is on its way: nothing more is read */
         return WF_WANT_INPUT;
+    if (speaks_http2(link, in, in_len)) {
+        wf_ws_feed(&link->ws, in, in_len);
+        wf_link_enter(link, WF_LINK_RAW, link->env->http->handshake_timeout_ms);
+        out_event->kind = WF_LINK_HTTP2;
+        return WF_OK;
+    }
     if (!link->reader) {
         link->reader = wf_http_reader_new(&link->env->http->limits);
         if (!link->reader) {

@@ -1,6 +1,6 @@
 /*
  * link_impl.h - what the files of this room share: link.c (socket, stages, deadlines), link_http.c,
- * link_dial.c, link_tls.c, link_ws.c.
+ * link_dial.c, link_raw.c, link_tls.c, link_ws.c.
  */
 #ifndef WF_LINK_LINK_IMPL_H
 #define WF_LINK_LINK_IMPL_H
@@ -48,6 +48,7 @@ static inline void wf_link_count_sent(wf_link *link, size_t len) {
 
 /* Pulls from HTTP and from the session. */
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);
+int wf_link_next_raw(wf_link *link, wf_link_event *out_event);
 int wf_link_next_reply(wf_link *link, wf_link_event *out_event);
 int wf_link_next_ws(wf_link *link, wf_link_event *out_event);
 

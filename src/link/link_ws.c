@@ -124,6 +124,7 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
             wf_link_linger(link);
         break;
     case WF_LINK_HTTP:
+    case WF_LINK_RAW:
     case WF_LINK_WAITING:
     case WF_LINK_CONNECTING:
     case WF_LINK_REPLY:

@@ -9,6 +9,7 @@
 #define WF_NET_BACKEND_H
 
 #include "net/loop.h"
+#include "net/port.h"
 
 #include <stdatomic.h>
 
@@ -51,7 +52,9 @@ struct wf_loop {
     /* Loop only. */
     size_t recv_bytes; /* of receive buffers */
     wf_acceptor acceptor;
-    size_t held_bytes; /* kept for socks: received while paused, taken and not yet sent */
+    wf_port **ports;              /* owned array; NULL: a free place */
+    uint32_t port_cap, port_free; /* no place before port_free is free */
+    size_t held_bytes;            /* kept for socks: received while paused, taken and not yet sent */
 
     /* Any thread. */
     int wake_fd;       /* an eventfd; constant while the loop lives */

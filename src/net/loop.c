@@ -32,6 +32,7 @@ static void release(wf_loop *loop) {
     wf_acceptor_deinit(&loop->acceptor);
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);
+    wf_mem_free(loop->ports);
     wf_mem_free(loop);
     errno = saved;
 }
@@ -145,24 +146,69 @@ int wf_listen_adopt(wf_loop *loop, wf_sock *sock, int fd) {
     return status;
 }
 
+/* ---- ports ---- */
+
+enum { PORTS_STEP = 64 };
+
+int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below) {
+    while (loop->port_free < loop->port_cap && loop->ports[loop->port_free])
+        loop->port_free++;
+    if (loop->port_free == loop->port_cap) {
+        uint32_t cap = loop->port_cap < PORTS_STEP ? PORTS_STEP : 2 * loop->port_cap;
+        wf_port **ports = wf_mem_resize(loop->ports, cap * sizeof *ports);
+        if (!ports)
+            return WF_ENOMEM;
+        memset(ports + loop->port_cap, 0, (cap - loop->port_cap) * sizeof *ports);
+        loop->ports = ports;
+        loop->port_cap = cap;
+    }
+    *sock = (wf_sock) {.fd = below, .slot = loop->port_free, .kind = WF_SOCK_PORT};
+    loop->ports[sock->slot] = port;
+    port->sock = sock;
+    return WF_OK;
+}
+
+static inline wf_port *port_of(const wf_loop *loop, const wf_sock *sock) {
+    return sock->kind == WF_SOCK_PORT && sock->fd >= 0 ? loop->ports[sock->slot] : NULL;
+}
+
+static void close_port(wf_loop *loop, wf_sock *sock, bool abort) {
+    wf_port *port = port_of(loop, sock);
+    loop->ports[sock->slot] = NULL;
+    if (sock->slot < loop->port_free)
+        loop->port_free = sock->slot;
+    sock->fd = -1;
+    port->calls->close(port, abort);
+}
+
+/* ---- socks ---- */
+
 void wf_sock_pause(wf_loop *loop, wf_sock *sock) {
-    if (sock->fd >= 0)
+    wf_port *port = port_of(loop, sock);
+    if (sock->fd >= 0 && port)
+        port->calls->pause(port);
+    else if (sock->fd >= 0)
         loop->backend->pause(loop, sock);
 }
 
 void wf_sock_resume(wf_loop *loop, wf_sock *sock) {
-    if (sock->fd >= 0)
+    wf_port *port = port_of(loop, sock);
+    if (sock->fd >= 0 && port)
+        port->calls->resume(port);
+    else if (sock->fd >= 0)
         loop->backend->resume(loop, sock);
 }
 
 int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count) {
     wf_assert(sock->fd >= 0 && count > 0);
-    return loop->backend->send(loop, sock, ranges, count);
+    wf_port *port = port_of(loop, sock);
+    return port ? port->calls->send(port, ranges, count) : loop->backend->send(loop, sock, ranges, count);
 }
 
 int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count) {
     wf_assert(sock->fd >= 0 && count > 0);
-    return loop->backend->send_soon(loop, sock, ranges, count);
+    wf_port *port = port_of(loop, sock);
+    return port ? port->calls->send(port, ranges, count) : loop->backend->send_soon(loop, sock, ranges, count);
 }
 
 /* One range is the usual case, and send costs the kernel less than sendmsg. */
@@ -180,7 +226,10 @@ int64_t wf_send_ranges(int fd, const struct iovec *ranges, int count) {
 }
 
 void wf_sock_shutdown(wf_loop *loop, wf_sock *sock) {
-    if (sock->fd >= 0)
+    wf_port *port = port_of(loop, sock);
+    if (sock->fd >= 0 && port)
+        port->calls->shutdown(port);
+    else if (sock->fd >= 0)
         loop->backend->shutdown(loop, sock);
 }
 
@@ -195,8 +244,20 @@ void wf_loop_flush(wf_loop *loop) {
 void wf_sock_close(wf_loop *loop, wf_sock *sock) {
     if (sock->fd < 0)
         return;
+    if (sock->kind == WF_SOCK_PORT) {
+        close_port(loop, sock, false);
+        return;
+    }
     if (sock->kind == WF_SOCK_LISTEN)
         wf_acceptor_remove(&loop->acceptor, sock);
     loop->backend->close(loop, sock);
     sock->fd = -1;
+}
+
+void wf_sock_abort(wf_loop *loop, wf_sock *sock) {
+    if (sock->fd >= 0 && sock->kind == WF_SOCK_PORT)
+        close_port(loop, sock, true);
+    else if (sock->fd >= 0)
+        setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &(struct linger) {.l_onoff = 1}, sizeof(struct linger));
+    wf_sock_close(loop, sock);
 }

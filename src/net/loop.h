@@ -32,7 +32,7 @@ typedef struct wf_loop wf_loop;
 
 enum { WF_RECV_SLACK = 64 };
 
-typedef enum wf_sock_kind { WF_SOCK_STREAM, WF_SOCK_LISTEN } wf_sock_kind;
+typedef enum wf_sock_kind { WF_SOCK_STREAM, WF_SOCK_LISTEN, WF_SOCK_PORT } wf_sock_kind;
 
 /* Embedded in what owns it, and not moved in memory while open. Written by the loop only. 12 bytes. */
 typedef struct wf_sock {
@@ -130,5 +130,6 @@ int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *rang
 
 void wf_sock_shutdown(wf_loop *loop, wf_sock *sock); /* FIN: nothing more is sent */
 void wf_sock_close(wf_loop *loop, wf_sock *sock);    /* closed already: nothing happens */
+void wf_sock_abort(wf_loop *loop, wf_sock *sock);    /* the same, and the peer sees a reset */
 
 #endif

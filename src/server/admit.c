@@ -51,6 +51,12 @@ static void shed(weft_conn *conn, const char *why) {
     wf_conn_pump(conn);
 }
 
+/* It was given a slot and got no sock. */
+static void give_back(wf_worker *w, weft_conn *conn) {
+    wf_slots_end(&w->slots, conn);
+    wf_slots_free(&w->slots, conn);
+}
+
 /* NULL: there is no room or no memory for it, and `fd` is still the caller's. */
 static weft_conn *new_conn(wf_worker *w, bool secure, int fd) {
     weft_conn *conn = wf_slots_add(&w->slots);
@@ -58,22 +64,13 @@ static weft_conn *new_conn(wf_worker *w, bool secure, int fd) {
     if (conn && (tls || !secure) && wf_link_init(&conn->link, &w->env, fd, tls) == WF_OK)
         return conn;
     wf_tls_free(tls);
-    if (conn) {
-        wf_slots_end(&w->slots, conn);
-        wf_slots_free(&w->slots, conn);
-    }
+    if (conn)
+        give_back(w, conn);
     return NULL;
 }
 
-void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd) {
+static void admit(wf_worker *w, weft_conn *conn) {
     weft_server *server = w->server;
-    wf_count_add(&w->accepted, 1);
-    weft_conn *conn = new_conn(w, server->listeners[listener - w->listeners].secure, fd);
-    if (!conn) {
-        close(fd);
-        wf_count_add(&w->shed, 1);
-        return;
-    }
     half_add(w, conn);
     wf_count_add(&w->connections, 1);
     unsigned before = atomic_fetch_add_explicit(&server->connection_count, 1, memory_order_relaxed);
@@ -83,6 +80,28 @@ void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd) {
         shed(conn, "short of memory");
     else if (w->half_count > (server->config.half_open_max - 1) / server->worker_count + 1)
         shed(w->half_first, "too many unfinished handshakes");
+}
+
+void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd) {
+    wf_count_add(&w->accepted, 1);
+    weft_conn *conn = new_conn(w, w->server->listeners[listener - w->listeners].secure, fd);
+    if (!conn) {
+        close(fd);
+        wf_count_add(&w->shed, 1);
+        return;
+    }
+    admit(w, conn);
+}
+
+bool wf_worker_accept_port(wf_worker *w, wf_port *port, int below) {
+    weft_conn *conn = wf_slots_add(&w->slots);
+    if (conn && wf_link_init_on_port(&conn->link, &w->env, port, below) == WF_OK) {
+        admit(w, conn);
+        return true;
+    }
+    if (conn)
+        give_back(w, conn);
+    return false;
 }
 
 /* Above 90 % the largest goes: the one that is the cause, most likely. */

@@ -70,6 +70,7 @@ void wf_server_http(const weft_config *config, wf_link_http *out_http) {
         .answer_timeout_ms = config->answer_timeout_ms,
         .keep_alive_ms = config->keep_alive_ms,
         .send_timeout_ms = config->limits.send_timeout_ms,
+        .h2c = config->http2 == WEFT_HTTP2_CLEAR,
     };
 }
 

@@ -16,7 +16,9 @@ static void count_deflating(weft_conn *conn, int by) {
 static void conn_ended(weft_conn *conn) {
     wf_worker *w = wf_conn_worker(conn);
     wf_worker_half_done(conn);
-    if (conn->opened) {
+    if (conn->is_http2) {
+        wf_http2_end(conn);
+    } else if (conn->opened) {
         wf_hub_leave_all(&w->hub, &conn->subscriber);
     } else if (conn->request) {
         wf_request_left(conn->request);
@@ -79,6 +81,12 @@ static __attribute__((noinline)) void on_event(weft_conn *conn, const wf_link_ev
         wf_on_request(conn);
         if (conn->open_due)
             conn_open(conn);
+        break;
+    case WF_LINK_HTTP2:
+        wf_http2_begin(conn);
+        break;
+    case WF_LINK_BYTES:
+        wf_http2_bytes(conn, &event->message);
         break;
     case WF_LINK_BROKEN:
         wf_on_broken(conn);

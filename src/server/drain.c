@@ -17,6 +17,8 @@ void wf_worker_deafen(wf_worker *w) {
 
 /* Between two requests: nobody waits for anything. */
 static bool end_idle_http(weft_conn *conn) {
+    if (conn->is_http2 && !conn->http2_leaves)
+        wf_http2_leave(conn);
     if (conn->link.stage != WF_LINK_HTTP || conn->link.reader || conn->link.q.bytes > 0)
         return false;
     wf_link_die(&conn->link, 0, "the server stopped");

@@ -47,11 +47,14 @@ struct weft_conn {
         } half;                   /* while half_open: among the worker's unfinished handshakes */
         weft_request *request;    /* then, until it is opened: that waits for its answer, or for `open` */
         wf_subscriber subscriber; /* while it is opened */
+        struct wf_h2 *http2;      /* while is_http2: it carries streams, which are connections of their own */
         weft_conn *ended_next;    /* at last: among those to be freed */
     };
     uint32_t slot;
-    bool half_open, opened, open_due;
-    bool shares; /* counted in the server's `sharing` */
+    bool half_open : 1, opened : 1, open_due : 1;
+    bool shares : 1; /* counted in the server's `sharing` */
+    bool is_http2 : 1;
+    bool http2_leaves : 1; /* GOAWAY was said: it ends with its last stream */
 };
 
 /* slots.c: connections by number, the memory they are in, and the handles made of them. */
@@ -182,6 +185,7 @@ void wf_conn_pump(weft_conn *conn); /* pulls and dispatches the connection's eve
 
 /* admit.c: connections come in, and are turned away when there are too many. */
 void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd);
+bool wf_worker_accept_port(wf_worker *w, wf_port *port, int below); /* false: there is no room */
 void wf_worker_half_done(weft_conn *conn);
 void wf_worker_check_memory(wf_worker *w);
 
@@ -189,6 +193,13 @@ void wf_worker_check_memory(wf_worker *w);
 void wf_worker_drain(wf_worker *w); /* called each turn while draining */
 bool wf_worker_drained(const wf_worker *w);
 void wf_worker_deafen(wf_worker *w); /* stops listening */
+
+/* http2.c: connections that carry streams. */
+void wf_http2_begin(weft_conn *conn);
+void wf_http2_bytes(weft_conn *conn, const wf_ws_event *bytes);
+void wf_http2_pump(weft_conn *conn);  /* its streams are told, and what they sent is queued */
+void wf_http2_leave(weft_conn *conn); /* takes no new streams, and ends with the last */
+void wf_http2_end(weft_conn *conn);   /* it is over, and so are its streams */
 
 /* handshake.c: what a request becomes. */
 void wf_on_request(weft_conn *conn);

@@ -124,6 +124,8 @@ static weft_conn *conn_of(wf_outq *q) {
 }
 
 static inline void flush_one(weft_conn *conn) {
+    if (conn->is_http2)
+        wf_http2_pump(conn);
     wf_link_flush(&conn->link);
     if (wf_link_runnable(&conn->link))
         wf_conn_pump(conn);
@@ -156,6 +158,8 @@ static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
         break;
     }
     wf_conn_pump(conn);
+    if (conn->is_http2)
+        wf_http2_pump(conn);
     /* What it was answered leaves at once, in one system call and from a warm chunk. What was published waits
      * for the end of the turn: more may come. */
     if (conn->link.q.written && !conn->link.in_flight) {
@@ -255,7 +259,7 @@ void wf_worker_offer(wf_worker *w) {
         wf_outq *q = wf_outq_ready_take(&w->env.pool);
         weft_conn *conn = conn_of(q);
         wf_link_flush(&conn->link);
-        if (wf_link_runnable(&conn->link))
+        if (wf_link_runnable(&conn->link) || conn->is_http2)
             wf_outq_mark_ready(q);
     }
 }

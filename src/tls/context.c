@@ -99,10 +99,11 @@ static int on_client_hello(SSL *ssl, int *alert, void *unused) {
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
                    unsigned int in_len, void *unused) {
-    (void)ssl, (void)unused;
-    static const unsigned char ours[] = "\x08http/1.1";
-    if (SSL_select_next_proto((unsigned char **)out, out_len, ours, sizeof ours - 1, in, in_len) !=
-        OPENSSL_NPN_NEGOTIATED)
+    (void)unused;
+    static const unsigned char both[] = "\x02h2\x08http/1.1", *http1 = both + 3;
+    const unsigned char *ours = set_of(ssl)->http2 ? both : http1;
+    unsigned ours_len = (unsigned)(both + sizeof both - 1 - ours);
+    if (SSL_select_next_proto((unsigned char **)out, out_len, ours, ours_len, in, in_len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2 */
     return SSL_TLSEXT_ERR_OK;
 }
@@ -144,6 +145,7 @@ static wf_tls_set *new_set(wf_tls_context *context, size_t count) {
     atomic_init(&set->refs, 1);
     set->count = count;
     set->keylog_file = context->is_client ? context->client.keylog_file : context->server.keylog_file;
+    set->http2 = !context->is_client && context->server.http2;
     if (context->tickets)
         set->tickets = wf_tls_tickets_ref(context->tickets);
     return set;

@@ -30,6 +30,7 @@ typedef struct wf_tls_server_options {
     const char *client_ca_file; /* clients must have a certificate from one of these; NULL: they need none */
     const char *keylog_file;    /* secrets of each session are appended, for debuggers; NULL: none */
     bool tls13_only;            /* not TLS 1.2 */
+    bool http2;                 /* is offered by ALPN (RFC 7301), before http/1.1 */
 } wf_tls_server_options;
 
 typedef struct wf_tls_client_options {

@@ -21,6 +21,7 @@ typedef struct wf_tls_set {
     atomic_uint refs;
     struct wf_tls_tickets *tickets; /* a reference; NULL in a client */
     const char *keylog_file;        /* NULL: none */
+    bool http2;
     size_t count;
     wf_tls_host hosts[];
 } wf_tls_set;

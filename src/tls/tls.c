@@ -239,6 +239,13 @@ bool wf_tls_was_ready(const wf_tls *tls) {
     return tls->done;
 }
 
+bool wf_tls_http2(const wf_tls *tls) {
+    const unsigned char *protocol;
+    unsigned len;
+    SSL_get0_alpn_selected(tls->ssl, &protocol, &len);
+    return len == 2 && memcmp(protocol, "h2", 2) == 0;
+}
+
 /* ---- out ---- */
 
 /* A place among the ranges. */

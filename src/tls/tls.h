@@ -49,6 +49,8 @@ int wf_tls_open(wf_tls *tls, const uint8_t *data, size_t len, uint8_t **out_data
 bool wf_tls_ready(const wf_tls *tls);     /* the handshake is done: plain bytes may be sealed */
 bool wf_tls_was_ready(const wf_tls *tls); /* also when it is over since */
 
+bool wf_tls_http2(const wf_tls *tls); /* that is what both want to speak */
+
 /* Seals from the front of the ranges, at most so much that a send is worth its call. > 0: plain bytes taken. WF_ERROR (not
  * ready, or over), WF_ENOMEM. */
 enum { WF_TLS_SEAL_BYTES = 128 * 1024 };

@@ -1,0 +1,174 @@
+/*
+ * HTTP/2 connections: each stream is a weft_conn like any other, on a port in place of a socket, so that routes, limits,
+ * deadlines and callbacks are the same for all (RFC 8441).
+ *
+ *      bytes --> link (RAW) --> wf_h2 --> stream --event--> weft_conn's link --> ...
+ *      bytes <-- link (RAW) <-- wf_h2 <-- stream <--port--- weft_conn's link <-- ...
+ *
+ * The connection itself has no application. It is pumped after whatever may have moved one of its streams: its own bytes,
+ * or a flush, for which a stream that has sent puts it on the ready list.
+ */
+#include "server/server_impl.h"
+
+#include "base/mem.h"
+#include "http/h2.h"
+
+#include <errno.h>
+
+enum { STREAMS_MAX = 100, ROUNDS_MAX = 16 };
+
+/* A stream and its connection's sock. */
+typedef struct stream_port {
+    wf_port port; /* first */
+    wf_h2_stream *stream;
+    weft_conn *below; /* the HTTP/2 connection */
+} stream_port;
+
+static wf_h2_stream *stream_of(wf_port *port) {
+    return ((stream_port *)port)->stream;
+}
+
+/* There is something for the connection to send. */
+static void stir(wf_port *port) {
+    wf_outq_mark_ready(&((stream_port *)port)->below->link.q);
+}
+
+/* ---- a sock's calls ---- */
+
+static void port_pause(wf_port *port) {
+    wf_h2_stream_pause(stream_of(port));
+}
+
+static void port_resume(wf_port *port) {
+    wf_h2_stream_resume(stream_of(port));
+    stir(port);
+}
+
+static int64_t port_send(wf_port *port, const struct iovec *ranges, int count) {
+    int64_t taken = wf_h2_stream_send(stream_of(port), ranges, count);
+    if (taken < 0) {
+        errno = ENOMEM;
+        return WF_ESYS;
+    }
+    stir(port);
+    return taken > 0 ? taken : WF_SEND_LATER;
+}
+
+static void port_shutdown(wf_port *port) {
+    wf_h2_stream_end(stream_of(port));
+    stir(port);
+}
+
+static void port_close(wf_port *port, bool abort) {
+    wf_h2_stream_close(stream_of(port), abort);
+    stir(port);
+    wf_mem_free(port);
+}
+
+static const wf_port_calls calls = {port_pause, port_resume, port_send, port_shutdown, port_close};
+
+/* ---- streams ---- */
+
+static void open_stream(weft_conn *below, wf_h2_stream *stream) {
+    stream_port *port = wf_mem_zalloc(sizeof *port);
+    if (!port) {
+        wf_h2_stream_close(stream, true);
+        return;
+    }
+    *port = (stream_port) {.port.calls = &calls, .stream = stream, .below = below};
+    wf_h2_stream_set_user(stream, port);
+    if (wf_worker_accept_port(wf_conn_worker(below), &port->port, below->link.sock.fd))
+        return;
+    wf_mem_free(port);
+    wf_h2_stream_close(stream, true);
+}
+
+static void deliver(weft_conn *conn, const wf_h2_event *event) {
+    switch (event->kind) {
+    case WF_H2_RECEIVED:
+        wf_link_received(&conn->link, event->data, event->len);
+        break;
+    case WF_H2_EOF:
+        wf_link_input_over(&conn->link);
+        break;
+    case WF_H2_SENT:
+        wf_link_sent(&conn->link, 0);
+        break;
+    default:
+        wf_link_failed(&conn->link, ECONNRESET);
+        break;
+    }
+    wf_conn_pump(conn);
+    wf_outq_mark_ready(&conn->link.q);
+}
+
+/* False: there was nothing to tell. */
+static bool tell_streams(weft_conn *below) {
+    wf_h2_event event;
+    bool told = false;
+    for (; wf_h2_next(below->http2, &event) == WF_OK; told = true) {
+        stream_port *port = wf_h2_stream_user(event.stream);
+        if (event.kind == WF_H2_OPENED)
+            open_stream(below, event.stream);
+        else if (port)
+            deliver((weft_conn *)port->port.sock, &event);
+    }
+    return told;
+}
+
+/* ---- the connection ---- */
+
+void wf_http2_begin(weft_conn *conn) {
+    const weft_config *config = &wf_conn_worker(conn)->server->config;
+    wf_worker_half_done(conn);
+    conn->http2 = wf_h2_new(&(wf_h2_limits) {.head_bytes_max = config->head_bytes_max, .streams_max = STREAMS_MAX});
+    conn->is_http2 = conn->http2 != NULL;
+    if (!conn->is_http2)
+        wf_link_die(&conn->link, ENOMEM, "out of memory");
+}
+
+void wf_http2_bytes(weft_conn *conn, const wf_ws_event *bytes) {
+    if (conn->is_http2 && wf_h2_feed(conn->http2, bytes->data, bytes->len) == WF_ENOMEM)
+        wf_link_die(&conn->link, ENOMEM, "out of memory");
+}
+
+/* What there is to be sent, as far as there is room. True: there may be more. */
+static bool fill(weft_conn *conn) {
+    const uint8_t *data;
+    size_t len;
+    while (wf_link_raw_room(&conn->link) > 0) {
+        if ((len = wf_h2_output(conn->http2, &data)) == 0)
+            return false;
+        if (wf_link_send_raw(&conn->link, data, len) != WF_OK)
+            return false;
+    }
+    return true;
+}
+
+void wf_http2_pump(weft_conn *conn) {
+    bool was_idle = wf_h2_streams(conn->http2) == 0, more = false;
+    for (int round = 0; round < ROUNDS_MAX && (tell_streams(conn) || round == 0); round++) {
+        if (conn->link.stage != WF_LINK_RAW)
+            return;
+        more = fill(conn); /* what went may make room for more */
+    }
+    bool idle = wf_h2_streams(conn->http2) == 0;
+    if (idle != was_idle || (idle && conn->link.deadlines.until_ms == 0))
+        wf_link_raw_idle(&conn->link, idle);
+    if (!more && (wf_h2_over(conn->http2) || (idle && conn->http2_leaves)))
+        wf_link_raw_end(&conn->link);
+}
+
+void wf_http2_leave(weft_conn *conn) {
+    conn->http2_leaves = true;
+    wf_h2_go_away(conn->http2);
+    wf_outq_mark_ready(&conn->link.q);
+}
+
+void wf_http2_end(weft_conn *conn) {
+    wf_h2_cut(conn->http2);
+    tell_streams(conn);
+    wf_h2_free(conn->http2);
+    conn->http2 = NULL;
+    conn->is_http2 = false;
+}
