@@ -7,60 +7,26 @@
  *
  * A stream is freed when both have let go of it: nghttp2 (`gone`) and its owner (`closed`, or told that it is gone).
  */
-#include "http/h2.h"
+#include "http/h2_impl.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "http/h2_text.h"
 
-#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
     STREAM_WINDOW = 64 * 1024,       /* bytes a peer may send on a stream before they are taken */
     CONNECTION_WINDOW = 1024 * 1024, /* and on all, before they came */
-    OUT_MAX = 64 * 1024,             /* bytes of a stream that wait to be sent */
-    ANSWER_MAX = 64 * 1024,
-    FIELDS_DROPPED_MAX = 1000, /* of a head that is over its limit: then the stream is reset */
+    FIELDS_DROPPED_MAX = 1000,       /* of a head that is over its limit: then the stream is reset */
     RESETS_BURST = 100,
     RESETS_PER_SECOND = 20,
     ACKS_MAX = 100 /* answers to SETTINGS and PING that wait to be sent */
 };
 
-struct wf_h2 {
-    nghttp2_session *session;
-    wf_h2_limits limits;
-    wf_h2_stream *streams; /* all */
-    wf_h2_stream *news_first, *news_last;
-    uint8_t *given; /* what was given out last; owned */
-    size_t count, bytes;
-    bool broken;
-};
-
-struct wf_h2_stream {
-    wf_h2 *h2;
-    wf_h2_stream *prev, *next, *news_next;
-    void *user;
-    int32_t id;
-    wf_h2_head head; /* while the request comes */
-    wf_buf in;       /* to be given out */
-    size_t unused;   /* DATA bytes that came and were not given out: they fill the window */
-    wf_buf answer;   /* the head of the answer, while it comes */
-    wf_buf out;
-    size_t out_at;      /* of it, handed to nghttp2 */
-    uint64_t body_left; /* of the answer */
-    uint32_t fields_dropped;
-    bool listed, opened, is_head_request, chunked, in_over, eof_told, paused, wants_room;
-    bool answered; /* the head of the answer has been handed on */
-    bool deferred; /* nghttp2 waits for more of `out` */
-    bool ends;     /* nothing follows what is in `out` */
-    bool gone, gone_told, closed;
-};
-
 /* ---- streams ---- */
 
-static void list_news(wf_h2_stream *s) {
+void wf_h2_list(wf_h2_stream *s) {
     if (s->listed)
         return;
     s->listed = true;
@@ -128,7 +94,7 @@ static int begin(wf_h2_stream *s) {
     if (got == WF_EINVAL)
         refuse(s, status);
     else
-        list_news(s);
+        wf_h2_list(s);
     return WF_OK;
 }
 
@@ -175,7 +141,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     s->unused += len;
-    list_news(s);
+    wf_h2_list(s);
     return 0;
 }
 
@@ -193,7 +159,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         return 0;
     if (s->chunked && put_in(s, "0\r\n\r\n", 5) < 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    list_news(s);
+    wf_h2_list(s);
     return 0;
 }
 
@@ -213,7 +179,7 @@ static void let_go(wf_h2_stream *s) {
     nghttp2_session_set_stream_user_data(s->h2->session, s->id, NULL);
     s->gone = true;
     s->h2->count--;
-    list_news(s);
+    wf_h2_list(s);
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user) {
@@ -222,30 +188,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     if (s)
         let_go(s);
     return 0;
-}
-
-static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t cap, uint32_t *flags,
-                        nghttp2_data_source *source, void *user) {
-    (void)source;
-    wf_h2 *h2 = user;
-    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (!s)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    size_t len = s->out.len - s->out_at < cap ? s->out.len - s->out_at : cap;
-    if (len > 0)
-        memcpy(buf, s->out.data + s->out_at, len);
-    s->out_at += len;
-    h2->bytes -= len;
-    if (s->out_at == s->out.len) {
-        s->out.len = s->out_at = 0;
-        if (s->ends)
-            *flags |= NGHTTP2_DATA_FLAG_EOF;
-        else if (len == 0)
-            s->deferred = true;
-    }
-    if (s->wants_room)
-        list_news(s);
-    return s->deferred ? NGHTTP2_ERR_DEFERRED : (ssize_t)len;
 }
 
 /* ---- the connection ---- */
@@ -362,7 +304,7 @@ static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
     } else if (s->gone) {
         s->gone_told = true;
         out_event->kind = WF_H2_GONE;
-    } else if (s->wants_room && s->out.len - s->out_at < OUT_MAX / 2) {
+    } else if (s->wants_room && s->out.len - s->out_at < WF_H2_OUT_MAX / 2) {
         s->wants_room = false;
         out_event->kind = WF_H2_SENT;
     } else {
@@ -414,123 +356,4 @@ size_t wf_h2_streams(const wf_h2 *h2) {
 
 size_t wf_h2_memory(const wf_h2 *h2) {
     return h2->bytes;
-}
-
-/* ---- a stream, from its owner ---- */
-
-void wf_h2_stream_set_user(wf_h2_stream *s, void *user) {
-    s->user = user;
-}
-
-void *wf_h2_stream_user(const wf_h2_stream *s) {
-    return s->user;
-}
-
-wf_h2 *wf_h2_stream_of(const wf_h2_stream *s) {
-    return s->h2;
-}
-
-static void go_on(wf_h2_stream *s) {
-    if (!s->deferred || s->gone)
-        return;
-    s->deferred = false;
-    nghttp2_session_resume_data(s->h2->session, s->id);
-}
-
-static int put_out(wf_h2_stream *s, const uint8_t *data, size_t len) {
-    if (s->ends)
-        return WF_OK; /* behind the length it gave itself */
-    if (len > s->body_left)
-        len = (size_t)s->body_left;
-    if (wf_buf_append(&s->out, data, len) < 0)
-        return WF_ENOMEM;
-    s->h2->bytes += len;
-    if (s->body_left != UINT64_MAX)
-        s->body_left -= len;
-    s->ends = s->body_left == 0;
-    go_on(s);
-    return WF_OK;
-}
-
-static int submit(wf_h2_stream *s, const wf_h2_answer *answer) {
-    nghttp2_nv fields[WF_H2_FIELDS_MAX + 1];
-    char status[8];
-    int status_len = snprintf(status, sizeof status, "%d", answer->status);
-    fields[0] = (nghttp2_nv) {(uint8_t *)":status", (uint8_t *)status, 7, (size_t)status_len, NGHTTP2_NV_FLAG_NONE};
-    for (size_t i = 0; i < answer->count; i++)
-        fields[1 + i] = (nghttp2_nv) {(uint8_t *)answer->names[i].data, (uint8_t *)answer->values[i].data,
-                                      answer->names[i].len, answer->values[i].len, NGHTTP2_NV_FLAG_NONE};
-    s->body_left = answer->websocket ? UINT64_MAX : answer->body_bytes;
-    s->ends = s->is_head_request || answer->status == 204 || answer->status == 304 || s->body_left == 0;
-    nghttp2_data_provider body = {.read_callback = read_out};
-    int got = nghttp2_submit_response(s->h2->session, s->id, fields, 1 + answer->count, s->ends ? NULL : &body);
-    return got == 0 ? WF_OK : WF_ENOMEM;
-}
-
-/* The head of the answer, as far as it has come, and what comes behind it. */
-static int put_answer(wf_h2_stream *s, const uint8_t *data, size_t len) {
-    if (s->answer.len + len > ANSWER_MAX || wf_buf_append(&s->answer, data, len) < 0)
-        return WF_ENOMEM;
-    uint8_t *end;
-    while (!s->answered && (end = memmem(s->answer.data, s->answer.len, "\r\n\r\n", 4)) != NULL) {
-        size_t head_len = (size_t)(end + 4 - s->answer.data);
-        wf_h2_answer answer;
-        if (wf_h2_answer_read((char *)s->answer.data, head_len, &answer) < 0)
-            return WF_ENOMEM;
-        s->answered = answer.status >= 200;
-        if (s->answered && submit(s, &answer) < 0)
-            return WF_ENOMEM;
-        wf_buf_consume(&s->answer, head_len);
-    }
-    if (!s->answered)
-        return WF_OK;
-    int got = put_out(s, s->answer.data, s->answer.len);
-    wf_buf_deinit(&s->answer);
-    return got;
-}
-
-int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count) {
-    int64_t taken = 0;
-    for (int i = 0; i < count; i++) {
-        size_t room = OUT_MAX - (s->out.len - s->out_at) - s->answer.len;
-        size_t len = ranges[i].iov_len < room ? ranges[i].iov_len : room;
-        if (len > 0 && (s->answered ? put_out(s, ranges[i].iov_base, len) : put_answer(s, ranges[i].iov_base, len)) < 0)
-            return WF_ENOMEM;
-        taken += (int64_t)len;
-        if (len < ranges[i].iov_len)
-            break;
-    }
-    s->wants_room = taken == 0;
-    return taken;
-}
-
-void wf_h2_stream_end(wf_h2_stream *s) {
-    s->ends = true;
-    go_on(s);
-}
-
-void wf_h2_stream_close(wf_h2_stream *s, bool reset) {
-    s->closed = true;
-    s->user = NULL;
-    s->h2->bytes -= s->in.len;
-    wf_buf_deinit(&s->in);
-    if (s->gone) {
-        list_news(s);
-        return;
-    }
-    if (reset || !s->answered)
-        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
-    else
-        wf_h2_stream_end(s);
-    nghttp2_session_consume_stream(s->h2->session, s->id, s->unused);
-    s->unused = 0;
-}
-
-void wf_h2_stream_pause(wf_h2_stream *s) {
-    s->paused = true;
-}
-
-void wf_h2_stream_resume(wf_h2_stream *s) {
-    s->paused = false;
-    list_news(s);
 }

@@ -8,8 +8,8 @@ static bool is(wf_str name, const char *text) {
 
 /* What the text says by itself, or what may not stand in it. */
 static bool is_ours(wf_str name) {
-    static const char *const ours[] = {"connection", "upgrade",           "transfer-encoding", "keep-alive",
-                                       "te",         "sec-websocket-key", "expect",            "proxy-connection"};
+    static const char *const ours[] = {"connection",        "upgrade", "transfer-encoding", "keep-alive", "te",
+                                       "sec-websocket-key", "expect",  "proxy-connection"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (is(name, ours[i]))
             return true;

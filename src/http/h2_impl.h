@@ -1,0 +1,47 @@
+/*
+ * h2_impl.h - the inside of an HTTP/2 connection, for h2.c (the connection, what comes) and h2_stream.c (what goes).
+ */
+#ifndef WF_HTTP_H2_IMPL_H
+#define WF_HTTP_H2_IMPL_H
+
+#include "http/h2.h"
+#include "http/h2_text.h"
+
+#include <nghttp2/nghttp2.h>
+
+enum { WF_H2_OUT_MAX = 64 * 1024 }; /* bytes of a stream that wait to be sent */
+
+struct wf_h2 {
+    nghttp2_session *session;
+    wf_h2_limits limits;
+    wf_h2_stream *streams; /* all */
+    wf_h2_stream *news_first, *news_last;
+    uint8_t *given; /* what was given out last; owned */
+    size_t count, bytes;
+    bool broken;
+};
+
+struct wf_h2_stream {
+    wf_h2 *h2;
+    wf_h2_stream *prev, *next, *news_next;
+    void *user;
+    int32_t id;
+    wf_h2_head head; /* while the request comes */
+    wf_buf in;       /* to be given out */
+    size_t unused;   /* DATA bytes that came and were not given out: they fill the window */
+    wf_buf answer;   /* the head of the answer, while it comes */
+    wf_buf out;
+    size_t out_at;      /* of it, handed to nghttp2 */
+    uint64_t body_left; /* of the answer */
+    uint32_t fields_dropped;
+    bool listed, opened, is_head_request, chunked, in_over, eof_told, paused, wants_room;
+    bool answered; /* the head of the answer has been handed on */
+    bool deferred; /* nghttp2 waits for more of `out` */
+    bool ends;     /* nothing follows what is in `out` */
+    bool gone, gone_told, closed;
+};
+
+/* It has news: wf_h2_next looks at it. */
+void wf_h2_list(wf_h2_stream *s);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * A stream from its owner's side: text of HTTP/1.1 goes in, HEADERS and DATA come of it.
+ */
+#include "http/h2_impl.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ANSWER_MAX = 64 * 1024 };
+
+void wf_h2_stream_set_user(wf_h2_stream *s, void *user) {
+    s->user = user;
+}
+
+void *wf_h2_stream_user(const wf_h2_stream *s) {
+    return s->user;
+}
+
+wf_h2 *wf_h2_stream_of(const wf_h2_stream *s) {
+    return s->h2;
+}
+
+/* Called by nghttp2 when there is room in the windows. */
+static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t cap, uint32_t *flags,
+                        nghttp2_data_source *source, void *user) {
+    (void)source;
+    wf_h2 *h2 = user;
+    wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    if (!s)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    size_t len = s->out.len - s->out_at < cap ? s->out.len - s->out_at : cap;
+    if (len > 0)
+        memcpy(buf, s->out.data + s->out_at, len);
+    s->out_at += len;
+    h2->bytes -= len;
+    if (s->out_at == s->out.len) {
+        s->out.len = s->out_at = 0;
+        if (s->ends)
+            *flags |= NGHTTP2_DATA_FLAG_EOF;
+        else if (len == 0)
+            s->deferred = true;
+    }
+    if (s->wants_room)
+        wf_h2_list(s);
+    return s->deferred ? NGHTTP2_ERR_DEFERRED : (ssize_t)len;
+}
+
+static void go_on(wf_h2_stream *s) {
+    if (!s->deferred || s->gone)
+        return;
+    s->deferred = false;
+    nghttp2_session_resume_data(s->h2->session, s->id);
+}
+
+static int put_out(wf_h2_stream *s, const uint8_t *data, size_t len) {
+    if (s->ends)
+        return WF_OK; /* behind the length it gave itself */
+    if (len > s->body_left)
+        len = (size_t)s->body_left;
+    if (wf_buf_append(&s->out, data, len) < 0)
+        return WF_ENOMEM;
+    s->h2->bytes += len;
+    if (s->body_left != UINT64_MAX)
+        s->body_left -= len;
+    s->ends = s->body_left == 0;
+    go_on(s);
+    return WF_OK;
+}
+
+static int submit(wf_h2_stream *s, const wf_h2_answer *answer) {
+    nghttp2_nv fields[WF_H2_FIELDS_MAX + 1];
+    char status[8];
+    int status_len = snprintf(status, sizeof status, "%d", answer->status);
+    fields[0] = (nghttp2_nv) {(uint8_t *)":status", (uint8_t *)status, 7, (size_t)status_len, NGHTTP2_NV_FLAG_NONE};
+    for (size_t i = 0; i < answer->count; i++)
+        fields[1 + i] = (nghttp2_nv) {(uint8_t *)answer->names[i].data, (uint8_t *)answer->values[i].data,
+                                      answer->names[i].len, answer->values[i].len, NGHTTP2_NV_FLAG_NONE};
+    s->body_left = answer->websocket ? UINT64_MAX : answer->body_bytes;
+    s->ends = s->is_head_request || answer->status == 204 || answer->status == 304 || s->body_left == 0;
+    nghttp2_data_provider body = {.read_callback = read_out};
+    int got = nghttp2_submit_response(s->h2->session, s->id, fields, 1 + answer->count, s->ends ? NULL : &body);
+    return got == 0 ? WF_OK : WF_ENOMEM;
+}
+
+/* The head of the answer, as far as it has come, and what comes behind it. */
+static int put_answer(wf_h2_stream *s, const uint8_t *data, size_t len) {
+    if (s->answer.len + len > ANSWER_MAX || wf_buf_append(&s->answer, data, len) < 0)
+        return WF_ENOMEM;
+    uint8_t *end;
+    while (!s->answered && (end = memmem(s->answer.data, s->answer.len, "\r\n\r\n", 4)) != NULL) {
+        size_t head_len = (size_t)(end + 4 - s->answer.data);
+        wf_h2_answer answer;
+        if (wf_h2_answer_read((char *)s->answer.data, head_len, &answer) < 0)
+            return WF_ENOMEM;
+        s->answered = answer.status >= 200;
+        if (s->answered && submit(s, &answer) < 0)
+            return WF_ENOMEM;
+        wf_buf_consume(&s->answer, head_len);
+    }
+    if (!s->answered)
+        return WF_OK;
+    int got = put_out(s, s->answer.data, s->answer.len);
+    wf_buf_deinit(&s->answer);
+    return got;
+}
+
+int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count) {
+    int64_t taken = 0;
+    for (int i = 0; i < count; i++) {
+        size_t room = WF_H2_OUT_MAX - (s->out.len - s->out_at) - s->answer.len;
+        size_t len = ranges[i].iov_len < room ? ranges[i].iov_len : room;
+        if (len > 0 && (s->answered ? put_out(s, ranges[i].iov_base, len) : put_answer(s, ranges[i].iov_base, len)) < 0)
+            return WF_ENOMEM;
+        taken += (int64_t)len;
+        if (len < ranges[i].iov_len)
+            break;
+    }
+    s->wants_room = taken == 0;
+    return taken;
+}
+
+void wf_h2_stream_end(wf_h2_stream *s) {
+    s->ends = true;
+    go_on(s);
+}
+
+void wf_h2_stream_close(wf_h2_stream *s, bool reset) {
+    s->closed = true;
+    s->user = NULL;
+    s->h2->bytes -= s->in.len;
+    wf_buf_deinit(&s->in);
+    if (s->gone) {
+        wf_h2_list(s);
+        return;
+    }
+    if (reset || !s->answered)
+        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+    else
+        wf_h2_stream_end(s);
+    nghttp2_session_consume_stream(s->h2->session, s->id, s->unused);
+    s->unused = 0;
+}
+
+void wf_h2_stream_pause(wf_h2_stream *s) {
+    s->paused = true;
+}
+
+void wf_h2_stream_resume(wf_h2_stream *s) {
+    s->paused = false;
+    wf_h2_list(s);
+}
