@@ -1,10 +1,11 @@
 #include "fake_net.h"
 
 #include "base/clock.h"
+#include "net/port.h"
 
 #include <errno.h>
 
-/* No descriptor has this number: the one system call a link makes by itself (SO_LINGER) fails, and nobody looks. */
+/* No descriptor has this number. */
 enum { FAKE_FD = 1 << 30 };
 
 uint64_t fake_now_ns;
@@ -75,4 +76,13 @@ size_t wf_loop_memory(const wf_loop *loop) {
 
 void wf_loop_flush(wf_loop *loop) {
     (void)loop;
+}
+
+void wf_sock_abort(wf_loop *loop, wf_sock *sock) {
+    wf_sock_close(loop, sock);
+}
+
+int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below) {
+    (void)loop, (void)sock, (void)port, (void)below;
+    return WF_ENOMEM;
 }

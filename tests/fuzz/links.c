@@ -230,6 +230,10 @@ static void pump(world *w) {
         case WF_LINK_REPLIED:
             CHECK(!"a server is not answered");
             break;
+        case WF_LINK_HTTP2:
+        case WF_LINK_BYTES:
+            CHECK(!"it is not offered");
+            break;
         case WF_LINK_ENDED:
             w->ended = true;
             log_end(w);

@@ -117,6 +117,12 @@ static inline void pump(fixture *f) {
         case WF_LINK_REPLIED:
             say(f, "replied", NULL, 0);
             break;
+        case WF_LINK_HTTP2:
+            say(f, "http2", NULL, 0);
+            break;
+        case WF_LINK_BYTES:
+            say(f, "bytes", event.message.data, event.message.len);
+            break;
         case WF_LINK_ENDED:
             say(f, "ended", NULL, 0);
             return;
