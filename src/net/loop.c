@@ -211,16 +211,14 @@ int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *rang
     return port ? port->calls->send(port, ranges, count) : loop->backend->send_soon(loop, sock, ranges, count);
 }
 
-/* One range is the usual case, and send costs the kernel less than sendmsg. */
-int64_t wf_send_ranges(int fd, const struct iovec *ranges, int count) {
+int64_t wf_send_many(int fd, const struct iovec *ranges, int count) {
     struct msghdr message = {
         .msg_iov = (struct iovec *)ranges, /* only read, but the type is shared with recvmsg */
         .msg_iovlen = count > IOV_MAX ? IOV_MAX : (size_t)count,
     };
     ssize_t sent;
     do {
-        sent = count == 1 ? send(fd, ranges->iov_base, ranges->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-                          : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);
     return sent < 0 ? WF_ESYS : sent;
 }

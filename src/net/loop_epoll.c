@@ -231,9 +231,11 @@ static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t e
     if (sock->flags & (PAUSED | EOF_TOLD | FAILED_TOLD))
         return quiet_event(loop, sock, events, out_event);
     ssize_t got = recv(sock->fd, loop->recv_data, loop->base.recv_bytes, MSG_DONTWAIT);
-    if (got > 0) {
-        uint8_t *data = loop->recv_data;
-        *out_event = (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = (size_t)got};
+    if (got > 0) { /* member by member: the others need no clearing, and this is each message's way */
+        out_event->kind = WF_LOOP_RECEIVED;
+        out_event->sock = sock;
+        out_event->data = loop->recv_data;
+        out_event->len = (size_t)got;
         return GIVEN;
     }
     if (got == 0)
