@@ -59,6 +59,17 @@ static wf_seg *seg_alloc(size_t *cap) {
     return seg;
 }
 
+/* All but what means nothing without a length. */
+static inline wf_seg *seg_clear(wf_seg *seg, size_t cap) {
+    seg->bytes = seg->data;
+    seg->blob = NULL;
+    seg->start = seg->end = 0;
+    seg->cap = (uint32_t)cap;
+    seg->pinned = seg->begun = seg->published = seg->raw = seg->ahead = seg->lent = seg->replaceable = false;
+    seg->head_len = 0;
+    return seg;
+}
+
 static inline wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
     wf_seg *seg = NULL;
     if (cap == 0)
@@ -69,9 +80,8 @@ static inline wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
         seg = pool_take(&pool->smalls, &pool->small_count);
     if (!seg && !(seg = seg_alloc(&cap)))
         return NULL;
-    *seg = (wf_seg) {.cap = (uint32_t)cap, .bytes = seg->data};
     pool->bytes_used += sizeof *seg + cap;
-    return seg;
+    return seg_clear(seg, cap);
 }
 
 static inline void seg_free(wf_outq_pool *pool, wf_seg *seg) {
@@ -234,7 +244,13 @@ static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
 uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     wf_seg *tail = q->queue.tail;
     wf_assert(len > 0);
-    if (!tail || !has_room(q, tail, len)) {
+    if (!tail && len <= CHUNK_BYTES) { /* an answer, mostly */
+        tail = seg_new(q->pool, CHUNK_BYTES);
+        if (!tail)
+            return NULL;
+        q->queue.tail = tail->next = tail;
+        q->seg_count++;
+    } else if (!tail || !has_room(q, tail, len)) {
         tail = add_chunk(q, len);
         if (!tail)
             return NULL;
@@ -543,9 +559,18 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
     return count;
 }
 
-void wf_outq_taken(wf_outq *q, size_t count) {
-    wf_assert(count <= q->bytes);
-    q->bytes -= count;
+bool wf_outq_gather_one(wf_outq *q, struct iovec *out_range) {
+    wf_seg *seg = q->queue.tail;
+    if (!seg || seg->next != seg || q->aside || seg->raw || seg->head_len > 0)
+        return false;
+    wf_assert(!seg->pinned);
+    q->written = false;
+    seg->pinned = true;
+    *out_range = (struct iovec) {seg->bytes + seg->start, seg->end - seg->start};
+    return true;
+}
+
+static __attribute__((noinline)) void taken_many(wf_outq *q, size_t count) {
     while (q->queue.tail) {
         wf_seg *head = list_head(&q->queue);
         size_t left = head->end - head->start;
@@ -562,25 +587,17 @@ void wf_outq_taken(wf_outq *q, size_t count) {
         seg->pinned = false;
 }
 
-void wf_outq_list_ready(wf_outq *q) {
-    wf_outq_pool *pool = q->pool;
-    q->listed = true;
-    q->ready_next = NULL;
-    *(pool->ready_last ? &pool->ready_last->ready_next : &pool->ready_first) = q;
-    pool->ready_last = q;
-    pool->ready_count++;
-}
-
-wf_outq *wf_outq_ready_take(wf_outq_pool *pool) {
-    wf_outq *q = pool->ready_first;
-    if (!q)
-        return NULL;
-    pool->ready_first = q->ready_next;
-    if (!q->ready_next)
-        pool->ready_last = NULL;
-    pool->ready_count--;
-    q->listed = false;
-    return q;
+void wf_outq_taken(wf_outq *q, size_t count) {
+    wf_seg *seg = q->queue.tail;
+    wf_assert(count <= q->bytes);
+    q->bytes -= count;
+    if (!seg || seg->next != seg || count < seg->end - seg->start) {
+        taken_many(q, count);
+        return;
+    }
+    wf_assert(seg->pinned && count == seg->end - seg->start);
+    q->queue.tail = NULL;
+    seg_release(q, seg);
 }
 
 void wf_outq_ready_remove(wf_outq *q) {

@@ -170,17 +170,36 @@ void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk);
 /* Lays out up to `max` >= 2 ranges from the front and pins them. Returns their number. */
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max);
 
+/* The same when one range is all there is to gather, as behind an answer. False: nothing was done. */
+bool wf_outq_gather_one(wf_outq *q, struct iovec *out_range);
+
 /* The kernel took `count` bytes of what was gathered; unpins. */
 void wf_outq_taken(wf_outq *q, size_t count);
 
 /* Puts the queue on the ready list. */
-void wf_outq_list_ready(wf_outq *q); /* it is not there */
 static inline void wf_outq_mark_ready(wf_outq *q) {
-    if (!q->listed)
-        wf_outq_list_ready(q);
+    wf_outq_pool *pool = q->pool;
+    if (q->listed)
+        return;
+    q->listed = true;
+    q->ready_next = NULL;
+    *(pool->ready_last ? &pool->ready_last->ready_next : &pool->ready_first) = q;
+    pool->ready_last = q;
+    pool->ready_count++;
 }
 
-wf_outq *wf_outq_ready_take(wf_outq_pool *pool); /* NULL: none */
+static inline wf_outq *wf_outq_ready_take(wf_outq_pool *pool) { /* NULL: none */
+    wf_outq *q = pool->ready_first;
+    if (!q)
+        return NULL;
+    pool->ready_first = q->ready_next;
+    if (!q->ready_next)
+        pool->ready_last = NULL;
+    pool->ready_count--;
+    q->listed = false;
+    return q;
+}
+
 void wf_outq_ready_remove(wf_outq *q);
 
 /* It needs not be looked at again: leaves the ready list when that costs nothing, which is when it is the first. */

@@ -63,6 +63,35 @@ TEST(what_is_written_leaves_in_order_as_one_range) {
     fixture_deinit(&f);
 }
 
+TEST(only_what_is_one_range_leaves_by_the_short_way) {
+    fixture f;
+    struct iovec range;
+    fixture_init(&f, 1000, WF_SLOW_CLOSE);
+    CHECK(!wf_outq_gather_one(&f.q, &range));
+    write_text(&f, "one two ");
+    CHECK(wf_outq_gather_one(&f.q, &range));
+    CHECK_BYTES(range.iov_base, range.iov_len, "one two ", 8);
+    wf_outq_taken(&f.q, 4);
+    wf_outq_check(&f.q);
+    CHECK(wf_outq_gather_one(&f.q, &range));
+    CHECK_BYTES(range.iov_base, range.iov_len, "two ", 4);
+    wf_outq_taken(&f.q, 0);
+    urgent_text(&f, "!", true);
+    CHECK(!wf_outq_gather_one(&f.q, &range));
+    CHECK_STR(take(&f, 100), "two !");
+    publish_text(&f, "three");
+    write_text(&f, "four");
+    CHECK(!wf_outq_gather_one(&f.q, &range));
+    CHECK_STR(take(&f, 100), "threefour");
+    CHECK_EQ(wf_outq_lend(&f.q, "five", 4, &(wf_str) {"six", 3}), WF_OK);
+    CHECK(!wf_outq_gather_one(&f.q, &range));
+    CHECK_STR(take(&f, 100), "fivesix");
+    f.q.recodes = true;
+    publish_text(&f, "raw");
+    CHECK(!wf_outq_gather_one(&f.q, &range));
+    fixture_deinit(&f);
+}
+
 TEST(nothing_taken_is_nothing_lost) {
     fixture f;
     fixture_init(&f, 1000, WF_SLOW_CLOSE);

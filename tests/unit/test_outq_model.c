@@ -164,7 +164,10 @@ static void step_urgent(run *s, uint64_t r) {
 static void step_gather(run *s, uint64_t r) {
     int most = 1 + (int)(r % RANGES);
     step_encode(s, r >> 8, (size_t)most);
-    s->range_count = wf_outq_gather(&s->f.q, s->ranges, most);
+    if (r >> 16 & 1 && wf_outq_gather_one(&s->f.q, s->ranges))
+        s->range_count = 1;
+    else
+        s->range_count = wf_outq_gather(&s->f.q, s->ranges, most);
     s->pinned_bytes = 0;
     for (int i = 0; i < s->range_count; i++)
         if (*(const uint8_t *)s->ranges[i].iov_base < URGENT_FILL)
