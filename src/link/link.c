@@ -214,21 +214,6 @@ void wf_link_await_fin(wf_link *link) {
 
 /* ---- input ---- */
 
-void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
-    wf_count_add(&link->env->bytes_in, len);
-    link->deadlines.input_ms = (uint32_t)link->env->now_ms;
-    if (link->stage >= WF_LINK_LINGER || (link->secure && !wf_link_unseal(link, &data, &len)))
-        return;
-    wf_assert(!link->held);
-    wf_ws_feed(&link->ws, data, len);
-}
-
-void wf_link_received_lent(wf_link *link, uint8_t *data, size_t len) {
-    link->env->lender = link;
-    link->env->lent_data = data;
-    wf_link_received(link, data, len);
-}
-
 void wf_link_settle_queue(wf_link *link) {
     if (wf_outq_settle(&link->q) < 0)
         wf_link_die(link, ENOMEM, "out of memory");
@@ -357,8 +342,7 @@ static int pull(wf_link *link, wf_link_event *out_event) {
     }
 }
 
-/* Not inlined: its registers would be saved on the short way too. */
-static __attribute__((noinline)) int next_event(wf_link *link, wf_link_event *out_event) {
+int wf_link_next_event(wf_link *link, wf_link_event *out_event) {
     for (;;) {
         if (link->due_ended) {
             link->due_ended = false;
@@ -394,22 +378,6 @@ static __attribute__((noinline)) int next_event(wf_link *link, wf_link_event *ou
     }
 }
 
-/* An open WebSocket with nothing due and no reason to rest. */
-static inline bool as_usual(const wf_link *link) {
-    return link->stage == WF_LINK_OPEN && !wf_link_runnable(link) && !link->deadlines.in_message && !link->input_over &&
-           !link->deadlines.until_ms && !wf_link_pmd_of(link) && !wf_outq_full(&link->q);
-}
-
-int wf_link_next(wf_link *link, wf_link_event *out_event) {
-    if (as_usual(link)) {
-        if (link->ws.in_len == 0 && wf_ws_at_rest(&link->ws))
-            return WF_WANT_INPUT;
-        if (wf_link_next_ws(link, out_event) == WF_OK)
-            return WF_OK;
-    }
-    return next_event(link, out_event);
-}
-
 /* ---- output ---- */
 
 int wf_link_queue(wf_link *link, const void *data, size_t len) {
@@ -425,9 +393,11 @@ int wf_link_queue(wf_link *link, const void *data, size_t len) {
 }
 
 static void flushed(wf_link *link) {
-    if (link->deadlines.sending && link->deadlines.ping_ms)
-        link->deadlines.ping_ms = wf_time_kept(link->env->now_ms); /* it may have left only now */
-    link->deadlines.sending = false;
+    if (link->deadlines.sending) {
+        if (link->deadlines.ping_ms)
+            link->deadlines.ping_ms = wf_time_kept(link->env->now_ms); /* it may have left only now */
+        link->deadlines.sending = false;
+    }
     if (link->stage == WF_LINK_CLOSING)
         wf_link_close_done(link);
     else if ((link->stage == WF_LINK_HTTP || link->stage == WF_LINK_RAW) && link->close_after)
@@ -462,7 +432,22 @@ static bool flush_sealed(wf_link *link) {
     return link->stage != WF_LINK_DEAD && !link->in_flight && wf_tls_ready(link->aside->tls);
 }
 
-void wf_link_flush(wf_link *link) {
+/* What came of a send. False: nothing more can be sent now. */
+static inline bool offered(wf_link *link, int64_t sent) {
+    if (sent > 0) {
+        wf_outq_taken(&link->q, (size_t)sent);
+        return true;
+    }
+    if (sent < 0) {
+        wf_link_failed(link, errno);
+        return false;
+    }
+    wf_outq_taken(&link->q, 0); /* nothing was kept: what waits may still be dropped */
+    wf_link_await_sent(link);
+    return false;
+}
+
+static __attribute__((noinline)) void flush_all(wf_link *link) {
     struct iovec ranges[RANGES_MAX];
     if (link->stage == WF_LINK_DEAD)
         return;
@@ -474,22 +459,29 @@ void wf_link_flush(wf_link *link) {
         int count = wf_outq_gather(&link->q, ranges, RANGES_MAX);
         if (count == 0)
             break;
-        int64_t sent = send_ranges(link, ranges, count);
-        if (sent < 0) {
-            wf_link_failed(link, errno);
+        if (!offered(link, send_ranges(link, ranges, count)))
             return;
-        }
-        if (sent == WF_SEND_LATER) {
-            wf_outq_taken(&link->q, 0); /* nothing was kept: what waits may still be dropped */
-            wf_link_await_sent(link);
-            return;
-        }
-        wf_outq_taken(&link->q, (size_t)sent);
         if (link->stage == WF_LINK_CONNECTING)
             wf_link_connected(link);
     } while (wf_outq_sendable(&link->q) > 0 && !link->in_flight);
     if (wf_outq_sendable(&link->q) == 0 && !link->in_flight)
         flushed(link);
+}
+
+/* The usual flush is one range that leaves whole. */
+void wf_link_flush(wf_link *link) {
+    struct iovec range;
+    if (link->stage == WF_LINK_OPEN && !link->q.overflowed && !link->in_flight && !link->secure &&
+        wf_outq_gather_one(&link->q, &range)) {
+        int64_t sent = wf_sock_send_soon(link->env->loop, &link->sock, &range, 1);
+        if (sent > 0)
+            wf_link_count_sent(link, (size_t)sent);
+        if (!offered(link, sent))
+            return;
+        if (link->q.bytes == 0 && !link->deadlines.sending)
+            return;
+    }
+    flush_all(link);
 }
 
 void wf_link_sent(wf_link *link, size_t len) {

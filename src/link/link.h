@@ -207,13 +207,29 @@ int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request);
 
 void wf_link_deinit(wf_link *link); /* closes what is open, at once */
 
+/* TLS: what was received is opened, *data and *len say where it is. False: there is nothing to be read. */
+bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len);
+
 /* From the loop. After each call, and after flush, pull events until there is none. */
-void wf_link_received(wf_link *link, uint8_t *data, size_t len);
+static inline void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
+    wf_count_add(&link->env->bytes_in, len);
+    link->deadlines.input_ms = (uint32_t)link->env->now_ms;
+    if (link->stage >= WF_LINK_LINGER || (link->secure && !wf_link_unseal(link, &data, &len)))
+        return;
+    wf_assert(!link->held);
+    wf_ws_feed(&link->ws, data, len);
+}
+
 void wf_link_sent(wf_link *link, size_t len);
 
 /* As received, with a promise: wf_link_settle is called before the loop takes `data` back. A long message that is answered
  * with itself is then sent from there, and copied only when the kernel does not take it by that time. */
-void wf_link_received_lent(wf_link *link, uint8_t *data, size_t len);
+static inline void wf_link_received_lent(wf_link *link, uint8_t *data, size_t len) {
+    link->env->lender = link;
+    link->env->lent_data = data;
+    wf_link_received(link, data, len);
+}
+
 void wf_link_settle_queue(wf_link *link);
 static inline void wf_link_settle(wf_link *link) {
     link->env->lender = NULL;
@@ -226,8 +242,36 @@ void wf_link_failed(wf_link *link, int sys_errno);
 void wf_link_timer_due(wf_link *link);
 void wf_link_flush(wf_link *link);
 
+/* Something may have become of it besides new input: pull. */
+static inline bool wf_link_runnable(const wf_link *link) {
+    return link->deadlines.resting || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
+}
+
+/* Owned; NULL: messages are not compressed. */
+static inline wf_link_pmd *wf_link_pmd_of(const wf_link *link) {
+    return (wf_link_pmd *)link->ws.inflate; /* its first member */
+}
+
+/* An open WebSocket with nothing due and no reason to rest. */
+static inline bool wf_link_as_usual(const wf_link *link) {
+    return link->stage == WF_LINK_OPEN && !wf_link_runnable(link) && !link->deadlines.in_message && !link->input_over &&
+           !link->deadlines.until_ms && !wf_link_pmd_of(link) && !wf_outq_full(&link->q);
+}
+
+/* The parts of wf_link_next: of a WebSocket where nothing is unusual, and of everything. */
+int wf_link_next_ws(wf_link *link, wf_link_event *out_event);
+int wf_link_next_event(wf_link *link, wf_link_event *out_event);
+
 /* WF_OK: an event; its payload lives until the next call. WF_WANT_INPUT: none now. */
-int wf_link_next(wf_link *link, wf_link_event *out_event);
+static inline int wf_link_next(wf_link *link, wf_link_event *out_event) {
+    if (wf_link_as_usual(link)) {
+        if (link->ws.in_len == 0 && wf_ws_at_rest(&link->ws))
+            return WF_WANT_INPUT;
+        if (wf_link_next_ws(link, out_event) == WF_OK)
+            return WF_OK;
+    }
+    return wf_link_next_event(link, out_event);
+}
 
 /* HTTP side. The reader taken is the caller's, with the request in it. */
 wf_http_reader *wf_link_take_reader(wf_link *link);
@@ -275,22 +319,12 @@ void wf_link_abort(wf_link *link); /* now, with a reset */
 /* Closes the socket now; ENDED will be pulled. The first fault sticks. */
 void wf_link_die(wf_link *link, int sys_errno, const char *rule);
 
-/* Something may have become of it besides new input: pull. */
-static inline bool wf_link_runnable(const wf_link *link) {
-    return link->deadlines.resting || link->want_drained || link->due_ended || link->due_broken || link->due_unanswered;
-}
-
 /* How it ends, as far as that is known; of one that goes on all is zero. Lives as long as the link. */
 const wf_link_end *wf_link_end_of(const wf_link *link);
 
 /* NULL in a server before it is accepted. */
 static inline const wf_link_limits *wf_link_limits_of(const wf_link *link) {
     return (const wf_link_limits *)link->ws.limits; /* its first member */
-}
-
-/* Owned; NULL: messages are not compressed. */
-static inline wf_link_pmd *wf_link_pmd_of(const wf_link *link) {
-    return (wf_link_pmd *)link->ws.inflate; /* its first member */
 }
 
 /* We have dialled, from the first moment on. */

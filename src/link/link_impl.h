@@ -25,9 +25,6 @@ void wf_link_connected(wf_link *link);
 /* The descriptor and `tls` (NULL: none) are the link's. WF_OK; WF_ENOMEM or WF_ESYS: they are still the caller's. */
 int wf_link_adopt(wf_link *link, int fd, wf_tls *tls);
 
-/* TLS: what was received is opened, *data and *len say where it is. False: there is nothing to be read. */
-bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len);
-
 /* Sends what is sealed. WF_OK: nothing of it waits. WF_FULL: the kernel will tell when it can go on. WF_ESYS, with errno. */
 int wf_link_send_sealed(wf_link *link);
 
@@ -50,7 +47,6 @@ static inline void wf_link_count_sent(wf_link *link, size_t len) {
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);
 int wf_link_next_raw(wf_link *link, wf_link_event *out_event);
 int wf_link_next_reply(wf_link *link, wf_link_event *out_event);
-int wf_link_next_ws(wf_link *link, wf_link_event *out_event);
 
 /* A published message did not fit and the policy is to close: it fails with 1008. False: there is no such gap. */
 bool wf_link_fail_slow(wf_link *link);

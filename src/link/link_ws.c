@@ -294,17 +294,26 @@ static int queue_in_place(wf_link *link, const wf_frame *frame, const uint8_t *d
     return got;
 }
 
-/* Not inlined: short messages are many. What a client sends is masked, and so copied. */
-static __attribute__((noinline)) int queue_long(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+/* What a client sends is masked, and so copied. */
+static __attribute__((noinline)) int queue_any(wf_link *link, uint8_t opcode, const void *data, size_t len) {
     wf_frame frame = {.fin = true, .opcode = opcode, .len = len};
-    int got = wf_link_is_client(link) ? WF_FULL : queue_in_place(link, &frame, data);
+    bool copied = len < IN_PLACE_BYTES || wf_link_is_client(link);
+    int got = copied ? WF_FULL : queue_in_place(link, &frame, data);
     return got == WF_FULL ? queue_frame(link, &frame, data) : got;
 }
 
+/* A server's short message, of which there are many, has a way of its own. */
 static inline int queue_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    if (len >= IN_PLACE_BYTES)
-        return queue_long(link, opcode, data, len);
-    return queue_frame(link, &(wf_frame) {.fin = true, .opcode = opcode, .len = len}, data);
+    if (len >= IN_PLACE_BYTES || wf_link_is_client(link))
+        return queue_any(link, opcode, data, len);
+    wf_frame frame = {.fin = true, .opcode = opcode, .len = len};
+    uint8_t *room = wf_outq_write(&link->q, wf_frame_encoded_bytes(&frame) + len);
+    if (!room)
+        return WF_ENOMEM;
+    room += wf_frame_encode(room, &frame);
+    if (len > 0)
+        memcpy(room, data, len);
+    return WF_OK;
 }
 
 /* The frame of a message compressed, when that was agreed on and it pays. */

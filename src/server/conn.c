@@ -35,7 +35,7 @@ static int post(weft_server *server, weft_handle handle, wf_mail *m) {
         return WEFT_ENOMEM;
     wf_worker *w = wf_handle_worker(server, handle), *here = wf_worker_current();
     if (here && here->server == server)
-        wf_outbox_add(&here->outboxes[w->index], m);
+        wf_worker_mail(here, w->index, m);
     else
         wf_mailbox_post(&w->mail, w->loop, m);
     return WEFT_OK;

@@ -106,7 +106,7 @@ void wf_publish_home(wf_worker *w, wf_mail *m) {
         if (i == w->index)
             continue;
         wf_mail *next = m->next;
-        wf_outbox_add(&w->outboxes[i], m);
+        wf_worker_mail(w, i, m);
         m = next;
     }
     if (w->server->worker_count == 1)
@@ -146,7 +146,7 @@ static int publish(weft_server *server, const char *name, weft_kind kind, const 
     if (!m)
         return WEFT_ENOMEM;
     if (here) /* by mail also when this is the home: nothing overtakes what was posted before */
-        wf_outbox_add(&here->outboxes[home->index], m);
+        wf_worker_mail(here, home->index, m);
     else
         wf_mailbox_post(&home->mail, home->loop, m);
     return WEFT_OK;

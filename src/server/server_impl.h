@@ -80,6 +80,7 @@ struct wf_worker {
     wf_slots slots;
     wf_sock *listeners;
     wf_outbox *outboxes; /* one per wf_worker */
+    bool has_mail;       /* one of them is not empty */
     weft_conn *half_first, *half_last;
     uint32_t half_count;
     weft_conn *ended; /* to be freed at the end of the turn */
@@ -134,6 +135,12 @@ struct weft_server {
     atomic_uint drain_spread_ms;
     atomic_bool stop;
 };
+
+/* Mail for a worker, posted in this turn. */
+static inline void wf_worker_mail(wf_worker *w, unsigned to, wf_mail *m) {
+    wf_outbox_add(&w->outboxes[to], m);
+    w->has_mail = true;
+}
 
 static inline wf_worker *wf_conn_worker(const weft_conn *conn) {
     return (wf_worker *)((char *)conn->link.env - offsetof(wf_worker, env));

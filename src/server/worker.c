@@ -111,6 +111,9 @@ void wf_worker_deinit(wf_worker *w) {
 
 /* To all mailboxes, our own too. `read_follows`: ours is read next in this turn, it need not wake us. */
 static inline void post_mail(wf_worker *w, bool read_follows) {
+    if (!w->has_mail)
+        return;
+    w->has_mail = false;
     for (unsigned i = 0; i < w->server->worker_count; i++) {
         wf_worker *to = &w->server->workers[i];
         if (!w->outboxes[i].first)
@@ -131,46 +134,49 @@ static inline void flush_one(weft_conn *conn) {
         wf_conn_pump(conn);
 }
 
-static void on_loop_event(wf_worker *w, const wf_loop_event *event) {
+/* All but bytes. NULL: no connection has to do with it. */
+static weft_conn *on_other_event(wf_worker *w, const wf_loop_event *event) {
     if (event->kind == WF_LOOP_ACCEPTED) {
         wf_worker_accept(w, event->sock, event->fd);
-        return;
+        return NULL;
     }
     if (event->kind == WF_LOOP_WOKEN)
-        return;                                /* mail and orders are looked at each turn */
+        return NULL;                           /* mail and orders are looked at each turn */
     if (event->sock->kind == WF_SOCK_LISTEN) { /* a listening socket that broke */
         wf_sock_close(w->loop, event->sock);
-        return;
+        return NULL;
     }
     weft_conn *conn = (weft_conn *)event->sock;
-    switch (event->kind) {
-    case WF_LOOP_RECEIVED:
-        wf_link_received_lent(&conn->link, event->data, event->len);
-        break;
-    case WF_LOOP_SENT:
+    if (event->kind == WF_LOOP_SENT)
         wf_link_sent(&conn->link, event->len);
-        break;
-    case WF_LOOP_EOF:
+    else if (event->kind == WF_LOOP_EOF)
         wf_link_input_over(&conn->link);
-        break;
-    default:
+    else
         wf_link_failed(&conn->link, event->sys_errno);
-        break;
-    }
+    return conn;
+}
+
+static inline void on_loop_event(wf_worker *w, const wf_loop_event *event) {
+    weft_conn *conn = (weft_conn *)event->sock;
+    if (event->kind == WF_LOOP_RECEIVED)
+        wf_link_received_lent(&conn->link, event->data, event->len);
+    else if (!(conn = on_other_event(w, event)))
+        return;
     wf_conn_pump(conn);
     if (conn->is_http2)
         wf_http2_pump(conn);
     /* What it was answered leaves at once, in one system call and from a warm chunk. What was published waits
      * for the end of the turn: more may come. */
-    if (conn->link.q.written && !conn->link.in_flight) {
+    bool answers = conn->link.q.written && !conn->link.in_flight;
+    if (answers) {
         post_mail(w, true);
         flush_one(conn);
-        if (conn->link.q.bytes == 0 && !wf_link_runnable(&conn->link))
-            wf_outq_ready_done(&conn->link.q);
     }
     wf_link_settle(&conn->link);
-    if (wf_link_runnable(&conn->link)) /* there was no memory for that */
+    if (wf_link_runnable(&conn->link)) /* it rests, or there was no memory for that */
         wf_outq_mark_ready(&conn->link.q);
+    else if (answers && conn->link.q.bytes == 0)
+        wf_outq_ready_done(&conn->link.q);
 }
 
 static void read_mail(wf_worker *w) {

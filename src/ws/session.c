@@ -85,12 +85,6 @@ void wf_ws_use_inflate(wf_ws *ws, wf_inflate *inflate) {
     ws->inflate = inflate;
 }
 
-void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len) {
-    wf_assert(ws->in_len == 0 && len <= UINT32_MAX);
-    ws->in = data;
-    ws->in_len = (uint32_t)len;
-}
-
 size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data) {
     size_t len = ws->in_len;
     *out_data = ws->in;

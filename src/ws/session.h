@@ -16,6 +16,7 @@
 #ifndef WF_WS_SESSION_H
 #define WF_WS_SESSION_H
 
+#include "base/assert.h"
 #include "base/blob.h"
 #include "base/status.h"
 #include "ws/frame.h"
@@ -64,7 +65,11 @@ void wf_ws_use_inflate(wf_ws *ws, wf_inflate *inflate);
 
 /* Gives the next bytes; what was fed before must be used up (wf_ws_next said WF_WANT_INPUT or a fault).
  * `data` is written to, and stays the caller's: it must live until then. At most 4 GiB at once. */
-void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len);
+static inline void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len) {
+    wf_assert(ws->in_len == 0 && len <= UINT32_MAX);
+    ws->in = data;
+    ws->in_len = (uint32_t)len;
+}
 
 /* The next event. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a
  * close frame or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
