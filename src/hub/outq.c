@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/big.h"
 #include "base/mem.h"
+#include "base/usual.h"
 
 #include <string.h>
 
@@ -78,7 +79,7 @@ static inline wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
         seg = pool_take(&pool->chunks, &pool->chunk_count);
     else if (cap == SMALL_BYTES)
         seg = pool_take(&pool->smalls, &pool->small_count);
-    if (!seg && !(seg = seg_alloc(&cap)))
+    if (!wf_usual(seg) && !(seg = seg_alloc(&cap)))
         return NULL;
     pool->bytes_used += sizeof *seg + cap;
     return seg_clear(seg, cap);
@@ -88,14 +89,14 @@ static inline void seg_free(wf_outq_pool *pool, wf_seg *seg) {
     pool->bytes_used -= sizeof *seg + seg->cap;
     if (seg->blob)
         wf_blob_unref(seg->blob);
-    if (seg->cap == 0 && pool->ref_count < REFS_KEPT) {
-        seg->next = pool->refs;
-        pool->refs = seg;
-        pool->ref_count++;
-    } else if (seg->cap == CHUNK_BYTES && pool->chunk_count < CHUNKS_KEPT) {
+    if (wf_usual(seg->cap == CHUNK_BYTES && pool->chunk_count < CHUNKS_KEPT)) {
         seg->next = pool->chunks;
         pool->chunks = seg;
         pool->chunk_count++;
+    } else if (seg->cap == 0 && pool->ref_count < REFS_KEPT) {
+        seg->next = pool->refs;
+        pool->refs = seg;
+        pool->ref_count++;
     } else if (seg->cap == SMALL_BYTES && pool->small_count < SMALLS_KEPT) {
         seg->next = pool->smalls;
         pool->smalls = seg;
@@ -244,7 +245,7 @@ static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
 uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     wf_seg *tail = q->queue.tail;
     wf_assert(len > 0);
-    if (!tail && len <= CHUNK_BYTES) { /* an answer, mostly */
+    if (!tail && wf_usual(len <= CHUNK_BYTES)) { /* an answer */
         tail = seg_new(q->pool, CHUNK_BYTES);
         if (!tail)
             return NULL;
@@ -561,7 +562,7 @@ int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
 
 bool wf_outq_gather_one(wf_outq *q, struct iovec *out_range) {
     wf_seg *seg = q->queue.tail;
-    if (!seg || seg->next != seg || q->aside || seg->raw || seg->head_len > 0)
+    if (!wf_usual(seg && seg->next == seg && !q->aside && !seg->raw && seg->head_len == 0))
         return false;
     wf_assert(!seg->pinned);
     q->written = false;
@@ -591,11 +592,11 @@ void wf_outq_taken(wf_outq *q, size_t count) {
     wf_seg *seg = q->queue.tail;
     wf_assert(count <= q->bytes);
     q->bytes -= count;
-    if (!seg || seg->next != seg || count < seg->end - seg->start) {
+    if (!wf_usual(seg && seg->next == seg && count == seg->end - seg->start && !seg->blob)) {
         taken_many(q, count);
         return;
     }
-    wf_assert(seg->pinned && count == seg->end - seg->start);
+    wf_assert(seg->pinned);
     q->queue.tail = NULL;
     seg_release(q, seg);
 }

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/usual.h"
 
 #include <errno.h>
 #include <string.h>
@@ -434,7 +435,7 @@ static bool flush_sealed(wf_link *link) {
 
 /* What came of a send. False: nothing more can be sent now. */
 static inline bool offered(wf_link *link, int64_t sent) {
-    if (sent > 0) {
+    if (wf_usual(sent > 0)) {
         wf_outq_taken(&link->q, (size_t)sent);
         return true;
     }
@@ -471,14 +472,14 @@ static __attribute__((noinline)) void flush_all(wf_link *link) {
 /* The usual flush is one range that leaves whole. */
 void wf_link_flush(wf_link *link) {
     struct iovec range;
-    if (link->stage == WF_LINK_OPEN && !link->q.overflowed && !link->in_flight && !link->secure &&
-        wf_outq_gather_one(&link->q, &range)) {
+    if (wf_usual(link->stage == WF_LINK_OPEN && !link->q.overflowed && !link->in_flight && !link->secure &&
+                 wf_outq_gather_one(&link->q, &range))) {
         int64_t sent = wf_sock_send_soon(link->env->loop, &link->sock, &range, 1);
-        if (sent > 0)
+        if (wf_usual(sent > 0))
             wf_link_count_sent(link, (size_t)sent);
         if (!offered(link, sent))
             return;
-        if (link->q.bytes == 0 && !link->deadlines.sending)
+        if (wf_usual(link->q.bytes == 0 && !link->deadlines.sending))
             return;
     }
     flush_all(link);

@@ -35,6 +35,7 @@
 
 #include "base/counter.h"
 #include "base/timer.h"
+#include "base/usual.h"
 #include "http/reply.h"
 #include "http/request.h"
 #include "hub/outq.h"
@@ -264,10 +265,10 @@ int wf_link_next_event(wf_link *link, wf_link_event *out_event);
 
 /* WF_OK: an event; its payload lives until the next call. WF_WANT_INPUT: none now. */
 static inline int wf_link_next(wf_link *link, wf_link_event *out_event) {
-    if (wf_link_as_usual(link)) {
+    if (wf_usual(wf_link_as_usual(link))) {
         if (link->ws.in_len == 0 && wf_ws_at_rest(&link->ws))
             return WF_WANT_INPUT;
-        if (wf_link_next_ws(link, out_event) == WF_OK)
+        if (wf_usual(wf_link_next_ws(link, out_event) == WF_OK))
             return WF_OK;
     }
     return wf_link_next_event(link, out_event);

@@ -245,17 +245,17 @@ int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
     }
     do {
         int got = wf_ws_next(&link->ws, event);
-        if (got < 0)
-            return session_over(link);
-        if (got == WF_WANT_INPUT) {
+        if (!wf_usual(got == WF_OK)) {
+            if (got < 0)
+                return session_over(link);
             watch_progress(link);
             return WF_WANT_INPUT;
         }
-        if (event->kind == WF_WS_MESSAGE) {
+        if (wf_usual(event->kind == WF_WS_MESSAGE)) {
             link->deadlines.message_ms = (uint32_t)link->env->now_ms;
             wf_count_add(&link->env->messages_in, 1);
             out_event->kind = WF_LINK_MESSAGE;
-            if (link->stage == WF_LINK_OPEN)
+            if (wf_usual(link->stage == WF_LINK_OPEN))
                 return WF_OK;
             /* We have said goodbye: only the peer's close frame is of interest. */
         } else if (on_control(link, event)) {
@@ -304,7 +304,7 @@ static __attribute__((noinline)) int queue_any(wf_link *link, uint8_t opcode, co
 
 /* A server's short message, of which there are many, has a way of its own. */
 static inline int queue_plain(wf_link *link, uint8_t opcode, const void *data, size_t len) {
-    if (len >= IN_PLACE_BYTES || wf_link_is_client(link))
+    if (!wf_usual(len < IN_PLACE_BYTES && !wf_link_is_client(link)))
         return queue_any(link, opcode, data, len);
     wf_frame frame = {.fin = true, .opcode = opcode, .len = len};
     uint8_t *room = wf_outq_write(&link->q, wf_frame_encoded_bytes(&frame) + len);

@@ -8,6 +8,7 @@
 #ifndef WF_NET_BACKEND_H
 #define WF_NET_BACKEND_H
 
+#include "base/usual.h"
 #include "net/loop.h"
 #include "net/port.h"
 
@@ -41,13 +42,13 @@ extern const struct wf_loop_backend wf_loop_epoll, wf_loop_uring;
  * the kernel less than sendmsg. */
 int64_t wf_send_many(int fd, const struct iovec *ranges, int count);
 static inline int64_t wf_send_ranges(int fd, const struct iovec *ranges, int count) {
-    if (count > 1)
+    if (!wf_usual(count == 1))
         return wf_send_many(fd, ranges, count);
     ssize_t sent;
     do {
         sent = send(fd, ranges->iov_base, ranges->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
-    return sent < 0 ? WF_ESYS : sent;
+    } while (!wf_usual(sent >= 0) && errno == EINTR);
+    return wf_usual(sent >= 0) ? sent : WF_ESYS;
 }
 
 /* The listening socks of a loop, and how it gets through a lack of descriptors (accept.c). */

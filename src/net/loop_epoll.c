@@ -21,6 +21,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/usual.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -50,10 +51,10 @@ struct epoll_loop {
     wf_loop base;
     uint8_t *recv_data; /* recv_bytes, and WF_RECV_SLACK behind them */
     int epoll_fd;
-    int count, at;  /* entries of ready; the one to be looked at next */
+    int count, at; /* entries of ready; the one to be looked at next */
+    struct epoll_event ready[READY_MAX];
     int taken;      /* connections that the entry at `at` has given */
     bool sent_told; /* the entry at `at` has given its WF_LOOP_SENT */
-    struct epoll_event ready[READY_MAX];
 };
 
 /* What a look at an entry came to. */
@@ -216,6 +217,27 @@ static enum step quiet_event(struct epoll_loop *loop, wf_sock *sock, uint32_t ev
     return NOTHING;
 }
 
+static __attribute__((noinline)) enum step not_received(struct epoll_loop *loop, wf_sock *sock, uint32_t events,
+                                                        ssize_t got, wf_loop_event *out_event) {
+    if (got == 0)
+        return give_eof(sock, out_event);
+    if (errno != EAGAIN && errno != EINTR)
+        return give_failed(sock, errno, out_event);
+    return events & (EPOLLHUP | EPOLLERR) ? quiet_event(loop, sock, events, out_event) : NOTHING;
+}
+
+static inline enum step receive(struct epoll_loop *loop, wf_sock *sock, uint32_t events, wf_loop_event *out_event) {
+    ssize_t got = recv(sock->fd, loop->recv_data, loop->base.recv_bytes, MSG_DONTWAIT);
+    if (!wf_usual(got > 0))
+        return not_received(loop, sock, events, got, out_event);
+    /* Member by member: the others need no clearing, and this is each message's way. */
+    out_event->kind = WF_LOOP_RECEIVED;
+    out_event->sock = sock;
+    out_event->data = loop->recv_data;
+    out_event->len = (size_t)got;
+    return GIVEN;
+}
+
 static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events, wf_loop_event *out_event) {
     bool writable = events & (EPOLLOUT | EPOLLHUP) && !(events & EPOLLERR);
     if (writable && sock->flags & SENDING && !loop->sent_told) {
@@ -230,42 +252,42 @@ static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t e
     }
     if (sock->flags & (PAUSED | EOF_TOLD | FAILED_TOLD))
         return quiet_event(loop, sock, events, out_event);
-    ssize_t got = recv(sock->fd, loop->recv_data, loop->base.recv_bytes, MSG_DONTWAIT);
-    if (got > 0) { /* member by member: the others need no clearing, and this is each message's way */
-        out_event->kind = WF_LOOP_RECEIVED;
-        out_event->sock = sock;
-        out_event->data = loop->recv_data;
-        out_event->len = (size_t)got;
+    return receive(loop, sock, events, out_event);
+}
+
+static __attribute__((noinline)) enum step any_event(struct epoll_loop *loop, const struct epoll_event *ready,
+                                                     wf_loop_event *out_event) {
+    wf_sock *sock = ready->data.ptr;
+    if (ready->data.ptr == loop) {
+        wf_loop_wake_seen(&loop->base);
+        *out_event = (wf_loop_event) {.kind = WF_LOOP_WOKEN};
         return GIVEN;
     }
-    if (got == 0)
-        return give_eof(sock, out_event);
-    if (errno != EAGAIN && errno != EINTR)
-        return give_failed(sock, errno, out_event);
-    return events & (EPOLLHUP | EPOLLERR) ? quiet_event(loop, sock, events, out_event) : NOTHING;
+    if (!sock)
+        return NOTHING;
+    return sock->kind == WF_SOCK_LISTEN ? listen_event(loop, sock, out_event)
+                                        : stream_event(loop, sock, ready->events, out_event);
+}
+
+/* Input, and nothing else, for a stream whose owner reads. */
+static inline bool is_input(const struct epoll_loop *loop, const struct epoll_event *ready) {
+    const wf_sock *sock = ready->data.ptr;
+    return ready->events == EPOLLIN && sock && ready->data.ptr != loop && sock->kind == WF_SOCK_STREAM &&
+           !(sock->flags & (PAUSED | EOF_TOLD | FAILED_TOLD));
 }
 
 static int next_epoll(wf_loop *base, wf_loop_event *out_event) {
     struct epoll_loop *loop = epoll_of(base);
-    while (loop->at < loop->count) {
+    while (wf_usual(loop->at < loop->count)) {
         const struct epoll_event *ready = &loop->ready[loop->at];
-        wf_sock *sock = ready->data.ptr;
-        enum step step = NOTHING;
-        if (ready->data.ptr == loop) {
-            wf_loop_wake_seen(base);
-            *out_event = (wf_loop_event) {.kind = WF_LOOP_WOKEN};
-            step = GIVEN;
-        } else if (sock && sock->kind == WF_SOCK_LISTEN) {
-            step = listen_event(loop, sock, out_event);
-        } else if (sock) {
-            step = stream_event(loop, sock, ready->events, out_event);
-        }
-        if (step != GIVEN_MORE) {
+        enum step step = wf_usual(is_input(loop, ready)) ? receive(loop, ready->data.ptr, EPOLLIN, out_event)
+                                                         : any_event(loop, ready, out_event);
+        if (wf_usual(step != GIVEN_MORE)) {
             loop->at++;
             loop->taken = 0;
             loop->sent_told = false;
         }
-        if (step != NOTHING)
+        if (wf_usual(step != NOTHING))
             return WF_OK;
     }
     return WF_WANT_INPUT;

@@ -117,7 +117,7 @@ void wf_conn_pump(weft_conn *conn) {
     if (conn->open_due)
         conn_open(conn);
     while (wf_link_next(&conn->link, &event) == WF_OK) {
-        if (event.kind == WF_LINK_MESSAGE)
+        if (wf_usual(event.kind == WF_LINK_MESSAGE))
             on_message(conn, &event.message);
         else
             on_event(conn, &event);

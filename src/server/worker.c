@@ -158,7 +158,7 @@ static weft_conn *on_other_event(wf_worker *w, const wf_loop_event *event) {
 
 static inline void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     weft_conn *conn = (weft_conn *)event->sock;
-    if (event->kind == WF_LOOP_RECEIVED)
+    if (wf_usual(event->kind == WF_LOOP_RECEIVED))
         wf_link_received_lent(&conn->link, event->data, event->len);
     else if (!(conn = on_other_event(w, event)))
         return;

@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/usual.h"
 #include "ws/close.h"
 
 #include <string.h>
@@ -423,24 +424,19 @@ static int read_payload(wf_ws *ws, wf_ws_event *out_event) {
     return ws->part->compressed ? read_compressed(ws, out_event) : read_data(ws, out_event);
 }
 
-/* Unmasks in place, unless `key` is NULL. False: it should be text and is not. */
-static bool open_whole(uint8_t *data, size_t len, const uint8_t *key, bool text) {
+/* A whole text, unmasked in place unless `key` is NULL. Not inlined: its state would be made room for on the short way too. */
+static __attribute__((noinline)) int open_text(wf_ws *ws, uint8_t *data, size_t len, const uint8_t *key) {
     wf_utf8 utf8 = {0};
-    if (!text) {
-        if (key)
-            wf_mask(data, data, len, key, 0);
-        return true;
-    }
     int got = key ? wf_mask_utf8(data, data, len, key, 0, &utf8) : wf_utf8_feed(&utf8, data, len);
-    return got == WF_OK && wf_utf8_complete(&utf8);
+    return got == WF_OK && wf_utf8_complete(&utf8) ? WF_OK : fail_utf8(ws);
 }
 
 /* The short way, between two messages: the next one, when it is a single frame that is all there. Whatever
  * else is next is left as it is. */
-static int next_whole(wf_ws *ws, wf_ws_event *out_event) {
+static inline int next_whole(wf_ws *ws, wf_ws_event *out_event) {
     const uint8_t *head = ws->in;
-    bool masked = ws->role == WF_WS_SERVER;
-    if (ws->in_len < (masked ? 6 : 2))
+    bool masked = wf_usual(ws->role == WF_WS_SERVER);
+    if (!wf_usual(ws->in_len >= (masked ? 6 : 2)))
         return WF_WANT_INPUT;
     uint8_t opcode = head[0] ^ 0x80; /* a whole frame that no extension has touched leaves nothing else */
     size_t len = head[1] ^ (masked ? 0x80u : 0), head_len = masked ? 6 : 2;
@@ -459,15 +455,21 @@ static int next_whole(wf_ws *ws, wf_ws_event *out_event) {
     } else if (len > 127) {
         return WF_WANT_INPUT; /* wrongly masked */
     }
-    if ((opcode != WF_OP_TEXT && opcode != WF_OP_BINARY) || len > ws->in_len - head_len ||
-        len > ws->limits->message_bytes_max)
+    if (!wf_usual((opcode == WF_OP_TEXT || opcode == WF_OP_BINARY) && len <= ws->in_len - head_len &&
+                  len <= ws->limits->message_bytes_max))
         return WF_WANT_INPUT;
     uint8_t *payload = ws->in + head_len;
     ws->in = payload + len;
     ws->in_len -= head_len + len;
-    if (!open_whole(payload, len, masked ? payload - 4 : NULL, opcode == WF_OP_TEXT))
-        return fail_utf8(ws);
-    *out_event = (wf_ws_event) {.kind = WF_WS_MESSAGE, .opcode = opcode, .data = payload, .len = len};
+    out_event->kind = WF_WS_MESSAGE;
+    out_event->opcode = opcode;
+    out_event->close_code = 0;
+    out_event->data = payload;
+    out_event->len = len;
+    if (opcode == WF_OP_TEXT)
+        return open_text(ws, payload, len, masked ? payload - 4 : NULL);
+    if (masked)
+        wf_mask(payload, payload, len, payload - 4, 0);
     return WF_OK;
 }
 
@@ -538,15 +540,14 @@ static __attribute__((noinline)) int next_long(wf_ws *ws, wf_ws_event *out_event
 }
 
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event) {
-    if (ws->part)
+    if (!wf_usual(!ws->part))
         drop_done(ws);
-    if (wf_ws_at_rest(ws)) {
-        if (ws->in_len == 0)
-            return WF_WANT_INPUT;
-        int got = next_whole(ws, out_event);
-        return got != WF_WANT_INPUT ? got : next_long(ws, out_event);
-    }
-    return next_part(ws, out_event);
+    if (!wf_usual(wf_ws_at_rest(ws)))
+        return next_part(ws, out_event);
+    if (ws->in_len == 0)
+        return WF_WANT_INPUT;
+    int got = next_whole(ws, out_event);
+    return wf_usual(got != WF_WANT_INPUT) ? got : next_long(ws, out_event);
 }
 
 void wf_ws_check(const wf_ws *ws) {

@@ -71,7 +71,7 @@ static inline void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len) {
     ws->in_len = (uint32_t)len;
 }
 
-/* The next event. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a
+/* The next event, of use with WF_OK only. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a
  * close frame or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
 
