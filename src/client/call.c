@@ -158,9 +158,7 @@ void wf_call_pump(wf_call *call) {
             break;
         case WF_LINK_MESSAGE:
             if (call->message)
-                call->message(conn,
-                              (weft_message) {(weft_kind)event.message.opcode, event.message.data, event.message.len},
-                              call->user);
+                call->message(conn, wf_message_of(&event.message), call->user);
             break;
         case WF_LINK_PONG:
             if (call->pong)

@@ -61,7 +61,7 @@ static void conn_open(weft_conn *conn) {
 static void on_message(weft_conn *conn, const wf_ws_event *event) {
     const weft_route *route = &wf_conn_route(conn)->is;
     if (route->message)
-        route->message(conn, (weft_message) {(weft_kind)event->opcode, event->data, event->len}, route->user);
+        route->message(conn, wf_message_of(event), route->user);
     wf_worker_relieve(wf_conn_worker(conn));
 }
 
