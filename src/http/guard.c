@@ -2,17 +2,37 @@
 
 #include "base/bytes.h"
 
-/* A word at a time: a byte below ' ', or one that is DEL, borrows into its top bit. What borrows from the byte above
- * it can only make that one doubtful, and the lowest is the one that counts. */
+typedef uint8_t vec __attribute__((vector_size(16)));
+
+/* Two words of which one holds a byte that is not zero where a control byte stands. */
+typedef struct controls {
+    uint64_t low, high;
+} controls;
+
+static inline controls controls_in(uint64_t low, uint64_t high) {
+    controls found = {low, high};
+    vec v;
+    memcpy(&v, &found, sizeof v);
+    v = (vec)(v < ' ') | (vec)(v == 0x7f);
+    memcpy(&found, &v, sizeof found);
+    return found;
+}
+
+/* Sixteen bytes at a time. Eight or more that are left are looked at as two words, which overlap. */
 size_t wf_http_plain_run(const void *data, size_t len) {
-    const uint64_t each = 0x0101010101010101u, top = each * 0x80;
     const uint8_t *bytes = data;
     size_t at = 0;
-    for (; len - at >= 8; at += 8) {
-        uint64_t v = wf_load_le64(bytes + at), del = v ^ each * 0x7f;
-        uint64_t controls = (((v - each * ' ') & ~v) | ((del - each) & ~del)) & top;
-        if (controls)
-            return at + (size_t)__builtin_ctzll(controls) / 8;
+    for (; len - at >= 16; at += 16) {
+        controls found = controls_in(wf_load_le64(bytes + at), wf_load_le64(bytes + at + 8));
+        if (found.low)
+            return at + (size_t)__builtin_ctzll(found.low) / 8;
+        if (found.high)
+            return at + 8 + (size_t)__builtin_ctzll(found.high) / 8;
+    }
+    if (len - at >= 8) {
+        controls found = controls_in(wf_load_le64(bytes + at), wf_load_le64(bytes + len - 8));
+        if (!(found.low | found.high))
+            return len;
     }
     while (at < len && bytes[at] >= ' ' && bytes[at] != 0x7f)
         at++;

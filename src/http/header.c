@@ -144,8 +144,12 @@ static const uint8_t classes[256] = {
 };
 
 static bool all_in(wf_str s, uint8_t class) {
-    for (size_t i = 0; i < s.len; i++)
-        class &= classes[(uint8_t)s.data[i]];
+    const uint8_t *at = (const uint8_t *)s.data;
+    size_t left = s.len;
+    for (; left >= 4; left -= 4, at += 4)
+        class &= classes[at[0]] & classes[at[1]] & classes[at[2]] & classes[at[3]];
+    for (; left > 0; left--, at++)
+        class &= classes[at[0]];
     return class != 0;
 }
 

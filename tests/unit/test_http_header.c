@@ -2,6 +2,7 @@
  * Look-ups over a request, and the small grammars behind them.
  */
 #include "base/status.h"
+#include "http/guard.h"
 #include "http/request.h"
 #include "test.h"
 
@@ -113,10 +114,31 @@ TEST(query_find) {
     CHECK(wf_str_eq(value, wf_str_of("untouched")));
 }
 
+TEST(a_plain_run_ends_at_the_first_control_byte) {
+    static const uint8_t controls[] = {0, 1, '\t', '\n', '\r', 0x1f, 0x7f}, plain[] = {' ', '~', 0x80, 0x9f, 0xff};
+    uint8_t text[40];
+    for (size_t len = 0; len <= sizeof text; len++)
+        for (size_t i = 0; i < sizeof controls; i++) {
+            for (size_t at = 0; at < len; at++)
+                text[at] = plain[(at + i) % sizeof plain];
+            CHECK_EQ(wf_http_plain_run(text, len), len);
+            for (size_t at = len; at-- > 0;) {
+                text[at] = controls[i];
+                CHECK_EQ(wf_http_plain_run(text, len), at);
+            }
+        }
+}
+
 TEST(token) {
     CHECK(wf_http_is_token(wf_str_of("a-Z.09!#$%&'*+^_`|~")));
     CHECK(!wf_http_is_token(wf_str_of("")));
     static const char separators[] = "\"(),/:;<=>?@[\\]{} \t\x7f\x80";
     for (size_t i = 0; i < sizeof separators; i++) /* the NUL included */
         CHECK(!wf_http_is_token((wf_str) {separators + i, 1}));
+    for (size_t at = 0; at < 10; at++) {
+        char text[] = "abcdefghij";
+        text[at] = ':';
+        CHECK(!wf_http_is_token((wf_str) {text, 10}));
+        CHECK(wf_http_is_token((wf_str) {text, at}) == (at > 0));
+    }
 }
