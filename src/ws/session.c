@@ -1,7 +1,6 @@
 /*
- * Three stages: HEAD collects a frame's head, PAYLOAD its payload, OVER passes everything by (a close frame
- * came, or a fault). A head is judged as soon as the bytes that condemn it are there: the first two say
- * nearly everything, the rest the length.
+ * Three stages: HEAD collects a frame's head (ws/head.c judges it), PAYLOAD its payload, OVER passes everything by
+ * (a close frame came, or a fault).
  *
  *      fed bytes   |head|payload......|head|payload...........|head|pay
  *                        ^ whole: unmasked here, handed out         ^ cut: unmasked into ws->part->message
@@ -16,10 +15,10 @@
 #include "ws/session.h"
 
 #include "base/assert.h"
-#include "base/bytes.h"
 #include "base/mem.h"
 #include "base/usual.h"
 #include "ws/close.h"
+#include "ws/head.h"
 
 #include <string.h>
 
@@ -33,8 +32,7 @@ _Static_assert(STAGE_HEAD == 0, "wf_ws_at_rest");
 
 struct wf_ws_part {
     uint8_t message_kind; /* opcode of the message begun, 0: none */
-    uint8_t head_len;     /* bytes in head */
-    uint8_t head[WF_FRAME_HEAD_MAX];
+    wf_head head;
     wf_utf8 utf8;
     bool fin;
     bool compressed; /* the message begun */
@@ -110,7 +108,7 @@ wf_blob *wf_ws_share(wf_ws *ws, const uint8_t *data, size_t len, atomic_size_t *
 
 bool wf_ws_in_message(const wf_ws *ws) {
     return ws->part && ws->stage != STAGE_OVER &&
-           (ws->part->message_kind != 0 || ws->part->head_len > 0 || ws->stage == STAGE_PAYLOAD);
+           (ws->part->message_kind != 0 || ws->part->head.len > 0 || ws->stage == STAGE_PAYLOAD);
 }
 
 uint32_t wf_ws_progress(const wf_ws *ws) {
@@ -145,47 +143,6 @@ wf_fault wf_ws_fault(const wf_ws *ws) {
     return (wf_fault) {.status = (int16_t)status, .close_code = ws->fault_code, .rule = ws->fault_rule};
 }
 
-/* RSV1 marks the first frame of a compressed message, and nothing else is marked (RFC 7692 6.1). */
-static const char *judge_reserved_bits(const wf_ws *ws, uint8_t rsv, uint8_t opcode) {
-    if (rsv == 0)
-        return NULL;
-    if (!ws->inflate)
-        return "RFC6455/5.2: reserved bit set with no extension negotiated";
-    if (rsv != WF_RSV1)
-        return "RFC6455/5.2: reserved bit set that no extension uses";
-    if (opcode == WF_OP_CONTINUATION || wf_opcode_is_control(opcode))
-        return "RFC7692/6.1: compressed mark on a control frame or a later fragment";
-    return NULL;
-}
-
-/* What the first two bytes condemn. NULL: nothing yet. */
-static const char *judge_first_bytes(const wf_ws *ws, const uint8_t first[2]) {
-    bool fin = first[0] >> 7, masked = first[1] >> 7;
-    uint8_t opcode = first[0] & 15, len7 = first[1] & 0x7f;
-
-    const char *rule = judge_reserved_bits(ws, first[0] >> 4 & 7, opcode);
-    if (rule)
-        return rule;
-    if ((opcode > WF_OP_BINARY && opcode < WF_OP_CLOSE) || opcode > WF_OP_PONG)
-        return "RFC6455/5.2: unknown opcode";
-    if (ws->role == WF_WS_SERVER && !masked)
-        return "RFC6455/5.1: client frame is not masked";
-    if (ws->role == WF_WS_CLIENT && masked)
-        return "RFC6455/5.1: server frame is masked";
-    if (wf_opcode_is_control(opcode)) {
-        if (!fin)
-            return "RFC6455/5.5: fragmented control frame";
-        if (len7 > WF_CONTROL_BYTES_MAX)
-            return "RFC6455/5.5: control frame over 125 bytes";
-    } else if (opcode == WF_OP_CONTINUATION) {
-        if (ws->part->message_kind == 0)
-            return "RFC6455/5.4: continuation of nothing";
-    } else if (ws->part->message_kind != 0) {
-        return "RFC6455/5.4: new message inside a fragmented one";
-    }
-    return NULL;
-}
-
 static int fail_too_long(wf_ws *ws) {
     return fail(ws, 1009, "message over message_bytes_max");
 }
@@ -197,64 +154,43 @@ static uint64_t message_wire_max(const wf_ws *ws) {
     return ws->part->compressed && max < INT64_MAX / 16 ? max * 16 + 1024 : max;
 }
 
-/* The head is whole: its length, then what the frame means for the message. */
-static int begin_frame(wf_ws *ws, const uint8_t *head) {
-    wf_frame frame;
-    wf_frame_decode(head, &frame);
-    if (!wf_frame_length_ok(head, &frame))
-        return fail(ws, 1002,
-                    frame.len >> 63 ? "RFC6455/5.2: top bit of the length is set"
-                                    : "RFC6455/5.2: length is not in its shortest form");
-    if (!wf_opcode_is_control(frame.opcode)) {
-        if (frame.opcode != WF_OP_CONTINUATION) {
-            ws->part->message_kind = frame.opcode;
-            ws->part->compressed = frame.rsv & WF_RSV1;
+/* The head is whole: what the frame means for the message. */
+static int begin_frame(wf_ws *ws, const wf_frame *frame) {
+    if (!wf_opcode_is_control(frame->opcode)) {
+        if (frame->opcode != WF_OP_CONTINUATION) {
+            ws->part->message_kind = frame->opcode;
+            ws->part->compressed = frame->rsv & WF_RSV1;
             ws->part->message_wire = 0;
             ws->part->empty_fragments = 0;
             ws->part->utf8 = (wf_utf8) {0};
         }
         uint64_t wire_max = message_wire_max(ws);
-        if (frame.len > wire_max || ws->part->message_wire > wire_max - frame.len)
+        if (frame->len > wire_max || ws->part->message_wire > wire_max - frame->len)
             return fail_too_long(ws);
-        if (frame.len == 0 && !frame.fin && ++ws->part->empty_fragments > ws->limits->empty_fragments_max)
+        if (frame->len == 0 && !frame->fin && ++ws->part->empty_fragments > ws->limits->empty_fragments_max)
             return fail(ws, 1008, "empty fragments over empty_fragments_max");
     }
-    ws->part->fin = frame.fin;
-    ws->part->opcode = frame.opcode;
-    memcpy(ws->part->key, frame.key, 4);
-    ws->part->frame_len = frame.len;
+    ws->part->fin = frame->fin;
+    ws->part->opcode = frame->opcode;
+    memcpy(ws->part->key, frame->key, 4);
+    ws->part->frame_len = frame->len;
     ws->part->frame_got = 0;
-    ws->part->head_len = 0;
     ws->stage = STAGE_PAYLOAD;
     return WF_OK;
 }
 
 static int read_head(wf_ws *ws) {
-    const uint8_t *head = ws->in;
-    size_t need, from_input;
-    if (ws->part->head_len == 0 && ws->in_len >= 2 && ws->in_len >= (need = wf_frame_head_bytes(ws->in))) {
-        from_input = need;
-    } else {
-        /* The head is cut: gather it byte by byte, judging as early as possible. */
-        from_input = 0;
-        need = ws->part->head_len >= 2 ? wf_frame_head_bytes(ws->part->head) : 2;
-        while (ws->part->head_len < need && from_input < ws->in_len) {
-            ws->part->head[ws->part->head_len++] = ws->in[from_input++];
-            if (ws->part->head_len == 2) {
-                const char *rule = judge_first_bytes(ws, ws->part->head);
-                if (rule)
-                    return fail(ws, 1002, rule);
-                need = wf_frame_head_bytes(ws->part->head);
-            }
-        }
-        head = ws->part->head;
-    }
-    ws->in += from_input;
-    ws->in_len -= from_input;
-    if (head == ws->part->head && ws->part->head_len < need)
-        return WF_WANT_INPUT;
-    const char *rule = judge_first_bytes(ws, head);
-    return rule ? fail(ws, 1002, rule) : begin_frame(ws, head);
+    wf_head_rules rules = {
+        .masked = ws->role == WF_WS_SERVER, .deflates = ws->inflate, .in_message = ws->part->message_kind != 0};
+    wf_str rest = {(const char *)ws->in, ws->in_len};
+    wf_frame frame;
+    const char *rule;
+    int got = wf_head_read(&ws->part->head, &rules, &rest, &frame, &rule);
+    ws->in += ws->in_len - rest.len;
+    ws->in_len = (uint32_t)rest.len;
+    if (got == WF_ERROR)
+        return fail(ws, 1002, rule);
+    return got == WF_OK ? begin_frame(ws, &frame) : got;
 }
 
 /* Unmasks (and for text validates) `len` payload bytes from src to dst; they may be the same. */
@@ -434,33 +370,15 @@ static __attribute__((noinline)) int open_text(wf_ws *ws, uint8_t *data, size_t 
 /* The short way, between two messages: the next one, when it is a single frame that is all there. Whatever
  * else is next is left as it is. */
 static inline int next_whole(wf_ws *ws, wf_ws_event *out_event) {
-    const uint8_t *head = ws->in;
     bool masked = wf_usual(ws->role == WF_WS_SERVER);
-    if (!wf_usual(ws->in_len >= (masked ? 6 : 2)))
+    wf_whole whole;
+    if (!wf_usual(wf_head_whole(ws->in, ws->in_len, masked, &whole) && whole.len <= ws->limits->message_bytes_max))
         return WF_WANT_INPUT;
-    uint8_t opcode = head[0] ^ 0x80; /* a whole frame that no extension has touched leaves nothing else */
-    size_t len = head[1] ^ (masked ? 0x80u : 0), head_len = masked ? 6 : 2;
-    if (len == 126) {
-        head_len += 2;
-        if (ws->in_len < head_len || (len = wf_load_be16(head + 2)) < 126)
-            return WF_WANT_INPUT; /* cut, or not in its shortest form */
-    } else if (len == 127) {
-        head_len += 8;
-        if (ws->in_len < head_len)
-            return WF_WANT_INPUT;
-        uint64_t announced = wf_load_be64(head + 2);
-        if (announced <= 0xffff || announced > ws->in_len)
-            return WF_WANT_INPUT;
-        len = (size_t)announced;
-    } else if (len > 127) {
-        return WF_WANT_INPUT; /* wrongly masked */
-    }
-    if (!wf_usual((opcode == WF_OP_TEXT || opcode == WF_OP_BINARY) && len <= ws->in_len - head_len &&
-                  len <= ws->limits->message_bytes_max))
-        return WF_WANT_INPUT;
-    uint8_t *payload = ws->in + head_len;
+    uint8_t opcode = whole.opcode;
+    size_t len = whole.len;
+    uint8_t *payload = ws->in + whole.head_len;
     ws->in = payload + len;
-    ws->in_len -= head_len + len;
+    ws->in_len -= (uint32_t)(whole.head_len + len);
     out_event->kind = WF_WS_MESSAGE;
     out_event->opcode = opcode;
     out_event->close_code = 0;
@@ -482,7 +400,7 @@ static __attribute__((noinline)) void drop_done(wf_ws *ws) {
             wf_buf_deinit(&ws->part->message);
         ws->stage = STAGE_HEAD;
     }
-    if (ws->stage == STAGE_HEAD && ws->part->message_kind == 0 && ws->part->head_len == 0)
+    if (ws->stage == STAGE_HEAD && ws->part->message_kind == 0 && ws->part->head.len == 0)
         drop_part(ws);
 }
 
@@ -515,7 +433,7 @@ static int next_part(wf_ws *ws, wf_ws_event *out_event) {
 
 static bool holds_something(const wf_ws *ws) {
     const wf_ws_part *part = ws->part;
-    return part->message_kind != 0 || part->head_len > 0 || ws->stage == STAGE_PAYLOAD || part->message.data ||
+    return part->message_kind != 0 || part->head.len > 0 || ws->stage == STAGE_PAYLOAD || part->message.data ||
            part->control;
 }
 
@@ -557,7 +475,7 @@ void wf_ws_check(const wf_ws *ws) {
     if (!part)
         return;
     wf_buf_check(&part->message);
-    wf_assert(part->head_len <= WF_FRAME_HEAD_MAX);
+    wf_assert(part->head.len <= WF_FRAME_HEAD_MAX);
     wf_assert(part->frame_got <= part->frame_len || ws->stage == STAGE_OVER);
     wf_assert(ws->stage == STAGE_OVER || part->message.len <= ws->limits->message_bytes_max);
     wf_assert(part->message_kind == 0 || part->message_kind == WF_OP_TEXT || part->message_kind == WF_OP_BINARY);
