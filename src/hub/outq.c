@@ -40,6 +40,7 @@ enum {
     CHUNK_BYTES = 4096 - sizeof(wf_seg) - 16,
     CHUNKS_KEPT = 64,
     REFS_KEPT = 4096,
+    REFS_MOST = 32768, /* kept until the next rest: a room of thousands, some messages each */
     SMALL_BYTES = 128,
     SMALLS_KEPT = 1024
 };
@@ -93,7 +94,7 @@ static inline void seg_free(wf_outq_pool *pool, wf_seg *seg) {
         seg->next = pool->chunks;
         pool->chunks = seg;
         pool->chunk_count++;
-    } else if (seg->cap == 0 && pool->ref_count < REFS_KEPT) {
+    } else if (seg->cap == 0 && pool->ref_count < REFS_MOST) {
         seg->next = pool->refs;
         pool->refs = seg;
         pool->ref_count++;
@@ -206,6 +207,12 @@ void wf_outq_pool_deinit(wf_outq_pool *pool) {
         wf_mem_free(seg);
     while ((seg = pool_take(&pool->refs, &pool->ref_count)))
         wf_mem_free(seg);
+}
+
+void wf_outq_pool_rest(wf_outq_pool *pool) {
+    size_t spare = pool->ref_count > REFS_KEPT ? pool->ref_count - REFS_KEPT : 0;
+    for (size_t left = (spare + 1) / 2; left > 0; left--)
+        wf_mem_free(pool_take(&pool->refs, &pool->ref_count));
 }
 
 void wf_outq_init(wf_outq *q, wf_outq_pool *pool, uint32_t bytes_max, wf_slow_policy policy) {

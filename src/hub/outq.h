@@ -87,6 +87,9 @@ typedef struct wf_outq {
 
 void wf_outq_pool_deinit(wf_outq_pool *pool);
 
+/* Gives back half of the free segments that are more than the usual ones. Call now and then. */
+void wf_outq_pool_rest(wf_outq_pool *pool);
+
 void wf_outq_init(wf_outq *q, wf_outq_pool *pool, uint32_t bytes_max, wf_slow_policy policy);
 void wf_outq_deinit(wf_outq *q); /* frees what is queued and closes; must not stand in the ready list */
 

@@ -119,7 +119,7 @@ void wf_sock_resume(wf_loop *loop, wf_sock *sock);
 
 enum { WF_SEND_LATER = 0 };
 
-/* Starts a send of `count` ranges (together at least one byte; more than IOV_MAX ranges: the first ones). >
+/* Starts a send of `count` ranges (together at least one byte; of very many, the first ones). >
  * 0: bytes taken now, perhaps fewer than given. WF_SEND_LATER: a WF_LOOP_SENT follows. WF_ESYS: over, errno
  * set (EPIPE, ECONNRESET, ...); never raises SIGPIPE. */
 int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);

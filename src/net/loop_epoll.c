@@ -22,6 +22,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/usual.h"
+#include "net/join.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -55,6 +56,7 @@ struct epoll_loop {
     struct epoll_event ready[READY_MAX];
     int taken;      /* connections that the entry at `at` has given */
     bool sent_told; /* the entry at `at` has given its WF_LOOP_SENT */
+    wf_join join; /* of a send */
 };
 
 /* What a look at an entry came to. */
@@ -321,10 +323,15 @@ static void resume_epoll(wf_loop *base, wf_sock *sock) {
 }
 
 static int64_t send_epoll(wf_loop *base, wf_sock *sock, const struct iovec *ranges, int count) {
+    struct epoll_loop *loop = epoll_of(base);
     wf_assert(!(sock->flags & SENDING));
     if (sock->flags & FAILED_TOLD) {
         errno = EPIPE;
         return WF_ESYS;
+    }
+    if (wf_join_pays(ranges, count)) {
+        count = wf_join_ranges(&loop->join, ranges, count);
+        ranges = loop->join.ranges;
     }
     int64_t sent = wf_send_ranges(sock->fd, ranges, count);
     wf_assert(sent != 0); /* nothing was given */
@@ -333,7 +340,7 @@ static int64_t send_epoll(wf_loop *base, wf_sock *sock, const struct iovec *rang
     if (errno != EAGAIN)
         return WF_ESYS;
     sock->flags |= SENDING;
-    set_interest(epoll_of(base), sock, (sock->interest & INPUT) | EPOLLOUT);
+    set_interest(loop, sock, (sock->interest & INPUT) | EPOLLOUT);
     return WF_SEND_LATER;
 }
 

@@ -224,6 +224,7 @@ static void on_tick(wf_worker *w) {
     w->hub.now_ms = w->env.now_ms;
     wf_hub_sweep(&w->hub);
     wf_slots_rest(&w->slots);
+    wf_outq_pool_rest(&w->env.pool);
     if (++w->ticks % BIG_REST_TICKS == 0)
         wf_big_rest();
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);

@@ -538,6 +538,26 @@ TEST(who_can_read_the_shorter_encoding_gets_it) {
     }
 }
 
+/* A burst of references is kept for the next one, and given back when none comes. */
+TEST(free_references_are_given_back_by_and_by) {
+    enum { BURST = 20000, USUAL = 4096 };
+    fixture f;
+    fixture_init(&f, UINT32_MAX, WF_SLOW_CLOSE);
+    size_t live = test_mem_live();
+    wf_blob *blob = wf_blob_new(10, NULL);
+    for (int i = 0; i < BURST; i++)
+        CHECK_EQ(wf_outq_publish(&f.q, blob), WF_OK);
+    wf_blob_unref(blob);
+    wf_outq_clear_unsent(&f.q);
+    CHECK_EQ(test_mem_live(), live + BURST);
+    wf_outq_pool_rest(&f.pool);
+    CHECK(test_mem_live() < live + BURST && test_mem_live() > live + USUAL);
+    for (int i = 0; i < 20; i++)
+        wf_outq_pool_rest(&f.pool);
+    CHECK_EQ(test_mem_live(), live + USUAL);
+    fixture_deinit(&f);
+}
+
 TEST(what_is_raw_is_encoded_in_its_place) {
     fixture f;
     fixture_init(&f, 1000, WF_SLOW_CLOSE);
