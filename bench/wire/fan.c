@@ -85,13 +85,16 @@ static int join(struct fan *fan, const char *path, unsigned source, uint64_t ind
 
 static void publish(struct fan *fan) {
     const struct wire_options *options = fan->options;
+    if (options->burst && fan->published > fan->done)
+        return;
     while (fan->published - fan->done < options->inflight) {
         size_t slot = (size_t)(fan->published % fan->frames);
         fan->missing[slot] = options->connections;
         fan->published_ns[slot] = wire_now_ns();
         fan->published++;
-        ssize_t n =
-            send(fan->publisher, fan->sent.bytes + slot * fan->sent.frame_bytes, fan->sent.frame_bytes, MSG_NOSIGNAL);
+        bool more = options->burst && fan->published - fan->done < options->inflight;
+        ssize_t n = send(fan->publisher, fan->sent.bytes + slot * fan->sent.frame_bytes, fan->sent.frame_bytes,
+                         MSG_NOSIGNAL | (more ? MSG_MORE : 0));
         if (n != (ssize_t)fan->sent.frame_bytes)
             wire_fail("message %lu cannot be published: %s", (unsigned long)(fan->published - 1),
                       n < 0 && errno != EAGAIN ? strerror(errno) : "the server does not read");

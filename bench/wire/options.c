@@ -25,6 +25,7 @@ static const struct number {
     {"--port", CLIENTS, FIELD(port), 1, 65535, 0, "port of the server on 127.0.0.1"},
     {"--connections", CLIENTS, FIELD(connections), 1, 1000000, 1, "connections open at the same time"},
     {"--inflight", WIRE_LOAD | WIRE_FAN | WIRE_PMD, FIELD(inflight), 1, 4096, 1, "messages on their way per sender"},
+    {"--burst", WIRE_FAN, FIELD(burst), 0, 1, 0, "1: publishes all of them at once, and again when all are done"},
     {"--rate", WIRE_LOAD, FIELD(rate), 0, 10000000, 0, "messages per second of all; 0: one for every answer"},
     {"--source", WIRE_MEMBERS, FIELD(source), 1, 252, 1, "connect from 127.0.0.(1 + this), and the next"},
     {"--takeover", WIRE_PMD, FIELD(takeover), 0, 1, 1, "1: compression contexts live on, 0: they do not"},

@@ -214,6 +214,7 @@ ROWS = [
     ("fan", "raw", "a byte", "--connections 5", UPGRADED, flipped,
      "member 0, after 10 messages: byte 21 of the answer"),
     ("fan", "ws", "nothing", "--connections 5 --inflight 8", UPGRADED, right, None),
+    ("fan", "ws", "nothing, in bursts", "--connections 5 --inflight 8 --burst 1", UPGRADED, right, None),
     ("fan", "ws", "a byte", "--connections 5", UPGRADED, flipped, "member 0, after 10 messages: byte 21 of the answer"),
     ("fan", "ws", "a lost delivery", "--connections 5", UPGRADED, lost,
      "member 0: message 10 did not come within 1000"),

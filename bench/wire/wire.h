@@ -34,6 +34,7 @@ struct wire_options {
     bool raw;                  /* true: no handshake, and every byte sent comes back */
     unsigned long connections; /* count, open at the same time */
     unsigned long inflight;    /* messages on their way per connection */
+    unsigned long burst;       /* 1: so many at once, and again when all are done; 0: a new one for every one done */
     unsigned long bytes;       /* payload bytes of a message */
     unsigned long rate;        /* messages per second, all connections; 0: a new one for every answer */
     unsigned long source;      /* the first of the addresses that connections come from: see wire_connect */
