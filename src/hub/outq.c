@@ -1,169 +1,19 @@
 /*
- * A segment is a range of bytes to send: of a shared blob, or of its own memory behind the struct. Chunks
- * (own memory, 4 KiB) and references come from freelists in last-in first-out order, so that a connection
- * that answers small messages writes to the same warm chunk over and over, and nothing is allocated.
- *
- *      wf_seg [next|bytes|blob|start|end|cap|flags] data...........
- *                                                  ^start     ^end      ^cap
+ * Three lists, and the budget over them: outq.h has the picture, seg.h what they are made of.
  */
-#include "hub/outq.h"
+#include "hub/seg.h"
 
 #include "base/assert.h"
-#include "base/big.h"
 #include "base/mem.h"
 #include "base/usual.h"
 
 #include <string.h>
 
-enum { HEAD_BYTES = 10 };
-
-struct wf_seg {
-    wf_seg *next;
-    uint8_t *bytes;    /* own ones: `data` */
-    wf_blob *blob;     /* NULL: own bytes, or lent ones */
-    size_t start, end; /* what is left to send */
-    uint32_t cap;      /* own bytes; 0: they are elsewhere */
-    bool pinned;       /* given to the kernel */
-    bool begun;        /* partly sent */
-    bool published;
-    bool raw;         /* to be encoded before it is gathered */
-    bool ahead;       /* control frames do not overtake it */
-    bool lent;        /* to be copied when they are still here at wf_outq_settle */
-    bool replaceable; /* a control frame that a later one may take the place of */
-    uint8_t
-        head_len; /* of a frame whose payload is elsewhere: these come before `bytes`, and start and end count them */
-    uint8_t head[HEAD_BYTES];
-    uint8_t data[];
-};
-
-enum {
-    CHUNK_BYTES = 4096 - sizeof(wf_seg) - 16,
-    CHUNKS_KEPT = 64,
-    REFS_KEPT = 4096,
-    REFS_MOST = 32768, /* kept until the next rest: a room of thousands, some messages each */
-    SMALL_BYTES = 128,
-    SMALLS_KEPT = 1024
-};
-
-static inline wf_seg *pool_take(wf_seg **list, size_t *count) {
-    wf_seg *seg = *list;
-    if (seg) {
-        *list = seg->next;
-        (*count)--;
-    }
-    return seg;
-}
-
-static wf_seg *seg_alloc(size_t *cap) {
-    size_t bytes = sizeof(wf_seg) + *cap;
-    wf_seg *seg = *cap > UINT32_MAX ? NULL : bytes < WF_BIG_BYTES ? wf_mem_alloc(bytes) : wf_big_take(bytes, &bytes);
-    *cap = bytes - sizeof *seg;
-    return seg;
-}
-
-/* All but what means nothing without a length. */
-static inline wf_seg *seg_clear(wf_seg *seg, size_t cap) {
-    seg->bytes = seg->data;
-    seg->blob = NULL;
-    seg->start = seg->end = 0;
-    seg->cap = (uint32_t)cap;
-    seg->pinned = seg->begun = seg->published = seg->raw = seg->ahead = seg->lent = seg->replaceable = false;
-    seg->head_len = 0;
-    return seg;
-}
-
-static inline wf_seg *seg_new(wf_outq_pool *pool, size_t cap) {
-    wf_seg *seg = NULL;
-    if (cap == 0)
-        seg = pool_take(&pool->refs, &pool->ref_count);
-    else if (cap == CHUNK_BYTES)
-        seg = pool_take(&pool->chunks, &pool->chunk_count);
-    else if (cap == SMALL_BYTES)
-        seg = pool_take(&pool->smalls, &pool->small_count);
-    if (!wf_usual(seg) && !(seg = seg_alloc(&cap)))
-        return NULL;
-    pool->bytes_used += sizeof *seg + cap;
-    return seg_clear(seg, cap);
-}
-
-static inline void seg_free(wf_outq_pool *pool, wf_seg *seg) {
-    pool->bytes_used -= sizeof *seg + seg->cap;
-    if (seg->blob)
-        wf_blob_unref(seg->blob);
-    if (wf_usual(seg->cap == CHUNK_BYTES && pool->chunk_count < CHUNKS_KEPT)) {
-        seg->next = pool->chunks;
-        pool->chunks = seg;
-        pool->chunk_count++;
-    } else if (seg->cap == 0 && pool->ref_count < REFS_MOST) {
-        seg->next = pool->refs;
-        pool->refs = seg;
-        pool->ref_count++;
-    } else if (seg->cap == SMALL_BYTES && pool->small_count < SMALLS_KEPT) {
-        seg->next = pool->smalls;
-        pool->smalls = seg;
-        pool->small_count++;
-    } else {
-        wf_big_give(seg, sizeof *seg + seg->cap);
-    }
-}
-
-static inline void list_push(wf_outq_list *list, wf_seg *seg) {
-    seg->next = list->tail ? list->tail->next : seg;
-    if (list->tail)
-        list->tail->next = seg;
-    list->tail = seg;
-}
-
-static wf_seg *list_head(const wf_outq_list *list) {
-    return list->tail ? list->tail->next : NULL;
-}
-
-/* Takes out the segment behind `before`. */
-static inline wf_seg *list_remove_after(wf_outq_list *list, wf_seg *before) {
-    wf_seg *seg = before->next;
-    if (seg == before) {
-        list->tail = NULL;
-    } else {
-        before->next = seg->next;
-        if (list->tail == seg)
-            list->tail = before;
-    }
-    return seg;
-}
-
-/* Moves all of `from` into `to`, behind `before` (NULL: to the front). */
-static void list_splice(wf_outq_list *to, wf_seg *before, wf_outq_list *from) {
-    if (!from->tail)
-        return;
-    if (!to->tail) {
-        to->tail = from->tail;
-    } else {
-        wf_seg *place = before ? before : to->tail, *following = place->next;
-        place->next = from->tail->next;
-        from->tail->next = following;
-        if (before == to->tail)
-            to->tail = from->tail;
-    }
-    from->tail = NULL;
-}
-
-static void seg_refer(wf_seg *seg, wf_blob *blob) {
-    seg->blob = wf_blob_ref(blob);
-    seg->bytes = blob->data;
-    seg->end = blob->len;
-}
-
-/* Out of its queue and gone. */
-static inline void seg_release(wf_outq *q, wf_seg *seg) {
-    q->seg_count--;
-    seg_free(q->pool, seg);
-}
-
 static void list_free(wf_outq *q, wf_outq_list *list) {
     while (list->tail) {
-        wf_seg *seg = list_remove_after(list, list->tail);
+        wf_seg *seg = wf_seg_remove_after(list, list->tail);
         q->bytes -= seg->end - seg->start;
-        seg_release(q, seg);
+        wf_seg_release(q, seg);
     }
 }
 
@@ -199,22 +49,6 @@ static void held_free(wf_outq *q) {
     aside_done(q);
 }
 
-void wf_outq_pool_deinit(wf_outq_pool *pool) {
-    wf_seg *seg;
-    while ((seg = pool_take(&pool->chunks, &pool->chunk_count)))
-        wf_mem_free(seg);
-    while ((seg = pool_take(&pool->smalls, &pool->small_count)))
-        wf_mem_free(seg);
-    while ((seg = pool_take(&pool->refs, &pool->ref_count)))
-        wf_mem_free(seg);
-}
-
-void wf_outq_pool_rest(wf_outq_pool *pool) {
-    size_t spare = pool->ref_count > REFS_KEPT ? pool->ref_count - REFS_KEPT : 0;
-    for (size_t left = (spare + 1) / 2; left > 0; left--)
-        wf_mem_free(pool_take(&pool->refs, &pool->ref_count));
-}
-
 void wf_outq_init(wf_outq *q, wf_outq_pool *pool, uint32_t bytes_max, wf_slow_policy policy) {
     *q = (wf_outq) {.bytes_max = bytes_max, .policy = (uint8_t)policy, .pool = pool};
 }
@@ -228,7 +62,7 @@ void wf_outq_deinit(wf_outq *q) {
 }
 
 static inline void queued(wf_outq *q, wf_outq_list *list, wf_seg *seg) {
-    list_push(list, seg);
+    wf_seg_push(list, seg);
     q->seg_count++;
     q->bytes += seg->end - seg->start;
     wf_outq_mark_ready(q);
@@ -242,8 +76,8 @@ static inline bool has_room(const wf_outq *q, const wf_seg *seg, size_t len) {
 /* Behind a reference another one is likely: there it is no bigger than it need be. */
 static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
     bool alone = q->queue.tail && q->queue.tail->cap == 0;
-    size_t least = alone ? SMALL_BYTES : CHUNK_BYTES;
-    wf_seg *seg = seg_new(q->pool, len > least ? len : least);
+    size_t least = alone ? WF_SMALL_BYTES : WF_CHUNK_BYTES;
+    wf_seg *seg = wf_seg_new(q->pool, len > least ? len : least);
     if (seg)
         queued(q, &q->queue, seg);
     return seg;
@@ -252,8 +86,8 @@ static __attribute__((noinline)) wf_seg *add_chunk(wf_outq *q, size_t len) {
 uint8_t *wf_outq_write(wf_outq *q, size_t len) {
     wf_seg *tail = q->queue.tail;
     wf_assert(len > 0);
-    if (!tail && wf_usual(len <= CHUNK_BYTES)) { /* an answer */
-        tail = seg_new(q->pool, CHUNK_BYTES);
+    if (!tail && wf_usual(len <= WF_CHUNK_BYTES)) { /* an answer */
+        tail = wf_seg_new(q->pool, WF_CHUNK_BYTES);
         if (!tail)
             return NULL;
         q->queue.tail = tail->next = tail;
@@ -273,7 +107,7 @@ uint8_t *wf_outq_write(wf_outq *q, size_t len) {
 
 /* A frame whose payload is elsewhere. NULL when memory is out. */
 static wf_seg *add_frame(wf_outq *q, const void *head, size_t head_len, const uint8_t *payload, size_t len) {
-    wf_seg *seg = seg_new(q->pool, 0);
+    wf_seg *seg = wf_seg_new(q->pool, 0);
     if (!seg)
         return NULL;
     wf_assert(head_len <= sizeof seg->head);
@@ -302,32 +136,6 @@ int wf_outq_lend(wf_outq *q, const void *head, size_t head_len, const wf_str *da
     return WF_OK;
 }
 
-/* Lays out what is left of a segment: one range, or two. Returns their number. */
-static inline int seg_ranges(wf_seg *seg, struct iovec *ranges) {
-    int count = 0;
-    size_t at = seg->start;
-    if (at < seg->head_len) {
-        ranges[count++] = (struct iovec) {seg->head + at, seg->head_len - at};
-        at = seg->head_len;
-    }
-    ranges[count++] = (struct iovec) {seg->bytes + (at - seg->head_len), seg->end - at};
-    return count;
-}
-
-/* The same bytes in memory of its own. */
-static wf_seg *seg_copy(wf_outq_pool *pool, wf_seg *seg) {
-    struct iovec ranges[2];
-    wf_seg *own = seg_new(pool, seg->end - seg->start);
-    if (!own)
-        return NULL;
-    for (int i = 0, count = seg_ranges(seg, ranges); i < count; i++) {
-        memcpy(own->data + own->end, ranges[i].iov_base, ranges[i].iov_len);
-        own->end += ranges[i].iov_len;
-    }
-    own->begun = seg->begun;
-    return own;
-}
-
 int wf_outq_settle_lent(wf_outq *q) {
     wf_seg *before = q->queue.tail, *last = q->queue.tail;
     for (bool more = last != NULL; more; before = before->next) {
@@ -336,7 +144,7 @@ int wf_outq_settle_lent(wf_outq *q) {
         if (!seg->lent)
             continue;
         wf_assert(!seg->pinned);
-        if (!(own = seg_copy(q->pool, seg)))
+        if (!(own = wf_seg_copy(q->pool, seg)))
             return WF_ENOMEM;
         own->next = seg->next == seg ? own : seg->next;
         if (before == seg)
@@ -344,7 +152,7 @@ int wf_outq_settle_lent(wf_outq *q) {
         before->next = own;
         if (q->queue.tail == seg)
             q->queue.tail = own;
-        seg_free(q->pool, seg);
+        wf_seg_free(q->pool, seg);
     }
     q->lent = false;
     return WF_OK;
@@ -369,12 +177,12 @@ static void drop_oldest(wf_outq *q, wf_outq_list *list, size_t need) {
             before = seg;
             continue;
         }
-        list_remove_after(list, before);
+        wf_seg_remove_after(list, before);
         q->bytes -= seg->end - seg->start;
         if (list != &q->queue)
             q->aside->held_bytes -= seg->end - seg->start;
         dropped(q);
-        seg_release(q, seg);
+        wf_seg_release(q, seg);
     }
 }
 
@@ -408,12 +216,12 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob) {
     }
     if (q->bytes > 0 && over_budget(q, 1))
         return overflow(q);
-    wf_seg *seg = !q->fragmenting || aside_take(q) ? seg_new(q->pool, 0) : NULL;
+    wf_seg *seg = !q->fragmenting || aside_take(q) ? wf_seg_new(q->pool, 0) : NULL;
     if (!seg) {
         aside_done(q);
         return overflow(q);
     }
-    seg_refer(seg, blob);
+    wf_seg_refer(seg, blob);
     seg->published = true;
     seg->raw = raw;
     q->raws |= raw;
@@ -433,7 +241,7 @@ int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace) {
         return WF_OK;
     }
     /* Room for any control frame, so that a later one can replace it. */
-    wf_seg *seg = aside_take(q) ? seg_new(q->pool, WF_OUTQ_URGENT_BYTES) : NULL;
+    wf_seg *seg = aside_take(q) ? wf_seg_new(q->pool, WF_OUTQ_URGENT_BYTES) : NULL;
     if (!seg) {
         aside_done(q);
         return WF_ENOMEM;
@@ -449,7 +257,7 @@ int wf_outq_urgent(wf_outq *q, const uint8_t *frame, size_t len, bool replace) {
 }
 
 void wf_outq_keep_ahead(wf_outq *q) {
-    for (wf_seg *seg = list_head(&q->queue); seg; seg = seg == q->queue.tail ? NULL : seg->next)
+    for (wf_seg *seg = wf_seg_first(&q->queue); seg; seg = seg == q->queue.tail ? NULL : seg->next)
         seg->ahead = true;
 }
 
@@ -458,7 +266,7 @@ void wf_outq_fragments_done(wf_outq *q) {
     if (!q->aside)
         return;
     q->aside->held_bytes = 0;
-    list_splice(&q->queue, q->queue.tail, &q->aside->held);
+    wf_seg_splice(&q->queue, q->queue.tail, &q->aside->held);
     aside_done(q);
 }
 
@@ -473,12 +281,12 @@ void wf_outq_clear_unsent(wf_outq *q) {
     wf_outq_close(q);
     wf_outq_list kept = {0};
     while (q->queue.tail) {
-        wf_seg *seg = list_remove_after(&q->queue, q->queue.tail);
+        wf_seg *seg = wf_seg_remove_after(&q->queue, q->queue.tail);
         if (seg->pinned || seg->begun || seg->ahead) {
-            list_push(&kept, seg);
+            wf_seg_push(&kept, seg);
         } else {
             q->bytes -= seg->end - seg->start;
-            seg_release(q, seg);
+            wf_seg_release(q, seg);
         }
     }
     q->queue = kept;
@@ -487,7 +295,7 @@ void wf_outq_clear_unsent(wf_outq *q) {
 /* Control frames go behind a segment already begun, and behind what came before them and may not be
  * overtaken. */
 static wf_seg *urgent_place(const wf_outq_list *queue) {
-    wf_seg *before = NULL, *seg = list_head(queue);
+    wf_seg *before = NULL, *seg = wf_seg_first(queue);
     while (seg && (seg->begun || seg->ahead)) {
         before = seg;
         seg = seg == queue->tail ? NULL : seg->next;
@@ -495,74 +303,20 @@ static wf_seg *urgent_place(const wf_outq_list *queue) {
     return before;
 }
 
-bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_blob **out_blob) {
-    if (!q->raws)
-        return false;
-    while (walk->before ? walk->before != q->queue.tail : q->queue.tail != NULL) {
-        if (walk->seen >= segs_max)
-            return false;
-        wf_seg *seg = walk->before ? walk->before->next : list_head(&q->queue);
-        if (seg->raw) {
-            walk->seg = seg;
-            *out_blob = seg->blob;
-            return true;
-        }
-        walk->before = seg;
-        walk->seen++;
-    }
-    q->raws = q->aside && q->aside->held.tail;
-    return false;
-}
-
-uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len) {
-    wf_seg *raw = walk->seg, *to = walk->before;
-    /* Behind what was encoded last, where there is room: then one range goes out for many messages. */
-    if (!to || to->cap == 0 || to->ahead || to->begun || to->cap - to->end < len) {
-        if (!(to = seg_new(q->pool, len <= CHUNK_BYTES ? CHUNK_BYTES : len)))
-            return NULL;
-        wf_outq_list fresh = {0};
-        list_push(&fresh, to);
-        list_splice(&q->queue, walk->before, &fresh);
-        q->seg_count++;
-        walk->before = to;
-        walk->seen++;
-    }
-    q->bytes -= raw->end - raw->start;
-    seg_release(q, list_remove_after(&q->queue, to));
-    uint8_t *room = to->data + to->end;
-    to->end += len;
-    q->bytes += len;
-    return room;
-}
-
-void wf_outq_raw_keep(wf_outq_walk *walk) {
-    walk->seg->raw = false;
-}
-
-void wf_outq_raw_take_alt(wf_outq *q, wf_outq_walk *walk) {
-    wf_seg *seg = walk->seg;
-    wf_blob *plain = seg->blob;
-    wf_outq_raw_keep(walk);
-    seg->published = false;
-    seg_refer(seg, plain->alt);
-    q->bytes = q->bytes - plain->len + seg->blob->len;
-    wf_blob_unref(plain);
-}
-
 int wf_outq_gather(wf_outq *q, struct iovec *ranges, int max) {
-    wf_assert(!q->queue.tail || !list_head(&q->queue)->pinned);
+    wf_assert(!q->queue.tail || !wf_seg_first(&q->queue)->pinned);
     if (has_urgent(q)) {
-        list_splice(&q->queue, urgent_place(&q->queue), &q->aside->urgent);
+        wf_seg_splice(&q->queue, urgent_place(&q->queue), &q->aside->urgent);
         q->aside->urgent_count = 0;
         aside_done(q);
     }
     q->written = false;
     int count = 0;
-    for (wf_seg *seg = list_head(&q->queue); seg && count + (seg->head_len > 0) < max;
+    for (wf_seg *seg = wf_seg_first(&q->queue); seg && count + (seg->head_len > 0) < max;
          seg = seg == q->queue.tail ? NULL : seg->next) {
         wf_assert(!seg->raw);
         seg->pinned = true;
-        count += seg_ranges(seg, ranges + count);
+        count += wf_seg_ranges(seg, ranges + count);
     }
     return count;
 }
@@ -580,7 +334,7 @@ bool wf_outq_gather_one(wf_outq *q, struct iovec *out_range) {
 
 static __attribute__((noinline)) void taken_many(wf_outq *q, size_t count) {
     while (q->queue.tail) {
-        wf_seg *head = list_head(&q->queue);
+        wf_seg *head = wf_seg_first(&q->queue);
         size_t left = head->end - head->start;
         wf_assert(head->pinned || count == 0);
         if (count < left || !head->pinned) {
@@ -589,9 +343,9 @@ static __attribute__((noinline)) void taken_many(wf_outq *q, size_t count) {
             break;
         }
         count -= left;
-        seg_release(q, list_remove_after(&q->queue, q->queue.tail));
+        wf_seg_release(q, wf_seg_remove_after(&q->queue, q->queue.tail));
     }
-    for (wf_seg *seg = list_head(&q->queue); seg && seg->pinned; seg = seg == q->queue.tail ? NULL : seg->next)
+    for (wf_seg *seg = wf_seg_first(&q->queue); seg && seg->pinned; seg = seg == q->queue.tail ? NULL : seg->next)
         seg->pinned = false;
 }
 
@@ -605,7 +359,7 @@ void wf_outq_taken(wf_outq *q, size_t count) {
     }
     wf_assert(seg->pinned);
     q->queue.tail = NULL;
-    seg_release(q, seg);
+    wf_seg_release(q, seg);
 }
 
 void wf_outq_ready_remove(wf_outq *q) {
@@ -630,11 +384,11 @@ void wf_outq_check(const wf_outq *q) {
     size_t bytes = 0, held_bytes = 0, urgent = 0, segs = 0;
     for (int i = 0; i < 3; i++) {
         bool pinned = true;
-        for (wf_seg *seg = list_head(lists[i]); seg; seg = seg == lists[i]->tail ? NULL : seg->next) {
+        for (wf_seg *seg = wf_seg_first(lists[i]); seg; seg = seg == lists[i]->tail ? NULL : seg->next) {
             wf_assert(seg->start < seg->end);
             bytes += seg->end - seg->start;
             held_bytes += i == 2 ? seg->end - seg->start : 0;
-            wf_assert(!seg->begun || (i == 0 && seg == list_head(lists[0])));
+            wf_assert(!seg->begun || (i == 0 && seg == wf_seg_first(lists[0])));
             wf_assert(pinned || !seg->pinned);
             pinned = seg->pinned;
             urgent += i == 1;

@@ -20,8 +20,8 @@
  * sooner, who flushes replaces it by its own bytes. What is dropped before was never encoded, so an encoding that
  * depends on all that was sent before loses nothing.
  *
- * Invariants (wf_outq_check): 1. bytes is the sum over all segments, aside->held_bytes over the held ones. 2. an empty list
- * has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of
+ * Invariants (wf_outq_check): 1. bytes is the sum over all segments, aside->held_bytes over the held ones. 2. an empty
+ * list has a NULL tail. 3. only the first segment of the queue may be partly sent. 4. pinned segments stand in front of
  * unpinned ones. 5. no segment is empty. 6. seg_count is their number over all lists; without `raws`
  * none is raw. 7. nothing raw is pinned or begun. 8. aside is there exactly when one of its lists is not empty.
  */
