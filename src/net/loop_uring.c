@@ -7,10 +7,8 @@
  * owner's next send is answered WF_SEND_LATER until it has gone. A large send, or one that may not wait, is a system
  * call of its own, as with epoll: nothing is copied then.
  *
- * A slot is what the kernel's answers lead to. It outlives its sock: a closed sock's requests are cancelled, and the
- * slot is free again when the last of them has answered.
- *
- *      sock --slot--> slots[] | sock | spill | armed |  <--user_data-- completion
+ * A slot (net/uring_slots.h) is what the kernel's answers lead to. It outlives its sock: a closed sock's requests are
+ * cancelled, and the slot is free again when the last of them has answered.
  *
  * A paused stream goes on receiving until something comes: that is kept in its spill, the receive is cancelled, and a
  * poll watches for the loss of the peer. What is kept is given out again after the resume, through the list of due
@@ -18,6 +16,7 @@
  */
 #include "net/backend.h"
 #include "net/uring.h"
+#include "net/uring_slots.h"
 
 #include "base/assert.h"
 #include "base/buf.h"
@@ -29,7 +28,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPT_MAX = 64, NO_SLOT = UINT32_MAX, SLOTS_MAX = 1 << 24 };
+enum { ACCEPT_MAX = 64 };
 
 /* wf_sock.flags, as with epoll. */
 enum {
@@ -42,39 +41,13 @@ enum {
 /* slot.armed: requests that the kernel has. */
 enum { RECV = 1, OUT = 2, WATCH = 4, LISTEN = 8 };
 
-/* slot.flags */
-enum {
-    QUEUED = 1,   /* a send in the arena is not submitted yet */
-    DUE = 2,      /* stands in the list of due slots */
-    FAIL_DUE = 4, /* to be told when its turn comes */
-    EOF_DUE = 8,  /* the peer's FIN came behind what is kept */
-    SHUT_DUE = 16 /* our FIN goes behind what is unsent */
-};
-
-/* Taken when needed. */
-struct spill {
-    wf_buf in;     /* received while paused */
-    wf_buf out;    /* accepted from the owner and not taken by the kernel */
-    int sys_errno; /* with FAIL_DUE */
-};
-
-struct slot {
-    wf_sock *sock; /* NULL: closed, or free */
-    struct spill *spill;
-    uint32_t next; /* in the list of free slots, or of due ones */
-    uint8_t armed, flags;
-    uint16_t send_len; /* with QUEUED */
-};
-
 struct uring_loop {
     wf_loop base;
     wf_uring ring;
-    struct slot *slots;
-    uint32_t slot_count, slot_cap, free_first;
-    uint32_t due_first, due_last, due_count;
+    wf_uring_slots slots;
     uint32_t due_left; /* how many of them may still be looked at in this turn */
     uint32_t fed;      /* the last slot that was received for in this turn */
-    uint32_t sated;    /* it took what the buffers held: the others are armed before it; or NO_SLOT */
+    uint32_t sated;    /* it took what the buffers held: the others are armed before it; or WF_NO_SLOT */
     bool given;        /* the last event gave out bytes of the ring's */
     bool wake_armed;
     wf_buf kept; /* or these */
@@ -88,115 +61,33 @@ static int fd_uring(const wf_loop *base) {
     return ((const struct uring_loop *)base)->ring.ring.ring_fd;
 }
 
-static struct slot *slot_of(struct uring_loop *loop, const wf_sock *sock) {
-    return &loop->slots[sock->slot];
+static wf_uring_slot *slot_of(struct uring_loop *loop, const wf_sock *sock) {
+    return &loop->slots.list[sock->slot];
 }
 
-static uint32_t index_of(const struct uring_loop *loop, const struct slot *slot) {
-    return (uint32_t)(slot - loop->slots);
+static uint32_t index_of(const struct uring_loop *loop, const wf_uring_slot *slot) {
+    return (uint32_t)(slot - loop->slots.list);
 }
 
-/* ---- slots ---- */
-
-static int slot_new(struct uring_loop *loop, wf_sock *sock) {
-    uint32_t index = loop->free_first;
-    if (index != NO_SLOT) {
-        loop->free_first = loop->slots[index].next;
-    } else {
-        if (loop->slot_count == loop->slot_cap) {
-            uint32_t cap = loop->slot_cap ? loop->slot_cap + loop->slot_cap / 2 : 64;
-            struct slot *grown = cap > SLOTS_MAX ? NULL : wf_mem_resize(loop->slots, cap * sizeof *grown);
-            if (!grown) {
-                errno = ENOMEM;
-                return WF_ESYS;
-            }
-            loop->slots = grown;
-            loop->slot_cap = cap;
-        }
-        index = loop->slot_count++;
-    }
-    loop->slots[index] = (struct slot) {.sock = sock};
-    sock->slot = index;
-    return 0;
+static void slot_due(struct uring_loop *loop, wf_uring_slot *slot) {
+    wf_uring_slot_due(&loop->slots, slot);
 }
 
-static void spill_free(struct uring_loop *loop, struct slot *slot) {
-    if (!slot->spill)
-        return;
-    loop->base.held_bytes -= slot->spill->in.cap + slot->spill->out.cap;
-    wf_buf_deinit(&slot->spill->in);
-    wf_buf_deinit(&slot->spill->out);
-    wf_mem_free(slot->spill);
-    slot->spill = NULL;
-}
-
-/* Nobody owns it and nobody will speak of it any more. */
-static void slot_release(struct uring_loop *loop, struct slot *slot) {
-    if (slot->sock || slot->armed || slot->flags & (DUE | QUEUED))
-        return;
-    slot->next = loop->free_first;
-    loop->free_first = index_of(loop, slot);
-}
-
-static void slot_due(struct uring_loop *loop, struct slot *slot) {
-    uint32_t index = index_of(loop, slot);
-    if (slot->flags & DUE)
-        return;
-    slot->flags |= DUE;
-    slot->next = NO_SLOT;
-    if (loop->due_first == NO_SLOT)
-        loop->due_first = index;
-    else
-        loop->slots[loop->due_last].next = index;
-    loop->due_last = index;
-    loop->due_count++;
-}
-
-static void fail_later(struct uring_loop *loop, struct slot *slot, int sys_errno) {
-    if (!slot->spill)
-        slot->spill = wf_mem_zalloc(sizeof *slot->spill);
-    if (slot->spill)
-        slot->spill->sys_errno = sys_errno; /* without memory the errno is ENOMEM */
-    slot->flags |= FAIL_DUE;
-    slot_due(loop, slot);
-}
-
-/* Keeps bytes in one of the spill's buffers; without memory the sock fails. */
-static bool keep(struct uring_loop *loop, struct slot *slot, bool in, const uint8_t *data, size_t len) {
-    if (!slot->spill)
-        slot->spill = wf_mem_zalloc(sizeof *slot->spill);
-    if (slot->spill) {
-        wf_buf *buf = in ? &slot->spill->in : &slot->spill->out;
-        size_t before = buf->cap;
-        int status = wf_buf_reserve(buf, len + WF_RECV_SLACK);
-        loop->base.held_bytes += buf->cap - before;
-        if (status == WF_OK) {
-            wf_buf_append(buf, data, len);
-            return true;
-        }
-    }
-    fail_later(loop, slot, ENOMEM);
-    return false;
-}
-
-static bool has_in(const struct slot *slot) {
-    return slot->spill && slot->spill->in.len > 0;
-}
-
-static bool has_out(const struct slot *slot) {
-    return slot->spill && slot->spill->out.len > 0;
+/* Keeps bytes; without memory the sock fails. */
+static bool keep(struct uring_loop *loop, wf_uring_slot *slot, bool in, const uint8_t *data, size_t len) {
+    return wf_uring_slot_keep(&loop->slots, slot, in, data, len);
 }
 
 /* ---- requests ---- */
 
-static struct io_uring_sqe *request(struct uring_loop *loop, struct slot *slot, wf_uring_op op) {
+static struct io_uring_sqe *request(struct uring_loop *loop, wf_uring_slot *slot, wf_uring_op op) {
     struct io_uring_sqe *sqe = wf_uring_request(&loop->ring, op, index_of(loop, slot));
     if (!sqe && slot->sock)
-        fail_later(loop, slot, ENOMEM);
+        wf_uring_slot_fail(&loop->slots, slot, ENOMEM);
     return sqe;
 }
 
-static void arm_recv(struct uring_loop *loop, struct slot *slot) {
+static void arm_recv(struct uring_loop *loop, wf_uring_slot *slot) {
     struct io_uring_sqe *sqe = slot->armed & RECV ? NULL : request(loop, slot, WF_URING_RECV);
     if (!sqe)
         return;
@@ -208,7 +99,7 @@ static void arm_recv(struct uring_loop *loop, struct slot *slot) {
 }
 
 /* `multi`: it stays, and speaks whenever something changes. */
-static bool arm_poll(struct uring_loop *loop, struct slot *slot, wf_uring_op op, unsigned events, bool multi) {
+static bool arm_poll(struct uring_loop *loop, wf_uring_slot *slot, wf_uring_op op, unsigned events, bool multi) {
     struct io_uring_sqe *sqe = request(loop, slot, op);
     if (!sqe)
         return false;
@@ -219,17 +110,17 @@ static bool arm_poll(struct uring_loop *loop, struct slot *slot, wf_uring_op op,
     return true;
 }
 
-static void arm_out(struct uring_loop *loop, struct slot *slot) {
+static void arm_out(struct uring_loop *loop, wf_uring_slot *slot) {
     if (!(slot->armed & OUT) && arm_poll(loop, slot, WF_URING_OUT, POLLOUT, false))
         slot->armed |= OUT;
 }
 
-static void arm_watch(struct uring_loop *loop, struct slot *slot) {
+static void arm_watch(struct uring_loop *loop, wf_uring_slot *slot) {
     if (!(slot->armed & WATCH) && arm_poll(loop, slot, WF_URING_WATCH, POLLRDHUP, true))
         slot->armed |= WATCH;
 }
 
-static void arm_listen(struct uring_loop *loop, struct slot *slot) {
+static void arm_listen(struct uring_loop *loop, wf_uring_slot *slot) {
     if (!(slot->armed & LISTEN) && arm_poll(loop, slot, WF_URING_LISTEN, POLLIN, true))
         slot->armed |= LISTEN;
 }
@@ -246,7 +137,7 @@ static void arm_wake(struct uring_loop *loop) {
 }
 
 /* One receive of a slot, which answers ECANCELED. */
-static void cancel_recv(struct uring_loop *loop, struct slot *slot) {
+static void cancel_recv(struct uring_loop *loop, wf_uring_slot *slot) {
     struct io_uring_sqe *sqe = slot->armed & RECV ? request(loop, slot, WF_URING_IGNORE) : NULL;
     if (!sqe)
         return;
@@ -256,21 +147,21 @@ static void cancel_recv(struct uring_loop *loop, struct slot *slot) {
 
 /* ---- sending ---- */
 
-static void shut_if_due(struct slot *slot) {
-    if (slot->flags & SHUT_DUE)
+static void shut_if_due(wf_uring_slot *slot) {
+    if (slot->flags & WF_SLOT_SHUT_DUE)
         shutdown(slot->sock->fd, SHUT_WR);
-    slot->flags &= (uint8_t)~SHUT_DUE;
+    slot->flags &= (uint8_t)~WF_SLOT_SHUT_DUE;
 }
 
 /* The kernel's answer to a send from the arena: what it did not take is kept, and goes when there is room. */
 static void send_done(struct uring_loop *loop, const struct io_uring_cqe *cqe) {
-    struct slot *slot = &loop->slots[wf_uring_slot_of(cqe)];
+    wf_uring_slot *slot = &loop->slots.list[wf_uring_slot_of(cqe)];
     size_t sent = cqe->res > 0 ? (size_t)cqe->res : 0;
-    slot->flags &= (uint8_t)~QUEUED;
+    slot->flags &= (uint8_t)~WF_SLOT_QUEUED;
     if (!slot->sock) {
-        slot_release(loop, slot);
+        wf_uring_slot_release(&loop->slots, slot);
     } else if (cqe->res < 0 && cqe->res != -EAGAIN && cqe->res != -EINTR) {
-        fail_later(loop, slot, -cqe->res);
+        wf_uring_slot_fail(&loop->slots, slot, -cqe->res);
     } else if (sent < slot->send_len) {
         if (keep(loop, slot, false, wf_uring_sent_from(&loop->ring, cqe) + sent, slot->send_len - sent))
             arm_out(loop, slot);
@@ -292,12 +183,12 @@ static void settle(struct uring_loop *loop) {
 }
 
 /* What is kept goes by a call of its own. True: all of it went. */
-static bool send_spilled(struct uring_loop *loop, struct slot *slot) {
+static bool send_spilled(struct uring_loop *loop, wf_uring_slot *slot) {
     wf_buf *out = &slot->spill->out;
     struct iovec range = {out->data, out->len};
     ssize_t sent = wf_send_ranges(slot->sock->fd, &range, 1);
     if (sent < 0 && errno != EAGAIN) {
-        fail_later(loop, slot, errno);
+        wf_uring_slot_fail(&loop->slots, slot, errno);
         return false;
     }
     if (sent > 0)
@@ -307,12 +198,12 @@ static bool send_spilled(struct uring_loop *loop, struct slot *slot) {
         return false;
     }
     if (slot->spill->in.len == 0)
-        spill_free(loop, slot);
+        wf_uring_spill_free(&loop->slots, slot);
     shut_if_due(slot);
     return true;
 }
 
-static int64_t send_later(struct uring_loop *loop, struct slot *slot) {
+static int64_t send_later(struct uring_loop *loop, wf_uring_slot *slot) {
     slot->sock->flags |= SENDING;
     arm_out(loop, slot);
     return WF_SEND_LATER;
@@ -321,14 +212,14 @@ static int64_t send_later(struct uring_loop *loop, struct slot *slot) {
 static int64_t send_uring(wf_loop *base, wf_sock *sock, const struct iovec *ranges, int count) {
     struct uring_loop *loop = uring_of(base);
     wf_assert(!(sock->flags & SENDING));
-    if (slot_of(loop, sock)->flags & QUEUED)
+    if (slot_of(loop, sock)->flags & WF_SLOT_QUEUED)
         settle(loop);
-    struct slot *slot = slot_of(loop, sock);
-    if (sock->flags & FAILED_TOLD || slot->flags & FAIL_DUE) {
+    wf_uring_slot *slot = slot_of(loop, sock);
+    if (sock->flags & FAILED_TOLD || slot->flags & WF_SLOT_FAIL_DUE) {
         errno = EPIPE;
         return WF_ESYS;
     }
-    if (has_out(slot) || slot->flags & QUEUED) /* the kernel may owe us the answer of the last one */
+    if (wf_uring_has_out(slot) || slot->flags & WF_SLOT_QUEUED) /* the kernel may owe us the answer of the last one */
         return send_later(loop, slot);
     ssize_t sent = wf_send_ranges(sock->fd, ranges, count);
     wf_assert(sent != 0); /* nothing was given */
@@ -342,8 +233,9 @@ static int64_t send_soon_uring(wf_loop *base, wf_sock *sock, const struct iovec 
     size_t len = 0;
     for (int i = 0; i < count && len <= WF_URING_SEND_MAX; i++)
         len += ranges[i].iov_len;
-    struct slot *slot = slot_of(loop, sock);
-    if (len > WF_URING_SEND_MAX || slot->flags & (QUEUED | FAIL_DUE) || slot->spill || sock->flags & FAILED_TOLD)
+    wf_uring_slot *slot = slot_of(loop, sock);
+    if (len > WF_URING_SEND_MAX || slot->flags & (WF_SLOT_QUEUED | WF_SLOT_FAIL_DUE) || slot->spill ||
+        sock->flags & FAILED_TOLD)
         return send_uring(base, sock, ranges, count);
     uint8_t *room = wf_uring_arena(&loop->ring, len);
     if (!room) {
@@ -358,18 +250,18 @@ static int64_t send_soon_uring(wf_loop *base, wf_sock *sock, const struct iovec 
     sqe->fd = sock->fd;
     for (int i = 0; i < count; room += ranges[i++].iov_len)
         memcpy(room, ranges[i].iov_base, ranges[i].iov_len);
-    slot->flags |= QUEUED;
+    slot->flags |= WF_SLOT_QUEUED;
     slot->send_len = (uint16_t)len;
     return (int64_t)len;
 }
 
 static void shutdown_uring(wf_loop *base, wf_sock *sock) {
     struct uring_loop *loop = uring_of(base);
-    if (slot_of(loop, sock)->flags & QUEUED)
+    if (slot_of(loop, sock)->flags & WF_SLOT_QUEUED)
         settle(loop);
-    struct slot *slot = slot_of(loop, sock);
-    slot->flags |= SHUT_DUE;
-    if (!has_out(slot) && !(slot->flags & QUEUED))
+    wf_uring_slot *slot = slot_of(loop, sock);
+    slot->flags |= WF_SLOT_SHUT_DUE;
+    if (!wf_uring_has_out(slot) && !(slot->flags & WF_SLOT_QUEUED))
         shut_if_due(slot);
 }
 
@@ -377,7 +269,7 @@ static void shutdown_uring(wf_loop *base, wf_sock *sock) {
 
 enum step { NOTHING, GIVEN };
 
-static enum step give_failed(struct slot *slot, int sys_errno, wf_loop_event *out_event) {
+static enum step give_failed(wf_uring_slot *slot, int sys_errno, wf_loop_event *out_event) {
     wf_sock *sock = slot->sock;
     if (sock->flags & FAILED_TOLD)
         return NOTHING;
@@ -387,27 +279,27 @@ static enum step give_failed(struct slot *slot, int sys_errno, wf_loop_event *ou
     return GIVEN;
 }
 
-static enum step give_eof(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+static enum step give_eof(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_event *out_event) {
     slot->sock->flags |= EOF_TOLD;
     *out_event = (wf_loop_event) {.kind = WF_LOOP_EOF, .sock = slot->sock};
     slot_due(loop, slot); /* to be watched, if its owner does not close it now, as most do */
     return GIVEN;
 }
 
-static enum step give_sent(struct slot *slot, wf_loop_event *out_event) {
+static enum step give_sent(wf_uring_slot *slot, wf_loop_event *out_event) {
     slot->sock->flags &= (uint8_t)~SENDING;
     *out_event = (wf_loop_event) {.kind = WF_LOOP_SENT, .sock = slot->sock};
     return GIVEN;
 }
 
 /* Bytes: to the owner at once, or kept, behind what is kept. `cqe` becomes the last of those that brought them. */
-static enum step recv_bytes(struct uring_loop *loop, struct slot *slot, struct io_uring_cqe *cqe,
+static enum step recv_bytes(struct uring_loop *loop, wf_uring_slot *slot, struct io_uring_cqe *cqe,
                             wf_loop_event *out_event) {
     uint8_t *data;
     size_t len = wf_uring_take(&loop->ring, &data, cqe);
     loop->fed = index_of(loop, slot);
     wf_sock *sock = slot->sock;
-    if (sock && !(sock->flags & (PAUSED | FAILED_TOLD)) && !has_in(slot)) {
+    if (sock && !(sock->flags & (PAUSED | FAILED_TOLD)) && !wf_uring_has_in(slot)) {
         *out_event = (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = sock, .data = data, .len = len};
         loop->given = true;
         return GIVEN;
@@ -426,16 +318,17 @@ static int socket_error(int fd) {
 }
 
 /* A paused stream that ended, with nothing unread. */
-static enum step paused_eof(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+static enum step paused_eof(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_event *out_event) {
     uint8_t byte;
-    if (slot->sock->flags & EOF_TOLD || has_in(slot) || recv(slot->sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+    if (slot->sock->flags & EOF_TOLD || wf_uring_has_in(slot) ||
+        recv(slot->sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
         return NOTHING;
     return give_eof(loop, slot, out_event);
 }
 
 /* A paused stream whose receive is over. While there was one, it was to tell of the peer's loss: a watch that was armed
  * before may have spoken in vain. */
-static enum step watch_paused(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+static enum step watch_paused(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_event *out_event) {
     if (!(slot->armed & WATCH)) {
         arm_watch(loop, slot);
         return NOTHING;
@@ -446,13 +339,13 @@ static enum step watch_paused(struct uring_loop *loop, struct slot *slot, wf_loo
 
 /* It is armed again when the buffers of this turn are free. Receives are served in the order in which they are armed, so
  * that who was just served goes behind those who wait with it. */
-static void out_of_buffers(struct uring_loop *loop, struct slot *slot) {
+static void out_of_buffers(struct uring_loop *loop, wf_uring_slot *slot) {
     if (loop->fed == index_of(loop, slot))
         loop->sated = loop->fed;
     slot_due(loop, slot);
 }
 
-static enum step on_recv(struct uring_loop *loop, struct slot *slot, struct io_uring_cqe *cqe,
+static enum step on_recv(struct uring_loop *loop, wf_uring_slot *slot, struct io_uring_cqe *cqe,
                          wf_loop_event *out_event) {
     enum step step = NOTHING;
     if (cqe->res > 0)
@@ -464,33 +357,33 @@ static enum step on_recv(struct uring_loop *loop, struct slot *slot, struct io_u
     wf_sock *sock = slot->sock;
     if (!sock || sock->flags & (EOF_TOLD | FAILED_TOLD))
         return step;
-    if (cqe->res == 0 && !has_in(slot))
+    if (cqe->res == 0 && !wf_uring_has_in(slot))
         return give_eof(loop, slot, out_event);
     if (cqe->res == 0)
-        slot->flags |= EOF_DUE;
+        slot->flags |= WF_SLOT_EOF_DUE;
     if (cqe->res == -ENOBUFS)
         out_of_buffers(loop, slot);
     else if (cqe->res < 0 && cqe->res != -ECANCELED && cqe->res != -EINTR && cqe->res != -EAGAIN)
         return give_failed(slot, -cqe->res, out_event);
-    else if (!(sock->flags & PAUSED) && !has_in(slot))
+    else if (!(sock->flags & PAUSED) && !wf_uring_has_in(slot))
         arm_recv(loop, slot); /* it was resumed while the cancelling was under way */
     else if (sock->flags & PAUSED && !(slot->armed & RECV))
         return watch_paused(loop, slot, out_event);
     return step;
 }
 
-static enum step on_out(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+static enum step on_out(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_event *out_event) {
     wf_sock *sock = slot->sock;
     slot->armed &= (uint8_t)~OUT;
     if (!sock || sock->flags & FAILED_TOLD)
         return NOTHING;
-    if (has_out(slot) && !send_spilled(loop, slot))
+    if (wf_uring_has_out(slot) && !send_spilled(loop, slot))
         return NOTHING;
     return sock->flags & SENDING ? give_sent(slot, out_event) : NOTHING;
 }
 
 /* What is to be told of a stream that is not read: that it broke, or that it ended with nothing unread. */
-static enum step on_watch(struct uring_loop *loop, struct slot *slot, const struct io_uring_cqe *cqe,
+static enum step on_watch(struct uring_loop *loop, wf_uring_slot *slot, const struct io_uring_cqe *cqe,
                           wf_loop_event *out_event) {
     wf_sock *sock = slot->sock;
     if (!(cqe->flags & IORING_CQE_F_MORE))
@@ -509,7 +402,7 @@ static enum step on_watch(struct uring_loop *loop, struct slot *slot, const stru
     return step;
 }
 
-static void on_listen(struct uring_loop *loop, struct slot *slot, const struct io_uring_cqe *cqe) {
+static void on_listen(struct uring_loop *loop, wf_uring_slot *slot, const struct io_uring_cqe *cqe) {
     if (!(cqe->flags & IORING_CQE_F_MORE))
         slot->armed &= (uint8_t)~LISTEN;
     if (slot->sock && !(slot->sock->flags & (PAUSED | FAILED_TOLD)))
@@ -517,7 +410,7 @@ static void on_listen(struct uring_loop *loop, struct slot *slot, const struct i
 }
 
 /* The list of due slots holds listening socks too: each gives one connection at a time. */
-static enum step accept_one(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+static enum step accept_one(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_event *out_event) {
     wf_sock *sock = slot->sock;
     if (sock->flags & (PAUSED | FAILED_TOLD) || loop->base.acceptor.rest_until_ms != 0)
         return NOTHING;
@@ -543,32 +436,32 @@ static enum step accept_one(struct uring_loop *loop, struct slot *slot, wf_loop_
 }
 
 /* Kept bytes go to the owner in one piece, from the buffer they were kept in. */
-static enum step give_kept(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+static enum step give_kept(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_event *out_event) {
     wf_buf *in = &slot->spill->in;
     loop->base.held_bytes -= in->cap;
     loop->kept = *in;
     *in = (wf_buf)WF_BUF_INIT;
     if (slot->spill->out.len == 0)
-        spill_free(loop, slot);
+        wf_uring_spill_free(&loop->slots, slot);
     *out_event =
         (wf_loop_event) {.kind = WF_LOOP_RECEIVED, .sock = slot->sock, .data = loop->kept.data, .len = loop->kept.len};
-    if (slot->flags & EOF_DUE)
+    if (slot->flags & WF_SLOT_EOF_DUE)
         slot_due(loop, slot);
     else
         arm_recv(loop, slot);
     return GIVEN;
 }
 
-static enum step on_due(struct uring_loop *loop, struct slot *slot, wf_loop_event *out_event) {
+static enum step on_due(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_event *out_event) {
     wf_sock *sock = slot->sock;
     if (!sock) {
-        slot_release(loop, slot);
+        wf_uring_slot_release(&loop->slots, slot);
         return NOTHING;
     }
     if (sock->kind == WF_SOCK_LISTEN)
         return accept_one(loop, slot, out_event);
-    if (slot->flags & FAIL_DUE) {
-        slot->flags &= (uint8_t)~FAIL_DUE;
+    if (slot->flags & WF_SLOT_FAIL_DUE) {
+        slot->flags &= (uint8_t)~WF_SLOT_FAIL_DUE;
         return give_failed(slot, slot->spill ? slot->spill->sys_errno : ENOMEM, out_event);
     }
     if (sock->flags & FAILED_TOLD)
@@ -579,12 +472,12 @@ static enum step on_due(struct uring_loop *loop, struct slot *slot, wf_loop_even
     }
     if (sock->flags & PAUSED)
         return slot->armed & RECV ? NOTHING : watch_paused(loop, slot, out_event);
-    if (has_in(slot))
+    if (wf_uring_has_in(slot))
         return give_kept(loop, slot, out_event);
-    if (slot->flags & EOF_DUE)
+    if (slot->flags & WF_SLOT_EOF_DUE)
         return give_eof(loop, slot, out_event);
     if (loop->sated == sock->slot) {
-        loop->sated = NO_SLOT;
+        loop->sated = WF_NO_SLOT;
         slot_due(loop, slot);
         return NOTHING;
     }
@@ -602,7 +495,7 @@ static enum step on_woken(struct uring_loop *loop, const struct io_uring_cqe *cq
 
 /* The completion at hand, which is seen afterwards. */
 static enum step on_completion(struct uring_loop *loop, struct io_uring_cqe cqe, wf_loop_event *out_event) {
-    struct slot *slot = &loop->slots[wf_uring_slot_of(&cqe)];
+    wf_uring_slot *slot = &loop->slots.list[wf_uring_slot_of(&cqe)];
     enum step step = NOTHING;
     if (wf_uring_op_of(&cqe) == WF_URING_RECV) {
         step = on_recv(loop, slot, &cqe, out_event);
@@ -625,7 +518,7 @@ static enum step on_completion(struct uring_loop *loop, struct io_uring_cqe cqe,
         }
     }
     if (!slot->sock)
-        slot_release(loop, slot);
+        wf_uring_slot_release(&loop->slots, slot);
     return step;
 }
 
@@ -645,12 +538,8 @@ static int next_uring(wf_loop *base, wf_loop_event *out_event) {
     while ((cqe = wf_uring_next(&loop->ring)))
         if (on_completion(loop, *cqe, out_event) == GIVEN)
             return WF_OK;
-    while (loop->due_left > 0 && loop->due_first != NO_SLOT) {
-        struct slot *slot = &loop->slots[loop->due_first];
+    for (wf_uring_slot *slot; loop->due_left > 0 && (slot = wf_uring_slot_take_due(&loop->slots));) {
         loop->due_left--;
-        loop->due_count--;
-        loop->due_first = slot->next;
-        slot->flags &= (uint8_t)~DUE;
         if (on_due(loop, slot, out_event) == GIVEN)
             return WF_OK;
     }
@@ -671,10 +560,10 @@ static int wait_uring(wf_loop *base, int64_t timeout_ms) {
         end_rest(loop);
     if (!loop->wake_armed)
         arm_wake(loop);
-    int status = wf_uring_enter(&loop->ring, loop->due_count > 0 ? 0 : timeout_ms);
+    int status = wf_uring_enter(&loop->ring, loop->slots.due_count > 0 ? 0 : timeout_ms);
     look_at_sends(loop);
-    loop->fed = NO_SLOT;
-    loop->due_left = loop->due_count + ACCEPT_MAX;
+    loop->fed = WF_NO_SLOT;
+    loop->due_left = loop->slots.due_count + ACCEPT_MAX;
     return status;
 }
 
@@ -682,9 +571,9 @@ static int wait_uring(wf_loop *base, int64_t timeout_ms) {
 
 static int adopt_uring(wf_loop *base, wf_sock *sock) {
     struct uring_loop *loop = uring_of(base);
-    if (slot_new(loop, sock) < 0)
+    if (wf_uring_slot_new(&loop->slots, sock) < 0)
         return WF_ESYS;
-    struct slot *slot = slot_of(loop, sock);
+    wf_uring_slot *slot = slot_of(loop, sock);
     if (sock->kind == WF_SOCK_LISTEN)
         arm_listen(loop, slot);
     else
@@ -692,8 +581,8 @@ static int adopt_uring(wf_loop *base, wf_sock *sock) {
     if (slot->armed)
         return 0;
     slot->sock = NULL;
-    spill_free(loop, slot);
-    slot_release(loop, slot);
+    wf_uring_spill_free(&loop->slots, slot);
+    wf_uring_slot_release(&loop->slots, slot);
     errno = ENOMEM;
     return WF_ESYS;
 }
@@ -705,11 +594,11 @@ static void pause_uring(wf_loop *base, wf_sock *sock) {
 
 static void resume_uring(wf_loop *base, wf_sock *sock) {
     struct uring_loop *loop = uring_of(base);
-    struct slot *slot = slot_of(loop, sock);
+    wf_uring_slot *slot = slot_of(loop, sock);
     sock->flags &= (uint8_t)~PAUSED;
     if (sock->flags & (EOF_TOLD | FAILED_TOLD))
         return;
-    if (sock->kind == WF_SOCK_LISTEN || has_in(slot) || slot->flags & EOF_DUE)
+    if (sock->kind == WF_SOCK_LISTEN || wf_uring_has_in(slot) || slot->flags & WF_SLOT_EOF_DUE)
         slot_due(loop, slot);
     else
         arm_recv(loop, slot);
@@ -717,7 +606,7 @@ static void resume_uring(wf_loop *base, wf_sock *sock) {
 
 /* By its name the kernel finds a request in a table, by the descriptor only in a walk through all that it has: with
  * 10,000 connections that takes more time than all else a connection costs. Most have a receive and nothing more. */
-static void cancel_all(const struct uring_loop *loop, const struct slot *slot, int fd, struct io_uring_sqe *sqe) {
+static void cancel_all(const struct uring_loop *loop, const wf_uring_slot *slot, int fd, struct io_uring_sqe *sqe) {
     sqe->opcode = IORING_OP_ASYNC_CANCEL;
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
     if (slot->armed == RECV) {
@@ -730,7 +619,7 @@ static void cancel_all(const struct uring_loop *loop, const struct slot *slot, i
 
 /* The requests of a sock hold its file: they end before it is closed, in the same entry. When the kernel takes no more, what
  * it was not told is taken back, for the number will be another's; what it has ends with the connection. */
-static void close_soon(struct uring_loop *loop, struct slot *slot, int fd) {
+static void close_soon(struct uring_loop *loop, wf_uring_slot *slot, int fd) {
     struct io_uring_sqe *cancel = slot->armed ? request(loop, slot, WF_URING_IGNORE) : NULL;
     if (cancel)
         cancel_all(loop, slot, fd, cancel);
@@ -759,25 +648,26 @@ static void flush_uring(wf_loop *base) {
 
 static void close_uring(wf_loop *base, wf_sock *sock) {
     struct uring_loop *loop = uring_of(base);
-    struct slot *slot = slot_of(loop, sock);
-    if (!loop->ring.enabled && slot->flags & QUEUED)
+    wf_uring_slot *slot = slot_of(loop, sock);
+    if (!loop->ring.enabled && slot->flags & WF_SLOT_QUEUED)
         settle(loop);
     slot->sock = NULL;
-    spill_free(loop, slot);
+    wf_uring_spill_free(&loop->slots, slot);
     if (loop->ring.enabled) {
         close_soon(loop, slot, sock->fd);
     } else { /* the kernel has heard of nothing yet, and will not: the number may be another's by then */
         wf_uring_forget(&loop->ring, sock->slot);
         close(sock->fd);
     }
-    slot_release(loop, slot);
+    wf_uring_slot_release(&loop->slots, slot);
     if (sock->kind == WF_SOCK_LISTEN)
         flush_uring(base); /* the address is free when this returns */
 }
 
 static int open_uring(wf_loop *base) {
     struct uring_loop *loop = uring_of(base);
-    loop->free_first = loop->due_first = loop->fed = loop->sated = NO_SLOT;
+    loop->fed = loop->sated = WF_NO_SLOT;
+    wf_uring_slots_init(&loop->slots, &base->held_bytes);
     return wf_uring_open(&loop->ring, base->recv_bytes);
 }
 
@@ -785,7 +675,7 @@ static void shut_uring(wf_loop *base) {
     struct uring_loop *loop = uring_of(base);
     wf_uring_shut(&loop->ring);
     wf_buf_deinit(&loop->kept);
-    wf_mem_free(loop->slots);
+    wf_uring_slots_deinit(&loop->slots);
 }
 
 const struct wf_loop_backend wf_loop_uring = {
