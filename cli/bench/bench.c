@@ -129,8 +129,12 @@ static void finish(bench_run *run, bench_report *r) {
         settle_fanout(run, r);
     else
         r->expected = r->sent;
-    for (uint32_t n = 0; n < run->config->threads; n++)
-        r->setup.deflate_agreed = r->setup.deflate_agreed || run->workers[n].deflates;
+    for (uint32_t n = 0; n < run->config->threads; n++) {
+        const bench_worker *w = &run->workers[n];
+        r->setup.deflate_agreed = r->setup.deflate_agreed || w->deflates;
+        if (!r->setup.extensions[0])
+            memcpy(r->setup.extensions, w->extensions, sizeof w->extensions);
+    }
     bench_judge(r, run->config, failure ? failure->exit_code : 0);
     if (failure && failure->refusal)
         bench_outputs_tell(failure->refusal);

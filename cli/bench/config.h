@@ -31,6 +31,7 @@ typedef struct bench_config {
     bench_script script; /* empty: stamped messages */
     bool is_script_a_file;
     uint64_t duration_ns, warmup_ns, grace_ns, interval_ns; /* duration 0: until the count is reached */
+    uint64_t settle_ns;                                     /* of rest before the first message and after the last */
     uint64_t count;                                         /* 0: until the duration is over */
     double connect_rate;                                    /* 0: as fast as it goes */
     uint32_t connect_timeout_ms;

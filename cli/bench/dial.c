@@ -60,8 +60,10 @@ static int exit_of_close(const weft_close_info *info) {
 
 static void on_open(weft_conn *conn, const weft_response *response, void *user) {
     bench_peer *p = user;
-    (void)response;
+    weft_text extensions = weft_response_header(response, "Sec-WebSocket-Extensions");
     p->conn = conn;
+    if (extensions.len > 0 && !p->worker->extensions[0])
+        snprintf(p->worker->extensions, sizeof p->worker->extensions, "%.*s", (int)extensions.len, extensions.data);
     p->worker->deflates = p->worker->deflates || weft_conn_deflates(conn);
     bench_worker_opened(p, bench_now());
 }

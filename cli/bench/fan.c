@@ -8,13 +8,16 @@
 
 bool bench_fan_init(bench_fan *f, uint32_t publishers) {
     f->slots = calloc(BENCH_FAN_SLOTS, sizeof *f->slots);
+    f->complete = calloc(publishers, sizeof *f->complete);
     f->publishers = publishers;
-    return f->slots != NULL;
+    return f->slots && f->complete;
 }
 
 void bench_fan_deinit(bench_fan *f) {
     free(f->slots);
+    free(f->complete);
     f->slots = NULL;
+    f->complete = NULL;
 }
 
 static uint64_t tag_of(const bench_fan *f, uint32_t publisher, uint64_t number) {
@@ -52,5 +55,6 @@ bool bench_fan_deliver(bench_fan *f, uint32_t publisher, uint64_t number, uint64
         return false;
     out_times[0] = atomic_load_explicit(&s->first_ns, memory_order_relaxed);
     out_times[1] = atomic_load_explicit(&s->last_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&f->complete[publisher], 1, memory_order_release);
     return true;
 }

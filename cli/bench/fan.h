@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BENCH_FAN_SLOTS = 1 << 16 };
+enum { BENCH_FAN_SLOTS = 1 << 16, BENCH_FAN_INFLIGHT_MAX = BENCH_FAN_SLOTS / 2 };
 
 typedef struct bench_fan_slot {
     _Atomic uint64_t tag; /* the message, plus one */
@@ -27,6 +27,7 @@ typedef struct bench_fan {
     _Atomic uint64_t published; /* messages, all in all */
     atomic_uint publishing;     /* workers that still publish */
     bench_fan_slot *slots;
+    _Atomic uint64_t *complete; /* per publisher: messages that have reached all */
 } bench_fan;
 
 bool bench_fan_init(bench_fan *f, uint32_t publishers); /* false: out of memory */

@@ -1,6 +1,7 @@
 /*
  * Fan-out: what a publisher sends comes to every subscriber. The publishers' connections have the lowest numbers, and
- * come first among a worker's peers; what comes back to them is not looked at.
+ * come first among a worker's peers; what comes back to them is not looked at. In the closed model a message is on its
+ * way until all subscribers have it.
  */
 #include "cli/bench/clock.h"
 #include "cli/bench/fan.h"
@@ -15,9 +16,28 @@ static void fanout_ready(bench_worker *w) {
     atomic_fetch_add(&w->run->fan->subscribers, w->subscriber_count);
 }
 
+static bool is_open_model(const bench_worker *w) {
+    return w->config->rate > 0;
+}
+
+static void refill(bench_peer *p, uint64_t now) {
+    bench_worker *w = p->worker;
+    uint64_t complete = atomic_load_explicit(&w->run->fan->complete[p->id], memory_order_acquire);
+    while (p->sent - complete < w->config->inflight && bench_worker_sends(w, now) && bench_worker_send(p, now, now))
+        w->due += now >= w->measure_ns || w->config->count == 0;
+}
+
+static uint64_t publish(bench_worker *w, uint64_t now) {
+    if (is_open_model(w))
+        return w->sender_count > 0 ? bench_pace_act(w, now) : BENCH_NEVER;
+    for (uint32_t i = 0; i < w->sender_count; i++)
+        refill(&w->peers[i], now);
+    return BENCH_NEVER;
+}
+
 static uint64_t fanout_act(bench_worker *w, uint64_t now) {
     bench_fan *f = w->run->fan;
-    uint64_t next = w->sender_count > 0 ? bench_pace_act(w, now) : BENCH_NEVER;
+    uint64_t next = publish(w, now);
     if (!w->has_published && (w->due >= w->quota || w->phase != BENCH_RUN || now >= w->end_ns)) {
         w->has_published = true;
         atomic_fetch_sub_explicit(&f->publishing, 1, memory_order_release);
@@ -27,6 +47,20 @@ static uint64_t fanout_act(bench_worker *w, uint64_t now) {
 
 static bool nobody_publishes(const bench_worker *w) {
     return atomic_load_explicit(&w->run->fan->publishing, memory_order_acquire) == 0;
+}
+
+/* This thread looks at its own publishers after each turn. */
+static void wake_publisher(const bench_worker *w, uint32_t publisher) {
+    const bench_worker *of = &w->run->workers[publisher % w->config->threads];
+    if (of != w && !is_open_model(w))
+        weft_client_wake(of->client);
+}
+
+static void fanout_drained(bench_peer *p, uint64_t now) {
+    if (is_open_model(p->worker))
+        bench_pace_catch_up(p, now);
+    else
+        refill(p, now);
 }
 
 static void fanout_message(bench_peer *p, weft_message m, uint64_t now) {
@@ -61,7 +95,10 @@ static void fanout_message(bench_peer *p, weft_message m, uint64_t now) {
         return;
     bench_worker_done(w, stamp.intended_ns, now);
     w->delivered++;
-    if (bench_fan_deliver(w->run->fan, stamp.connection, number, now, times) && stamp.intended_ns >= w->measure_ns) {
+    if (!bench_fan_deliver(w->run->fan, stamp.connection, number, now, times))
+        return;
+    wake_publisher(w, stamp.connection);
+    if (stamp.intended_ns >= w->measure_ns) {
         w->block->complete++;
         bench_hist_record(&w->block->last, times[1] > stamp.intended_ns ? times[1] - stamp.intended_ns : 0);
         bench_hist_record(&w->block->spread, times[1] - times[0]);
@@ -78,7 +115,7 @@ const bench_traffic bench_fanout = {
     .ready = fanout_ready,
     .act = fanout_act,
     .message = fanout_message,
-    .drained = bench_pace_catch_up,
+    .drained = fanout_drained,
     .has_sent_all = nobody_publishes,
     .is_settled = fanout_is_settled,
 };

@@ -73,6 +73,7 @@ static const char *phase_name(const bench_run *run, uint64_t now) {
     }
     return phase <= BENCH_READY                   ? "connecting"
            : phase == BENCH_DRAIN                 ? "draining"
+           : phase == BENCH_REST                  ? "resting"
            : phase >= BENCH_CLOSE                 ? "closing"
            : now < start + run->config->warmup_ns ? "warming up"
                                                   : "measuring";

@@ -141,6 +141,7 @@ static void watch_server(bench_monitor *m, uint64_t now, bool is_over) {
     s->known = m->server_first.known;
     s->cpu_s = (double)(use.cpu_ns - m->server_first.cpu_ns) / 1e9;
     s->rss_end = use.rss;
+    s->anon_end = use.anon;
 }
 
 /* ---- phases ---- */
@@ -160,8 +161,13 @@ static void wake_all(bench_run *run) {
 static void start_when_ready(bench_monitor *m, uint64_t now) {
     if (m->is_started || !all_reached(m->run, BENCH_READY))
         return;
+    m->ready_ns = m->ready_ns ? m->ready_ns : now;
+    if (now < m->ready_ns + m->run->config->settle_ns)
+        return;
     m->is_started = true;
-    m->report->server.rss_open = m->run->traffic->keeps_connections ? bench_use_read(&m->server).rss : 0;
+    bench_use use = bench_use_read(&m->server);
+    m->report->server.rss_open = m->run->traffic->keeps_connections ? use.rss : 0;
+    m->report->server.anon_open = m->run->traffic->keeps_connections ? use.anon : 0;
     uint64_t opened = 0;
     for (uint32_t n = 0; n < m->run->config->threads; n++)
         opened += atomic_load_explicit(&m->run->workers[n].opened, memory_order_acquire);
@@ -169,6 +175,22 @@ static void start_when_ready(bench_monitor *m, uint64_t now) {
         atomic_store(&m->run->is_stopping, true);
     else
         atomic_store_explicit(&m->run->start_ns, now + START_AHEAD_MS * BENCH_MS, memory_order_release);
+    wake_all(m->run);
+}
+
+/* The memory at the end is that of a server that has come to rest. */
+static void end_rest(bench_monitor *m, uint64_t now) {
+    if (m->run->config->settle_ns == 0 || !all_reached(m->run, BENCH_REST) || atomic_load(&m->run->has_rested))
+        return;
+    m->rest_ns = m->rest_ns ? m->rest_ns : now;
+    if (now < m->rest_ns + m->run->config->settle_ns)
+        return;
+    bench_use use = bench_use_read(&m->server);
+    if (use.known) {
+        m->report->server.rss_end = use.rss;
+        m->report->server.anon_end = use.anon;
+    }
+    atomic_store_explicit(&m->run->has_rested, true, memory_order_release);
     wake_all(m->run);
 }
 
@@ -193,7 +215,8 @@ static int watch(bench_monitor *m, const sigset_t *signals) {
         uint64_t now = bench_now();
         start_when_ready(m, now);
         gather(m);
-        watch_server(m, now, all_reached(m->run, m->run->config->duration_ns > 0 ? BENCH_DRAIN : BENCH_CLOSE));
+        watch_server(m, now, all_reached(m->run, m->run->config->duration_ns > 0 ? BENCH_DRAIN : BENCH_REST));
+        end_rest(m, now);
         bench_live_draw(&m->live, m->run, now);
         now = bench_now();
         int got = sleep_or_signal(signals, until_tick(m, now) - now);
@@ -269,6 +292,7 @@ int bench_monitor_run(bench_monitor *m) {
     bench_use before = bench_use_read(&m->server);
     m->is_server_over = !before.known;
     m->report->server.rss_before = m->run->traffic->keeps_connections ? before.rss : 0;
+    m->report->server.anon_before = m->run->traffic->keeps_connections ? before.anon : 0;
     m->pending = calloc(BENCH_PENDING, sizeof *m->pending);
     m->measured_ns = calloc(c->threads, sizeof *m->measured_ns);
     m->cpu_ns = calloc(c->threads, sizeof *m->cpu_ns);

@@ -30,7 +30,8 @@ typedef struct bench_monitor {
     size_t sample_cap;
     double *server_cpu; /* at the start of interval i, seconds */
     size_t server_marks, server_cap;
-    bench_use server_first; /* at the start of the measurement */
+    bench_use server_first;     /* at the start of the measurement */
+    uint64_t ready_ns, rest_ns; /* since when all workers are in READY, in REST; 0: not yet */
     bool is_started, is_server_over;
 } bench_monitor;
 

@@ -28,6 +28,8 @@ typedef enum bench_fault {
     BENCH_FAULTS
 } bench_fault;
 
+enum { BENCH_EXTENSIONS_BYTES = 160 };
+
 typedef enum bench_mode { BENCH_ECHO, BENCH_STORM, BENCH_FANOUT } bench_mode;
 
 /* What happened in one interval. */
@@ -50,7 +52,8 @@ typedef struct bench_setup {
     bool is_binary;
     const char *payload; /* "stamped", "text" or "file" */
     bool deflate_offered, deflate_agreed;
-    double warmup_s, asked_s; /* 0: not limited */
+    char extensions[BENCH_EXTENSIONS_BYTES]; /* as the server named them; "": none */
+    double warmup_s, asked_s;                /* 0: not limited */
     uint64_t asked_count;
 } bench_setup;
 
@@ -64,6 +67,7 @@ typedef struct bench_server_use {
     bool known;
     double cpu_s;                           /* within the measurement */
     uint64_t rss_before, rss_open, rss_end; /* before connecting, with all open, at the end; 0: unknown */
+    uint64_t anon_before, anon_open, anon_end;
 } bench_server_use;
 
 enum { BENCH_NOTES = 8, BENCH_NOTE_BYTES = 320 };

@@ -208,7 +208,8 @@ static void details(FILE *out, const bench_report *r) {
     if (s->open_model)
         fprintf(out, "<tr><td>asked rate</td><td>%s/s</td></tr>\n", bench_count_text(a, s->rate));
     else
-        fprintf(out, "<tr><td>in flight</td><td>%" PRIu32 " on each connection</td></tr>\n", s->inflight);
+        fprintf(out, "<tr><td>in flight</td><td>%" PRIu32 " %s</td></tr>\n", s->inflight,
+                s->mode == BENCH_FANOUT ? "of each publisher" : "on each connection");
     if (s->mode != BENCH_STORM) {
         bool is_span = s->size_max > s->size_min;
         fprintf(out, "<tr><td>messages</td><td>%s, %s%s%s, %s</td></tr>\n", s->payload,

@@ -66,6 +66,8 @@ static void run(FILE *out, const bench_report *r) {
     fprintf(out, ",\"opcode\":\"%s\",\"payload\":\"%s\"", s->is_binary ? "binary" : "text", s->payload);
     fprintf(out, ",\"deflate_offered\":%s,\"deflate_agreed\":%s", s->deflate_offered ? "true" : "false",
             s->deflate_agreed ? "true" : "false");
+    fputs(",\"extensions\":", out);
+    string(out, s->extensions);
     fprintf(out, ",\"warmup_s\":%.6g,\"asked_s\":%.6g,\"asked_count\":%" PRIu64 "}", s->warmup_s, s->asked_s,
             s->asked_count);
 }
@@ -103,8 +105,10 @@ static void usage(FILE *out, const bench_report *r) {
         number(out, r->server.cpu_s);
         fputs(",\"cpu_us\":", out);
         number(out, bench_report_cpu_us(r));
-        fprintf(out, ",\"rss_before\":%" PRIu64 ",\"rss_open\":%" PRIu64 ",\"rss_end\":%" PRIu64 ",\"rss_each\":%.0f}",
+        fprintf(out, ",\"rss_before\":%" PRIu64 ",\"rss_open\":%" PRIu64 ",\"rss_end\":%" PRIu64 ",\"rss_each\":%.0f",
                 r->server.rss_before, r->server.rss_open, r->server.rss_end, bench_report_rss_each(r));
+        fprintf(out, ",\"anon_before\":%" PRIu64 ",\"anon_open\":%" PRIu64 ",\"anon_end\":%" PRIu64 "}",
+                r->server.anon_before, r->server.anon_open, r->server.anon_end);
     } else {
         fputs("},\n\"server\":null", out);
     }

@@ -51,8 +51,8 @@ static void setup(const page *p, const bench_report *r) {
         fprintf(p->out, "%s connection%s", bench_count_text(a, s->connections), s->connections == 1 ? "" : "s");
     if (s->open_model)
         fprintf(p->out, ", %s %s/s", bench_count_text(b, s->rate), s->mode == BENCH_STORM ? "handshakes" : "messages");
-    else if (s->mode == BENCH_ECHO)
-        fprintf(p->out, ", %" PRIu32 " in flight on each", s->inflight);
+    else if (s->mode != BENCH_STORM)
+        fprintf(p->out, ", %" PRIu32 " in flight %s", s->inflight, s->mode == BENCH_ECHO ? "on each" : "of each");
     if (s->mode != BENCH_STORM) {
         fprintf(p->out, ", %s of %s", s->is_binary ? "binary" : "text", bench_bytes_text(c, s->size_min));
         if (s->size_max != s->size_min)

@@ -7,6 +7,7 @@
 
 #include "cli/bench/clock.h"
 #include "cli/bench/dial.h"
+#include "cli/bench/fan.h"
 #include "cli/bench/quantity.h"
 #include "cli/bench/stamp.h"
 #include "cli/bench/use.h"
@@ -20,8 +21,8 @@
 
 typedef struct bench_options {
     cli_list urls;
-    uint32_t connections, duration_ms, count, inflight, skip, warmup_ms, grace_ms, interval_ms, connect_timeout_ms,
-        publishers, subscribers, threads;
+    uint32_t connections, duration_ms, count, inflight, skip, warmup_ms, settle_ms, grace_ms, interval_ms,
+        connect_timeout_ms, publishers, subscribers, threads;
     weft_tls_client tls;
     const char *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
     bool is_binary, storm, deflate, json, csv, hdr, html, quiet;
@@ -41,8 +42,8 @@ static const cli_option options[] = {
     {"count", 'n', CLI_NUMBER, AT(count), "N", "stop after so many messages, all together", .min = 1},
     {"rate", 'r', CLI_TEXT, AT(rate), "N",
      "messages a second, all together, also -R; 0 is as fast as answers come [1k]", .also = 'R'},
-    {"inflight", 'i', CLI_NUMBER, AT(inflight), "N", "with --rate 0: unanswered messages on each connection [1]",
-     .min = 1, .max = 65536},
+    {"inflight", 'i', CLI_NUMBER, AT(inflight), "N",
+     "with --rate 0: unanswered messages on each connection, or of each --pub [1]", .min = 1, .max = 65536},
     {"size", 0, CLI_TEXT, AT(size), "BYTES", "of a message, or a span: 16..4096", .standard = "64"},
     {"message", 'm', CLI_TEXT, AT(message), "TEXT", "send this in place of stamped messages", .standard = NULL},
     {"messages", 0, CLI_TEXT, AT(messages), "FILE", "send the lines of a file, in turn", .rare = true},
@@ -69,6 +70,8 @@ static const cli_option options[] = {
     {"connect-timeout", 0, CLI_DURATION, AT(connect_timeout_ms), "TIME", "to connect, and again for the handshake",
      .standard = "10s", .min = 1, .rare = true},
     {"skip", 0, CLI_NUMBER, AT(skip), "N", "the first N messages on each connection are a greeting", .rare = true},
+    {"settle", 0, CLI_DURATION, AT(settle_ms), "TIME",
+     "rest before the first message and after the last, then read memory", .standard = "0", .rare = true},
     {"grace", 0, CLI_DURATION, AT(grace_ms), "TIME", "wait so long for what is unanswered at the end", .standard = "5s",
      .rare = true},
     {"interval", 0, CLI_DURATION, AT(interval_ms), "TIME", "between samples [a 60th of the duration, 100ms to 10s]",
@@ -143,14 +146,14 @@ static const char *read_rate(const bench_options *o, bench_config *c) {
         return "--rate takes a number, like 500 or 10k";
     if (c->rate > 1e8)
         return "--rate is out of range";
-    if (c->mode == BENCH_FANOUT && c->rate == 0)
-        return "fan-out needs a --rate";
     if (o->inflight > 0 && c->rate > 0)
         return "--inflight belongs to the closed model: --rate 0";
     if (o->inflight > 0 && c->mode == BENCH_STORM)
         return "--storm has no messages: -c says how many handshakes are under way";
     c->skip = o->skip;
     c->inflight = o->inflight > 0 ? o->inflight : 1;
+    if (c->mode == BENCH_FANOUT && (uint64_t)c->inflight * c->publishers > BENCH_FAN_INFLIGHT_MAX)
+        return "--pub times --inflight is 32,768 at most";
     if (!bench_parse_count(o->connect_rate, &c->connect_rate))
         return "--connect-rate takes a number, like 500 or 10k";
     return NULL;
@@ -211,6 +214,7 @@ static const char *read_times(const bench_options *o, bench_config *c) {
     c->duration_ns = duration * BENCH_MS;
     c->count = o->count;
     c->warmup_ns = o->warmup_ms * BENCH_MS;
+    c->settle_ns = o->settle_ms * BENCH_MS;
     c->grace_ns = o->grace_ms * BENCH_MS;
     c->connect_timeout_ms = o->connect_timeout_ms;
     uint64_t interval = duration > 0 ? duration / 60 : 1000;

@@ -19,6 +19,7 @@ typedef struct bench_use {
     bool known;      /* false: a process has gone, or may not be read */
     uint64_t cpu_ns; /* since it began */
     uint64_t rss;    /* bytes in memory; of a cgroup what it is charged for */
+    uint64_t anon;   /* of them, those that are no file's */
 } bench_use;
 
 bench_use bench_use_read(const bench_use_of *of);

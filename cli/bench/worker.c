@@ -182,7 +182,7 @@ static uint64_t block_end(const bench_worker *w) {
 /* ---- phases ---- */
 
 static void enter(bench_worker *w, bench_phase phase, uint64_t now) {
-    bool ends_late = phase >= BENCH_CLOSE && w->block->is_measured && w->last_done_ns > w->block->start_ns;
+    bool ends_late = phase >= BENCH_REST && w->block->is_measured && w->last_done_ns > w->block->start_ns;
     w->phase = phase;
     hand_over(w, ends_late ? w->last_done_ns : now, phase == BENCH_OVER);
     atomic_store_explicit(&w->shown_phase, phase, memory_order_release); /* OVER: the last block is out */
@@ -244,6 +244,15 @@ static uint64_t act_run(bench_worker *w, uint64_t now) {
     return next;
 }
 
+static uint64_t begin_close(bench_worker *w, uint64_t now) {
+    enter(w, BENCH_CLOSE, now);
+    for (uint32_t i = 0; i < w->peer_count; i++)
+        if (w->peers[i].conn)
+            weft_conn_close(w->peers[i].conn, WEFT_CLOSE_NORMAL, NULL);
+    w->end_ns = now + CLOSE_MS * BENCH_MS; /* from here on: of closing */
+    return now;
+}
+
 static uint64_t act_drain(bench_worker *w, uint64_t now) {
     uint64_t grace = w->config->grace_ns;
     if (is_stopping(w) && grace > STOPPED_GRACE_MS * BENCH_MS)
@@ -258,12 +267,16 @@ static uint64_t act_drain(bench_worker *w, uint64_t now) {
     }
     if (w->run->traffic->finish)
         w->run->traffic->finish(w, now);
-    enter(w, BENCH_CLOSE, now);
-    for (uint32_t i = 0; i < w->peer_count; i++)
-        if (w->peers[i].conn)
-            weft_conn_close(w->peers[i].conn, WEFT_CLOSE_NORMAL, NULL);
-    w->end_ns = now + CLOSE_MS * BENCH_MS; /* from here on: of closing */
-    return now;
+    if (w->config->settle_ns > 0) {
+        enter(w, BENCH_REST, now);
+        return BENCH_NEVER;
+    }
+    return begin_close(w, now);
+}
+
+static uint64_t act_rest(bench_worker *w, uint64_t now) {
+    bool is_over = atomic_load_explicit(&w->run->has_rested, memory_order_acquire) || is_stopping(w);
+    return is_over ? begin_close(w, now) : BENCH_NEVER;
 }
 
 static uint64_t act(bench_worker *w, uint64_t now) {
@@ -278,6 +291,8 @@ static uint64_t act(bench_worker *w, uint64_t now) {
         return act_run(w, now);
     case BENCH_DRAIN:
         return act_drain(w, now);
+    case BENCH_REST:
+        return act_rest(w, now);
     default:
         if (weft_client_connections(w->client) == 0 || now >= w->end_ns)
             enter(w, BENCH_OVER, now);

@@ -4,9 +4,10 @@
  * A worker writes no output and takes no lock. What it saw it hands over in intervals (interval.h); how far it is
  * stands in a few atomics; all else of it is read only when its thread has ended.
  *
- *     CONNECT -> READY -> RUN -> DRAIN -> CLOSE -> OVER
+ *     CONNECT -> READY -> RUN -> DRAIN -> REST -> CLOSE -> OVER
  *
- * READY waits until the run says when to start; DRAIN waits for what is still to come; CLOSE shuts the WebSockets.
+ * READY waits until the run says when to start; DRAIN waits for what is still to come; REST, if there is to be one, until
+ * the run says that memory was read; CLOSE shuts the WebSockets.
  */
 #ifndef CLI_BENCH_WORKER_H
 #define CLI_BENCH_WORKER_H
@@ -20,7 +21,15 @@
 #include <stdatomic.h>
 #include <weft/weft.h>
 
-typedef enum bench_phase { BENCH_CONNECT, BENCH_READY, BENCH_RUN, BENCH_DRAIN, BENCH_CLOSE, BENCH_OVER } bench_phase;
+typedef enum bench_phase {
+    BENCH_CONNECT,
+    BENCH_READY,
+    BENCH_RUN,
+    BENCH_DRAIN,
+    BENCH_REST,
+    BENCH_CLOSE,
+    BENCH_OVER
+} bench_phase;
 
 typedef struct bench_worker bench_worker;
 typedef struct bench_fan bench_fan;
@@ -52,6 +61,7 @@ typedef struct bench_run {
     bench_fan *fan;            /* fan-out only */
     uint64_t open_at_start;    /* set before start_ns */
     _Atomic uint64_t start_ns; /* BENCH_NEVER: not yet known */
+    atomic_bool has_rested;    /* REST is over */
     atomic_bool is_stopping;   /* the user has enough */
     bench_worker *workers;
 } bench_run;
@@ -112,9 +122,10 @@ struct bench_worker {
     bench_exchange exchange;
     uint64_t cpu_mark_ns, idle_ns; /* processor time at the start of the block, and of it spent looking in vain */
     uint64_t wire_in_mark, wire_out_mark, wait_mark_ns;
-    int schedule_fd; /* what the kernel's scheduler says of the thread; -1: nothing */
-    uint64_t events; /* anything sent or received */
-    bool deflates;   /* a connection agreed to it */
+    int schedule_fd;                         /* what the kernel's scheduler says of the thread; -1: nothing */
+    uint64_t events;                         /* anything sent or received */
+    bool deflates;                           /* a connection agreed to it */
+    char extensions[BENCH_EXTENSIONS_BYTES]; /* in the words of the first answer that names any */
     bench_failure failure;
     bench_notes examples;
 

@@ -64,6 +64,7 @@ class Good(Case):
                     if model == ['-r', '500']:
                         self.assertEqual(told['latency_ns']['count'], told['totals']['sent'])
                     self.assertEqual(told['run']['deflate_agreed'], '--deflate' in flags)
+                    self.assertEqual(told['run']['extensions'].startswith('permessage-deflate'), '--deflate' in flags)
 
     def test_messages_of_a_file(self):
         server = self.serve()
@@ -90,6 +91,27 @@ class Good(Case):
             self.assertEqual(told['latency_ns']['count'], 3000)
             self.assertGreaterEqual(told['last_receiver_ns']['max'], told['spread_ns']['max'])
 
+    def test_closed_fan_out(self):
+        server = self.serve()
+        for threads, model in (('1', ['-n', '400']), ('2', ['-n', '400']), ('2', ['-d', '300ms'])):
+            code, told = report(server.ws + '/rooms/a', '--pub', '2', '--sub', '30', '-i', '4', '-t', threads,
+                                '--warmup', '50ms', *model)
+            self.assertIn(code, FINE)
+            self.only(told['errors'])
+            self.assertEqual((told['run']['model'], told['run']['inflight']), ('closed', 4))
+            sent = told['totals']['sent']
+            self.assertEqual(told['totals']['complete'], sent)
+            self.assertEqual(told['latency_ns']['count'], 30 * sent)
+            self.assertTrue(sent == 400 if '-n' in model else sent > 50)
+
+    def test_closed_fan_out_keeps_so_many_in_flight(self):
+        """One delivery in 200 is dropped, and what it was of stays in flight: with two, the second ends it all."""
+        code, told = report(self.faulty('drop', 200, True).url, '--pub', '1', '--sub', '5', '-i', '2', '-d', '500ms',
+                            '--warmup', '0', '--grace', '200ms')
+        self.assertEqual(code, FAILED)
+        self.assertEqual(told['errors']['missing'], 2)
+        self.assertEqual(told['totals']['sent'], 300)
+
     def test_storm(self):
         server = self.serve()
         code, told = report(server.ws + '/echo', '--storm', '-c', '4', *SHORT)
@@ -111,6 +133,18 @@ class Good(Case):
         self.assertGreater(used['rss_open'], 1 << 20)
         samples = [row[8] for row in told['samples']['rows']]
         self.assertAlmostEqual(sum(samples), used['cpu_s'], delta=used['cpu_s'] / 3)
+
+    def test_memory_is_read_at_rest(self):
+        server, started = self.serve(), time.monotonic()
+        for threads in ('1', '2'):
+            code, told = report(server.ws + '/echo', '-c', '50', '-r', '0', '-n', '500', '--warmup', '0', '-t', threads,
+                                '--settle', '200ms', '--server-pid', str(server.process.pid))
+            self.assertIn(code, FINE)
+            self.only(told['errors'])
+            self.assertGreater(time.monotonic() - started, 0.4)
+            used, started = told['server'], time.monotonic()
+            for when in ('before', 'open', 'end'):
+                self.assertTrue(1 << 16 < used[f'anon_{when}'] < used[f'rss_{when}'], used)
 
     def test_what_a_cgroup_uses(self):
         """One of files that stand still: what is read is what they say."""
@@ -342,7 +376,7 @@ class Rules(Case):
         for args in ([], [url, url], [url, '--fail-if', 'p99'], [url, '--fail-if', 'p99>5'], [url, '--fail-if', 'x>5'],
                      [url, '--fail-if', 'cpu_us>5'], [url, '-r', 'many'], [url, '-r', '100', '-i', '5'], [url,
                                                                                                           '--pub', '1'],
-                     [url, '--pub', '1', '--sub', '1', '--storm'], [url, '--pub', '1', '--sub', '1', '-r', '0'],
+                     [url, '--pub', '1', '--sub', '1', '--storm'], [url, '--pub', '2', '--sub', '1', '-i', '20000'],
                      [url, '--size', '15'], [url, '--size', '9..3'], [url, '-m', 'a', '--messages', 'b'],
                      [url, '--messages', '/nowhere'], [url, '--messages', '/dev/null'], [url, '--server-pid', '0'],
                      [url, '--server-pid', '1073741823'], [url, '--server-cgroup', '/nowhere'], [url, '--local-addr',

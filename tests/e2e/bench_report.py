@@ -26,7 +26,7 @@ SCHEMA = {
         'spread_ns started totals verdict weft',
     'verdict': 'exit failed invalid valid',
     'machine': 'kernel processor processors',
-    'run': 'asked_count asked_s connections deflate_agreed deflate_offered inflight mode model opcode payload '
+    'run': 'asked_count asked_s connections deflate_agreed deflate_offered extensions inflight mode model opcode payload '
            'publishers rate size_max size_min subscribers threads url warmup_s',
     'totals': 'complete delayed done expected interrupted opened payload_in payload_out rate seconds sent unit '
               'wire_in wire_out',
@@ -34,7 +34,7 @@ SCHEMA = {
               'wrong_opcode',
     'latency_ns': 'count curve deviation max mean min p50 p75 p90 p95 p99 p99.9 p99.99',
     'client': 'busiest_thread cpu_s cpu_us waited',
-    'server': 'cpu_s cpu_us rss_before rss_each rss_end rss_open',
+    'server': 'anon_before anon_end anon_open cpu_s cpu_us rss_before rss_each rss_end rss_open',
     'samples': 'columns rows',
 }
 

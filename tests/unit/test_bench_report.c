@@ -91,7 +91,7 @@ static void make_report(double scale, uint64_t seed) {
     for (uint64_t i = 1; i <= 1000; i++)
         bench_hist_record(&report.latency, (uint64_t)((double)i * 1000 * scale));
     report.opened = 10;
-    report.server = (bench_server_use) {true, 0.4, 1 << 20, 2 << 20, 3 << 20};
+    report.server = (bench_server_use) {true, 0.4, .rss_before = 1 << 20, .rss_open = 2 << 20, .rss_end = 3 << 20};
     report.client = (bench_client_use) {.cpu_s = 0.2, .busiest = 0.05};
 }
 
