@@ -13,7 +13,7 @@ help:
 	@echo 'make build     install what is missing, build build/weft and build/libweft.a'
 	@echo 'make test      build and run every test: gcc, then ASan and UBSan, then clang, then fuzzers'
 	@echo 'make bench     build and run the bench programs'
-	@echo 'make bench-rivals  weft beside other servers, about 5 minutes (ARGS="--full": half an hour)'
+	@echo 'make bench-rivals  weft beside other servers, 25 minutes at most (ARGS=--quick: 4)'
 	@echo 'make install   install to $$(DESTDIR)$$(PREFIX), by default /usr/local'
 	@echo 'make format    clang-format on every C file'
 	@echo 'make clean     remove every build directory'

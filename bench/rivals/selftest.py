@@ -1,11 +1,10 @@
 #!/usr/bin/python3
-"""Does the comparison notice? Servers with one fault each must get an error instead of a figure.
+"""Does the comparison notice? Servers with one fault each must get an error instead of a figure, and end nothing else.
 
 Usage: selftest.py BUILD-DIRECTORY
 """
 
 import argparse
-import importlib.util
 import os
 import signal
 import subprocess
@@ -13,43 +12,50 @@ import sys
 import tempfile
 import threading
 
+import report
 import run
 from loads import echo
-from report import terminal
 from subjects import Subject, floor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LOAD = echo(3, 1, 20, "three echoes")
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tests", "e2e"))
+from faulty import Faulty  # noqa: E402
 
-# How a server behaves, and what must be said about it; None: it has a figure.
+LOAD = echo(3, 1, 20, "three echoes")
+EVERY = 100  # messages of a connection, of which one is spoilt
+
+# How a server behaves, its fault in tests/e2e/faulty.py, what must be said about it; None: it has a figure.
 ROWS = [
-    ("right", None),
-    ("flips a byte", "byte 21 of the answer is"),
-    ("loses a message", "no answer within"),
-    ("dies", "closed by the server"),
-    ("has a child", "child processes, whose CPU time is not counted"),
+    ("right", None, None),
+    ("flips a byte", "corrupt", "corrupt"),
+    ("loses a message", "drop", "unanswered"),
+    ("answers twice", "duplicate", "duplicated"),
+    ("closes", "cut", "closed early"),
+    ("dies", "die", "closed early"),
+    ("refuses", "refuse", "handshakes failed"),
+    ("has a child", None, "child processes, whose CPU time is not counted"),
+    ("does not start", None, "ended with status 3"),
 ]
 
 
-def wire_selftest():
-    spec = importlib.util.spec_from_file_location("wire_selftest", os.path.join(HERE, "..", "wire", "selftest.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class Served(Faulty):
+    def spoilt(self, opcode, data, answer):
+        if self.fault == "die":
+            os._exit(0)
+        return super().spoilt(opcode, data, answer)
 
 
 def serve(port, behaviour):
-    """An echo server of this behaviour, until it is ended."""
-    wire = wire_selftest()
-    faults = {"flips a byte": wire.first_flipped, "loses a message": wire.first_lost,
-              "dies": wire.at(0, lambda frame: os._exit(0))}
-    peer = wire.Peer(False, faults.get(behaviour, wire.right), wire.UPGRADED, port)
+    """A server of this behaviour, until it is ended."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if behaviour == "does not start":
+        sys.exit(3)
+    fault = {name: fault for name, fault, _ in ROWS}[behaviour]
     child = subprocess.Popen(["sleep", "60"]) if behaviour == "has a child" else None
     try:
-        threading.Event().wait()
+        with Served(fault, EVERY, port=port):
+            threading.Event().wait()
     finally:
-        peer.listener.close()
         if child:
             child.kill()
 
@@ -63,19 +69,18 @@ def compare(build, scratch):
     """The result of a comparison of all the rows."""
     tools = os.path.join(build, "bench")
     found = [floor("raw epoll", os.path.join(tools, "bench_raw_echo"), {"echo"})] + [subject(row[0]) for row in ROWS]
-    options = argparse.Namespace(build=build, out=scratch, rounds=3, seconds=0.2, held=0, timeout_ms=1000)
+    options = argparse.Namespace(build=build, out=scratch, rounds=2, seconds=0.2, held=0, minutes=5, warm_s=0.1,
+                                 timeout_ms=1000)
     run.LOADS[:] = [LOAD]
-    rivals = run.Rivals(options, found, scratch)
-    try:
-        rivals.rounds()
-    finally:
-        rivals.stop_all()
-    return {"versions": {s.name: "1" for s in found}, "loads": [vars(LOAD)], "samples": rivals.samples,
-            "errors": rivals.errors, "idle": {}, "rounds": 2, "seconds": 0.2, "server_core": 0, "load_core": 1,
-            "machine": {"model": "m", "cores": 2, "kernel": "k"}, "date": "", "load_average_before": [0.0]}
+    _, result = run.compare(options, found, scratch)
+    load = {key: getattr(LOAD, key) for key in ("kind", "title", "noun", "floor")}
+    result.update({"versions": {s.name: "1" for s in found}, "loads": [load], "seconds": 0.2, "held": 0, "missing": {},
+                   "machine": {"model": "m", "cores": 2, "kernel": "k"}, "date": "", "command": "c",
+                   "load_average_before": [0.0], "load_average_after": [0.0]})
+    return result
 
 
-def check(result, behaviour, expected):
+def check(result, page, behaviour, expected):
     """What is wrong, or None."""
     error = result["errors"].get(LOAD.title, {}).get(behaviour)
     samples = result["samples"].get(LOAD.title, {}).get(behaviour, [])
@@ -85,8 +90,10 @@ def check(result, behaviour, expected):
         return "it got a figure"
     if error is None or expected not in error:
         return f"it said: {error}"
-    if f"error: {behaviour}, {LOAD.title}: " not in terminal(result):
+    if f"error: {behaviour}, {LOAD.title}: " not in report.terminal(result):
         return "the table does not say so"
+    if f"- {behaviour}, {LOAD.title}: no figure: " not in page:
+        return "the page does not say so"
     return None
 
 
@@ -98,13 +105,20 @@ def main():
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as scratch:
         result = compare(os.path.abspath(sys.argv[1]), scratch)
+        page = os.path.join(scratch, "PAGE.md")
+        report.write(page, result)
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
     failed = 0
-    for behaviour, expected in ROWS:
-        wrong = check(result, behaviour, expected)
+    for behaviour, _, expected in ROWS:
+        wrong = check(result, text, behaviour, expected)
         failed += wrong is not None
         if wrong is not None:
             print(f"FAILED {behaviour}: {wrong}")
-    print(f"{len(ROWS)} checks, {failed} failed")
+    if "at the end" in result["errors"]:
+        failed += 1
+        print(f"FAILED at the end: {result['errors']['at the end']}")
+    print(f"{len(ROWS) + 1} checks, {failed} failed")
     sys.exit(1 if failed else 0)
 
 

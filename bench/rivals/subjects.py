@@ -19,12 +19,13 @@ class Subject:
     """A server: how it is built, started and called, and which kinds of load it can take.
 
     `build` and `command` are lists of words in which {here}, {out}, {port}, {deflate} and {dir} are filled in. A floor
-    prints its own port instead, and takes the same load without a handshake.
+    prints its own port instead, and takes the same load without a handshake. `user`: bench/user.py can take it, which
+    asks for one thread, one epoll and the C library's calls.
     """
 
-    def __init__(self, name, command, version, build=None, kinds=ALL, raw=False, paths=("/echo", "/room", None)):
+    def __init__(self, name, command, version, build=None, kinds=ALL, raw=False, paths=("/echo", "/room"), user=False):
         self.name, self.command, self.version, self.build = name, command, version, build
-        self.kinds, self.raw, self.paths = kinds, raw, paths
+        self.kinds, self.raw, self.paths, self.user = kinds, raw, paths, user
 
     def variant(self, kind):
         """Which of its processes a kind of load goes to."""
@@ -64,7 +65,7 @@ def weft_subjects(build):
                    "--send-timeout", "600s", "--deflate", "{deflate}"]
         command += ["--backend", backend] if backend else []
         subject = Subject(f"weft {backend}" if backend else "weft", command, lambda: first_line(program, "version"),
-                          paths=("/echo", "/rooms/bench", None))
+                          paths=("/echo", "/rooms/bench"), user=backend != "io_uring")
         subject.deflate_names = modes
         yield subject
 
@@ -84,11 +85,11 @@ def subjects(build):
                 lambda: f"bun {npm_version('bun')}"),
         Subject("Beast", ["{out}/beast", "{port}", "{deflate}"], debian("libboost-dev", "g++"),
                 ["g++", "-O3", "-DNDEBUG", "-std=c++17", "{here}/servers/beast/server.cpp", "-o", "{out}/beast",
-                 "-pthread"]),
+                 "-pthread"], user=True),
         Subject("libwebsockets", ["{out}/libwebsockets", "{port}", "{deflate}"],
                 debian("libwebsockets-dev", "libwebsockets-evlib-ev", "gcc"),
                 ["gcc", "-O3", "-DNDEBUG", "-std=gnu17", "{here}/servers/libwebsockets/server.c", "-o",
-                 "{out}/libwebsockets", "-lwebsockets"]),
+                 "{out}/libwebsockets", "-lwebsockets"], user=True),
         Subject("gorilla", ["{out}/gorilla", "{port}", "{deflate}"],
                 debian("golang-github-gorilla-websocket-dev", "golang-go"),
                 ["env", "GO111MODULE=off", "GOPATH=/usr/share/gocode", "GOCACHE={out}/go", "go", "build", "-o",
@@ -99,7 +100,7 @@ def subjects(build):
         Subject("websockets", ["/usr/bin/python3", "{here}/servers/websockets/server.py", "{port}", "{deflate}"],
                 debian("python3-websockets", "python3")),
         Subject("nchan", ["/usr/sbin/nginx", "-p", "{dir}", "-c", "{dir}/nginx.conf"],
-                debian("libnginx-mod-nchan", "nginx-common"), kinds={"fan"}, paths=(None, "/room", "/publish")),
+                debian("libnginx-mod-nchan", "nginx-common"), kinds={"fan"}, paths=(None, "/room")),
     ]
     return found
 

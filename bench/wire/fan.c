@@ -3,8 +3,7 @@
  * have it, and then the next is published. Every delivery is checked, every byte of it, as in load.c: each
  * member must get each message once and in order.
  *
- * The publisher gets nothing of its own. Only where it has a request target of its own (--publisher) may the
- * server tell it something, such as how many members a message went to; that is read and not looked at.
+ * The publisher gets nothing of its own.
  *
  * In raw mode the publisher sends the frames as a server would send them, so that the members of a raw
  * broadcast get the very same bytes.
@@ -148,8 +147,7 @@ static void on_publisher(struct fan *fan) {
         return;
     if (n <= 0)
         wire_fail("the publisher's connection was closed by the server");
-    if (fan->options->publisher == NULL)
-        wire_fail("%zd bytes came to the publisher, who should get nothing", n);
+    wire_fail("%zd bytes came to the publisher, who should get nothing", n);
 }
 
 static void fail_lost(const struct fan *fan) {
@@ -205,8 +203,7 @@ int main(int argc, char **argv) {
     fan.members = wire_zeroed(options.connections, sizeof *fan.members);
     for (size_t i = 0; i < options.connections; i++)
         fan.members[i].fd = join(&fan, options.path, 1 + (unsigned)(i % WIRE_SOURCES), i);
-    const char *publisher = options.publisher != NULL ? options.publisher : options.path;
-    fan.publisher = join(&fan, publisher, 0, options.connections);
+    fan.publisher = join(&fan, options.path, 0, options.connections);
     usleep(SETTLE_US);
 
     struct wire_window window;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEASURES (WIRE_LOAD | WIRE_CHURN | WIRE_FAN | WIRE_PMD)
+#define MEASURES (WIRE_LOAD | WIRE_CHURN | WIRE_FAN)
 #define CLIENTS  (MEASURES | WIRE_HOLD | WIRE_MEMBERS)
 #define FIELD(f) offsetof(struct wire_options, f)
 
@@ -24,11 +24,10 @@ static const struct number {
 } numbers[] = {
     {"--port", CLIENTS, FIELD(port), 1, 65535, 0, "port of the server on 127.0.0.1"},
     {"--connections", CLIENTS, FIELD(connections), 1, 1000000, 1, "connections open at the same time"},
-    {"--inflight", WIRE_LOAD | WIRE_FAN | WIRE_PMD, FIELD(inflight), 1, 4096, 1, "messages on their way per sender"},
+    {"--inflight", WIRE_LOAD | WIRE_FAN, FIELD(inflight), 1, 4096, 1, "messages on their way per sender"},
     {"--burst", WIRE_FAN, FIELD(burst), 0, 1, 0, "1: publishes all of them at once, and again when all are done"},
     {"--rate", WIRE_LOAD, FIELD(rate), 0, 10000000, 0, "messages per second of all; 0: one for every answer"},
     {"--source", WIRE_MEMBERS, FIELD(source), 1, 252, 1, "connect from 127.0.0.(1 + this), and the next"},
-    {"--takeover", WIRE_PMD, FIELD(takeover), 0, 1, 1, "1: compression contexts live on, 0: they do not"},
     {"--broadcast", WIRE_RAW_ECHO, FIELD(broadcast), 0, 1, 0, "1: to all others instead of back"},
     {"--bytes", MEASURES | WIRE_HOLD, FIELD(bytes), 1, 16777216, 20, "payload bytes of a message"},
     {"--warmup-ms", MEASURES, FIELD(warmup_ms), 0, 60000, 200, "load before the window, not counted"},
@@ -49,8 +48,6 @@ static void usage(enum wire_program program, const char *wrong) {
     }
     if (program & CLIENTS)
         fputs("  --path         request target of the WebSocket (/echo)\n", stderr);
-    if (program & WIRE_FAN)
-        fputs("  --publisher    request target of the one who publishes (that of --path)\n", stderr);
     if (program & MEASURES)
         fputs("  --mode         ws or raw (ws)\n", stderr);
     exit(2);
@@ -97,8 +94,6 @@ void wire_options_read(enum wire_program program, int argc, char **argv, struct 
         const char *name = argv[i], *value = argv[i + 1];
         if ((program & CLIENTS) && strcmp(name, "--path") == 0) {
             options.path = target(program, value);
-        } else if ((program & WIRE_FAN) && strcmp(name, "--publisher") == 0) {
-            options.publisher = target(program, value);
         } else if ((program & MEASURES) && strcmp(name, "--mode") == 0) {
             options.raw = strcmp(value, "raw") == 0;
             if (!options.raw && strcmp(value, "ws") != 0)

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
@@ -83,7 +82,7 @@ class Peer:
                         return
                     sock.sendall(answer)
                     number += 1
-            except (EOFError, OSError, zlib.error):
+            except (EOFError, OSError):
                 pass
 
     def echo(self, sock, payload):
@@ -126,24 +125,6 @@ class RoomPeer(Peer):
                 pass
 
 
-class DeflatePeer(Peer):
-    """Echoes with permessage-deflate, with the contexts that its response promises."""
-
-    def serve(self, sock):
-        self.contexts = getattr(self, "contexts", {})
-        self.contexts[sock] = [None, None]
-        super().serve(sock)
-
-    def echo(self, sock, payload):
-        pair = self.contexts[sock]
-        if pair[0] is None or b"client_no_context_takeover" in self.response:
-            pair[0] = zlib.decompressobj(-15)
-        if pair[1] is None or b"server_no_context_takeover" in self.response:
-            pair[1] = zlib.compressobj(1, zlib.DEFLATED, -15)
-        text = pair[0].decompress(payload + b"\0\0\xff\xff")
-        return answer_frame((pair[1].compress(text) + pair[1].flush(zlib.Z_SYNC_FLUSH))[:-4], 0xC1)
-
-
 def at(number, change):
     return lambda frame, count: change(frame) if count == number else frame
 
@@ -167,16 +148,7 @@ first_closed = at(0, lambda f: None)
 pinging = at(0, lambda f: f + answer_frame(b"are you there", 0x89))
 leaving = at(0, lambda f: f + answer_frame(struct.pack(">H", 1001), 0x88))
 babbling = at(0, lambda f: f + f)
-
-KEPT = UPGRADED[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-NOT_KEPT = UPGRADED[:-2] + b"sec-websocket-extensions: permessage-deflate; server_no_context_takeover; " \
-                           b"client_no_context_takeover\r\n\r\n"
-split = at(FAULT_AT, lambda f: bytes([0x41, 5]) + f[2:7] + bytes([0x80, f[1] - 5]) + f[7:] if f[1] < 126 else f)
-plain = at(FAULT_AT, lambda f: b"\x81" + f[1:])
 binary = at(FAULT_AT, lambda f: b"\x82" + f[1:])
-WINDOW_9 = KEPT.replace(b"deflate\r", b"deflate; client_max_window_bits=9\r")
-flipped_inside = at(FAULT_AT, lambda f: f[:40] + bytes([f[40] ^ 255]) + f[41:])
-cut = at(FAULT_AT, lambda f: f[:1] + bytes([f[1] - 3]) + f[2:-3])
 
 # Program, mode, what is wrong, arguments, response, answers; the exit status is 1 where a message is expected, else 0.
 ROWS = [
@@ -223,21 +195,6 @@ ROWS = [
     ("fan", "ws", "an early close", "--connections 5", UPGRADED, closed, "member 0, after 10 messages: closed by the"),
     ("fan", "ws", "binary for text", "--connections 5", UPGRADED, binary,
      "byte 0 of the answer is 0x82, should be 0x81"),
-    ("pmd", "raw", "nothing", "--bytes 1024 --connections 3", UPGRADED, right, None),
-    ("pmd", "raw", "a byte", "--bytes 1024", UPGRADED, flipped, "after 10 answers: the answer differs"),
-    ("pmd", "raw", "a lost answer", "--bytes 1024", UPGRADED, lost, "no answer within 1000 ms: 10 came"),
-    ("pmd", "ws", "nothing", "--bytes 1024 --connections 3 --inflight 4", KEPT, right, None),
-    ("pmd", "ws", "nothing, in a small window", "--bytes 1024", WINDOW_9, right, None),
-    ("pmd", "ws", "nothing, no takeover", "--bytes 1024 --takeover 0", NOT_KEPT, right, None),
-    ("pmd", "ws", "nothing, longer than a window", "--bytes 65536", KEPT, right, None),
-    ("pmd", "ws", "nothing, in fragments", "--bytes 100", KEPT, split, None),
-    ("pmd", "ws", "a byte", "--bytes 1024", KEPT, flipped_inside, "after 10 answers: the answer "),
-    ("pmd", "ws", "a byte too few", "--bytes 100", KEPT, cut, "after 10 answers: the answer "),
-    ("pmd", "ws", "a lost answer", "--bytes 1024", KEPT, lost, "no answer within 1000 ms: 10 came"),
-    ("pmd", "ws", "an answer twice", "--bytes 1024 --takeover 0", NOT_KEPT, doubled, "after 11 answers: "),
-    ("pmd", "ws", "no compression", "--bytes 1024", KEPT, plain, "after 10 answers: the answer is not compressed"),
-    ("pmd", "ws", "no agreement", "--bytes 1024", UPGRADED, right, "does not take the offer"),
-    ("pmd", "ws", "an early close", "--bytes 1024", KEPT, closed, "after 10 answers: closed by the server"),
     ("churn", "raw", "nothing", "", UPGRADED, right, None),
     ("churn", "raw", "a byte", "", UPGRADED, first_flipped, "byte 25 of the answer is"),
     ("churn", "ws", "nothing", "--connections 8", UPGRADED, right, None),
@@ -260,7 +217,7 @@ ROWS = [
 def run_row(directory, row):
     """Returns what is wrong with the program, or None."""
     program, mode, _, arguments, response, fault, expected = row
-    kind = RoomPeer if program == "fan" else DeflatePeer if program == "pmd" else Peer
+    kind = RoomPeer if program == "fan" else Peer
     peer = kind(mode == "raw", fault, response)
     timeout_ms = 10000 if expected is None else 1000
     command = [os.path.join(directory, f"bench_{program}"), "--port", str(peer.port), "--timeout-ms", str(timeout_ms)]

@@ -104,12 +104,10 @@ int wire_connect(unsigned long port, unsigned source, unsigned long timeout_ms) 
 /* The client's half of a WebSocket. */
 
 size_t wire_request(char out[WIRE_REQUEST_MAX], const struct wire_options *options) {
-    bool offers = options->offer != NULL;
     int bytes = snprintf(out, WIRE_REQUEST_MAX,
                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
-                         options->path, options->port, offers ? "Sec-WebSocket-Extensions: " : "",
-                         offers ? options->offer : "", offers ? "\r\n" : "");
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                         options->path, options->port);
     if (bytes < 0 || bytes >= WIRE_REQUEST_MAX)
         wire_fail("the request does not fit in %d bytes", WIRE_REQUEST_MAX);
     return (size_t)bytes;

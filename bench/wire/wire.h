@@ -22,15 +22,12 @@ enum wire_program {
     WIRE_CHURN = 4,
     WIRE_HOLD = 8,
     WIRE_FAN = 16,
-    WIRE_PMD = 32,
-    WIRE_MEMBERS = 64,
+    WIRE_MEMBERS = 32,
 };
 
 struct wire_options {
     unsigned long port;        /* of the server on 127.0.0.1 */
     const char *path;          /* request target of the WebSocket */
-    const char *publisher;     /* request target of the one who publishes; NULL: `path` */
-    const char *offer;         /* Sec-WebSocket-Extensions of the request; NULL: none. Set by the program */
     bool raw;                  /* true: no handshake, and every byte sent comes back */
     unsigned long connections; /* count, open at the same time */
     unsigned long inflight;    /* messages on their way per connection */
@@ -38,7 +35,6 @@ struct wire_options {
     unsigned long bytes;       /* payload bytes of a message */
     unsigned long rate;        /* messages per second, all connections; 0: a new one for every answer */
     unsigned long source;      /* the first of the addresses that connections come from: see wire_connect */
-    unsigned long takeover;    /* 1: compression contexts live on from message to message */
     unsigned long broadcast;   /* 1: raw_echo sends what comes to all connections but the one it came from */
     unsigned long warmup_ms;   /* before the window; not counted */
     unsigned long window_ms;   /* measured */

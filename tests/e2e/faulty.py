@@ -36,10 +36,10 @@ def unmask(data, key):
 
 
 class Faulty:
-    def __init__(self, fault=None, every=1000, is_room=False):
+    def __init__(self, fault=None, every=1000, is_room=False, port=0):
         self.fault, self.every, self.is_room = fault, every, is_room
         self.members = []
-        self.listener = socket.create_server(('127.0.0.1', 0), backlog=256)
+        self.listener = socket.create_server(('127.0.0.1', port), backlog=256)
         self.url = f'ws://127.0.0.1:{self.listener.getsockname()[1]}/echo'
         self.sockets = []
         self.faults = 0  # that were made
