@@ -2,7 +2,9 @@
 """How much load a processor's second of the load generator makes: weft bench, node's ws and python's websockets,
 against the same weft serve. Each round runs them in turn; the median is printed.
 
-    compare.py [--weft build/weft] [--rounds 3] [--seconds 3]
+    compare.py [--weft build/weft] [--rounds 3] [--seconds 3] [--backend epoll]
+
+Exit code 1 when weft bench does not make as many times the load of node's ws as --least says, in any shape.
 """
 
 import argparse
@@ -76,7 +78,12 @@ def main():
     parser.add_argument('--weft', default=os.path.join(ROOT, 'build', 'weft'))
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seconds', type=int, default=3)
+    parser.add_argument('--backend', choices=('epoll', 'io_uring'), help="server's and weft bench's [any]")
+    parser.add_argument('--least', type=float, default=0, metavar='TIMES', help='[0]')
     options = parser.parse_args()
+    if options.backend:
+        os.environ['WEFT_BACKEND'] = options.backend
+    too_few = []
     ready, told = os.pipe()
     server = subprocess.Popen([options.weft, 'serve', '-q', '--threads', '1', '--listen', '127.0.0.1:0', '--ready-fd',
                                str(told)],
@@ -91,6 +98,9 @@ def main():
                 for name, client in CLIENTS.items():
                     found[name].append(client(options, url, connections, inflight))
             per_cpu = {name: statistics.median(n / cpu for n, _, cpu in runs) for name, runs in found.items()}
+            ratio = per_cpu['weft bench'] / per_cpu['node ws']
+            if ratio < options.least:
+                too_few.append(f'{connections} x {inflight}: {ratio:.1f}')
             for name, runs in found.items():
                 rate = statistics.median(n / s for n, s, _ in runs)
                 print(f'{f"{connections} x {inflight}":<30} {name:<18} {per_cpu[name]:>15,.0f} {rate:>12,.0f} '
@@ -98,6 +108,8 @@ def main():
     finally:
         server.terminate()
         server.wait(20)
+    if too_few:
+        sys.exit(f'compare: under {options.least:g} times node ws: {", ".join(too_few)}')
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FLOOR = "raw epoll"
 FULL = 0.9  # of the load's core: it was the limit of what is seen per second
 KEEPS_RATE = 0.98
+ROUNDS_TO_TELL = 4
 PLOTS = [
     ("echo", "Echoes per server-CPU-second, raw epoll echo = 1", {"echo", "sessions"}),
     ("deflate", "Echoes with permessage-deflate per server-CPU-second, raw echo of as many bytes = 1",
@@ -102,8 +103,10 @@ def beside(result, load, weft, rival):
     return quartiles([w["per_cpu_s"] / r["per_cpu_s"] for w, r in zip(samples[weft], samples[rival])])
 
 
-def verdict(three):
-    low, middle, high = three
+def verdict(result, three):
+    low, _, high = three
+    if result["rounds"] < ROUNDS_TO_TELL:
+        return "too few rounds to tell"
     return "more" if low > 1 else "less" if high < 1 else "equal within the noise"
 
 
@@ -130,7 +133,7 @@ def behind(result):
             three = beside(result, load, weft, rival)
             if three[1] < 1:
                 rows.append([load["title"], weft, f"{found[weft]['per_cpu_s']:,.0f}",
-                             f"{rival} {found[rival]['per_cpu_s']:,.0f}", spread(three), verdict(three)])
+                             f"{rival} {found[rival]['per_cpu_s']:,.0f}", spread(three), verdict(result, three)])
     for key, what, form in (("answer_bytes", "bytes per answer", "{:,.0f}"), ("p99_us", "p99, us", "{:,.0f}")):
         for load in [load for load in result["loads"] if key == "answer_bytes" or load["kind"] == "paced"]:
             found = {n: row for n, row in figures(result, load).items() if key in row and not is_floor(n)}
@@ -161,7 +164,7 @@ def says(result):
             parts.append(f"{rival}, the best rival, at {found[rival]['ratio'][1]:.2f}")
         for weft in [n for n in found if is_weft(n) and rival]:
             three = beside(result, load, weft, rival)
-            parts.append(f"{weft} does {three[1]:.2f} times what {rival} does ({verdict(three)})")
+            parts.append(f"{weft} does {three[1]:.2f} times what {rival} does ({verdict(result, three)})")
         if parts:
             lines.append(f"- **{load['title']}**: {'; '.join(parts)}.")
     idle = result["idle"]
@@ -186,8 +189,8 @@ def trust(result):
             late = [f"{n} ({row['valid'][0]} of {row['valid'][1]})" for n, row in found.items()
                     if row["valid"] and row["valid"][0] < row["valid"][1]]
             if late:
-                lines.append(f"{load['title']}: the client itself was late, by its own judgement, in some rounds. It was "
-                             f"in time with: {', '.join(late)}. The other waiting times are those of a busy machine.")
+                lines.append(f"{load['title']}: in some rounds the client itself was late, by its own judgement. It was in "
+                             f"time with: {', '.join(late)}. The other waiting times are those of a busy machine.")
     return [f"- {line}" for line in lines]
 
 

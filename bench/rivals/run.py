@@ -31,7 +31,7 @@ COMPARED = ("100 x 1 x 20 B", "10 x 64 x 64 B", "10 x 1 x 16 KiB", "fan-out 1 to
 USER = "system calls taken out"
 MEMORY = "idle memory"
 # Minutes: no round begins that would probably end later; what comes after the rounds has its share.
-QUICK = {"rounds": 2, "seconds": 0.2, "held": 2000, "minutes": 3.8, "warm_s": 0}
+QUICK = {"rounds": 2, "seconds": 0.2, "held": 1000, "minutes": 3.6, "warm_s": 0}
 FULL = {"rounds": 6, "seconds": 1.0, "held": 15000, "minutes": 24.0, "warm_s": 0.15}
 USER_S, LOAD_S = 15, 0.7  # what user.py takes; what a load takes beside its window
 
@@ -199,14 +199,17 @@ def read_options():
     parser.add_argument("--rounds", type=int, help="rounds that count")
     parser.add_argument("--seconds", type=float, help="measured per load, server and round")
     parser.add_argument("--held", type=int, help="idle connections for the memory figures, 0: none")
-    parser.add_argument("--minutes", type=float, help="begin no round that would end later (3.8 or 24)")
+    parser.add_argument("--minutes", type=float, help="begin no round that would end later (3.6 or 24)")
     parser.add_argument("--only", metavar="NAME,...", help="these servers; the raw epoll echo always takes part")
     parser.add_argument("--kinds", metavar="KIND,...", help=f"these kinds of load: {', '.join(KINDS)}")
     parser.add_argument("--json", metavar="FILE", help="write every sample there")
     parser.add_argument("--docs", metavar="FILE", help="write the report there as Markdown, its plots beside it")
-    parser.set_defaults(timeout_ms=10000)
+    parser.set_defaults(timeout_ms=10000, warm_s=None)
     options = parser.parse_args()
-    options.command = " ".join(["bench/rivals/run.py"] + sys.argv[1:])
+    told = ("rounds", "seconds", "held", "minutes", "only", "kinds", "docs")
+    asked = [f"--{name} {getattr(options, name)}" for name in told
+             if getattr(options, name) is not None]
+    options.command = " ".join(["bench/rivals/run.py"] + (["--quick"] if options.quick else []) + asked)
     for name, value in (QUICK if options.quick else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)

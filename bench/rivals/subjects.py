@@ -96,7 +96,7 @@ def subjects(build):
                  "{out}/gorilla", "{here}/servers/gorilla/server.go"], kinds=ALL - {"takeover"}),
         Subject("ws", ["node", "{here}/servers/ws/server.mjs", "{port}", "{deflate}"],
                 lambda: f"ws {npm_version('ws')}, bufferutil {npm_version('bufferutil')}, "
-                        f"Node.js {first_line('node', '--version')}"),
+                        f"Node.js {first_line('node', '--version')}", user=True),
         Subject("websockets", ["/usr/bin/python3", "{here}/servers/websockets/server.py", "{port}", "{deflate}"],
                 debian("python3-websockets", "python3")),
         Subject("nchan", ["/usr/sbin/nginx", "-p", "{dir}", "-c", "{dir}/nginx.conf"],
