@@ -37,7 +37,8 @@ def echo(connections, inflight, size, title):
 
 
 def deflate(kind, floor_bytes):
-    return Load(kind, f"deflate, {kind}", ["-c", 100, "-r", 0, "--messages", "{texts}", "--deflate"],
+    offer = "--deflate" if kind == "takeover" else "--no-takeover"
+    return Load(kind, f"deflate, {kind}", ["-c", 100, "-r", 0, "--messages", "{texts}", offer],
                 ["load", "--connections", 100, "--bytes", floor_bytes], bytes_of=TEXT_BYTES)
 
 
@@ -132,8 +133,9 @@ def check_compression(load, run, answer_bytes):
         raise BenchError("the server does not take the offer of permessage-deflate")
     if answer_bytes > NOT_COMPRESSED * load.bytes:
         raise BenchError(f"the server does not compress: {answer_bytes:.0f} bytes per answer of {load.bytes}")
-    if load.kind == "takeover" and "server_no_context_takeover" in run["extensions"]:
-        raise BenchError("the server does not keep its compression context")
+    keeps = "server_no_context_takeover" not in run["extensions"]
+    if keeps != (load.kind == "takeover"):
+        raise BenchError(f"the server {'keeps' if keeps else 'does not keep'} its compression context")
 
 
 def by_wire(load, target, options):

@@ -257,7 +257,7 @@ def md_latency(result):
                         [spread(row[key], "{:,.0f}") if key in row else "" for key in WAITS] +
                         [f"{row['valid'][0]} of {row['valid'][1]}" if row["valid"] else "not judged"])
         lines += md_table(rows) + [""]
-    return lines or ["Not measured in this run."]
+    return lines[:-1] or ["Not measured in this run."]
 
 
 def md_user(result):

@@ -31,7 +31,7 @@ COMPARED = ("100 x 1 x 20 B", "10 x 64 x 64 B", "10 x 1 x 16 KiB", "fan-out 1 to
 USER = "system calls taken out"
 MEMORY = "idle memory"
 # Minutes: no round begins that would probably end later; what comes after the rounds has its share.
-QUICK = {"rounds": 2, "seconds": 0.2, "held": 1000, "minutes": 3.6, "warm_s": 0}
+QUICK = {"rounds": 2, "seconds": 0.15, "held": 1000, "minutes": 3.6, "warm_s": 0}
 FULL = {"rounds": 6, "seconds": 1.0, "held": 15000, "minutes": 24.0, "warm_s": 0.15}
 USER_S, LOAD_S = 15, 0.7  # what user.py takes; what a load takes beside its window
 
@@ -195,7 +195,7 @@ class Rivals:
 def read_options():
     parser = argparse.ArgumentParser(description="weft beside its rivals, over loopback")
     parser.add_argument("--build", default="build", help="build directory: weft, and bench/ with the programs (build)")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.2 s in place of 6 of 1 s: under 4 minutes")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.15 s in place of 6 of 1 s: under 4 minutes")
     parser.add_argument("--rounds", type=int, help="rounds that count")
     parser.add_argument("--seconds", type=float, help="measured per load, server and round")
     parser.add_argument("--held", type=int, help="idle connections for the memory figures, 0: none")

@@ -20,7 +20,7 @@ typedef struct bench_config {
     const char *origin;
     const char *const *headers;      /* NULL-terminated */
     const char *const *subprotocols; /* NULL-terminated */
-    bool deflate;
+    bool deflate, no_takeover;
     bench_mode mode;
     uint32_t connections, threads, publishers, subscribers;
     double rate; /* 0: closed model */

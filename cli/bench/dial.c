@@ -122,7 +122,9 @@ void bench_worker_dial(bench_peer *p, uint64_t intended_ns) {
                       .origin = c->origin,
                       .subprotocols = c->subprotocols,
                       .headers = c->headers,
-                      .deflate = {.mode = c->deflate ? WEFT_DEFLATE_DEDICATED : WEFT_DEFLATE_OFF},
+                      .deflate = {.mode = c->no_takeover ? WEFT_DEFLATE_NO_TAKEOVER
+                                          : c->deflate   ? WEFT_DEFLATE_DEDICATED
+                                                         : WEFT_DEFLATE_OFF},
                       .open = on_open,
                       .message = on_message,
                       .drained = on_drained,

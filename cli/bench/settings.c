@@ -25,7 +25,7 @@ typedef struct bench_options {
         connect_timeout_ms, publishers, subscribers, threads;
     weft_tls_client tls;
     const char *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
-    bool is_binary, storm, deflate, json, csv, hdr, html, quiet;
+    bool is_binary, storm, deflate, no_takeover, json, csv, hdr, html, quiet;
     cli_list headers, subprotocols, rules, outputs, pids;
     int color;
 } bench_options;
@@ -81,6 +81,8 @@ static const cli_option options[] = {
     {"threads", 't', CLI_NUMBER, AT(threads), "N", "client threads; 0 is one for each two processors", .standard = "0",
      .max = 256},
     {"deflate", 0, CLI_FLAG, AT(deflate), NULL, "offer permessage-deflate", .rare = true},
+    {"no-takeover", 0, CLI_FLAG, AT(no_takeover), NULL, "offer it without context from message to message",
+     .rare = true},
     {"header", 'H', CLI_LIST, AT(headers), "LINE", "'Name: value' in each handshake, repeatable", .rare = true},
     {"origin", 0, CLI_TEXT, AT(origin), "ORIGIN", "the Origin header", .rare = true},
     {"subprotocol", 's', CLI_LIST, AT(subprotocols), "NAME", "ask for it, repeatable", .rare = true},
@@ -287,7 +289,8 @@ static int read_options(const bench_options *o, bench_config *c) {
     c->origin = o->origin;
     c->headers = o->headers.items;
     c->subprotocols = o->subprotocols.items;
-    c->deflate = o->deflate;
+    c->deflate = o->deflate || o->no_takeover;
+    c->no_takeover = o->no_takeover;
     c->quiet = o->quiet;
     const char *problem = read_mode(o, c);
     problem = problem ? problem : read_rate(o, c);

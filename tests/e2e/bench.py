@@ -66,6 +66,17 @@ class Good(Case):
                     self.assertEqual(told['run']['deflate_agreed'], '--deflate' in flags)
                     self.assertEqual(told['run']['extensions'].startswith('permessage-deflate'), '--deflate' in flags)
 
+    def test_deflate_without_context(self):
+        server = self.serve('--deflate', 'dedicated')
+        for flag, keeps in (('--deflate', True), ('--no-takeover', False)):
+            code, told = report(server.ws + '/echo', '-c', '1', '-n', '50', '-r', '0', '--warmup', '0', '-m',
+                                'abcdefgh' * 9, flag)
+            self.assertIn(code, FINE)
+            self.only(told['errors'])
+            self.assertTrue(told['run']['deflate_agreed'])
+            for side in ('server', 'client'):
+                self.assertEqual(f'{side}_no_context_takeover' in told['run']['extensions'], not keeps)
+
     def test_messages_of_a_file(self):
         server = self.serve()
         path = os.path.join(self.folder(), 'lines')
