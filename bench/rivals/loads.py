@@ -24,6 +24,10 @@ WORDS = ("the to and you that it of we in for have on are with this not can be j
          "tomorrow").split()
 
 
+class TooShort(BenchError):
+    """Nothing went wrong, and nothing was done: the window was too short for this server on this machine."""
+
+
 class Load:
     """`ours`: options of weft bench. `floor`: a program of bench/wire and its options."""
 
@@ -100,6 +104,8 @@ def run_bench(arguments, options):
         told = json.loads(out)
     except ValueError:
         raise BenchError(err or f"weft bench ended with status {code} and no report") from None
+    if told["totals"]["done"] == 0 and told["errors"]["total"] == 0:
+        raise TooShort(f"nothing was done in {told['totals']['seconds']:.1f} s")
     if code not in (0, INVALID) or told["errors"]["total"]:
         words = told["verdict"]["failed"] + told["errors"]["examples"][:2]
         raise BenchError("; ".join(words) or f"weft bench ended with status {code}")
