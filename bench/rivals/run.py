@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import report  # noqa: E402
-from loads import LOADS, TooShort, by_wire, hold, run_load, run_program, write_texts  # noqa: E402
+from loads import LOADS, by_wire, hold, run_load, run_program, write_texts  # noqa: E402
 from process import BenchError, Server, free_port, machine, note  # noqa: E402
 from subjects import build_subject, command_of, subjects  # noqa: E402
 
@@ -31,9 +31,8 @@ COMPARED = ("100 x 1 x 20 B", "10 x 64 x 64 B", "10 x 1 x 16 KiB", "fan-out 1 to
 USER = "system calls taken out"
 MEMORY = "idle memory"
 # Minutes: no round begins that would probably end later; what comes after the rounds has its share.
-QUICK = {"rounds": 2, "seconds": 0.2, "held": 1000, "minutes": 3.6, "warm_s": 0}
+QUICK = {"rounds": 2, "seconds": 0.2, "held": 1000, "minutes": 3.5, "warm_s": 0}
 FULL = {"rounds": 6, "seconds": 1.0, "held": 15000, "minutes": 24.0, "warm_s": 0.15}
-LONGER = 4  # the window of a second try, when nothing was done in the first
 USER_S, LOAD_S = 15, 0.7  # what user.py takes; what a load takes beside its window
 
 
@@ -106,10 +105,7 @@ class Rivals:
         variant = subject.variant(load.kind)
         try:
             server = self.server(subject, variant)
-            try:
-                figures = run_load(load, self.target(subject, server), self.settings(seconds))
-            except TooShort:
-                figures = run_load(load, self.target(subject, server), self.settings(LONGER * seconds))
+            figures = run_load(load, self.target(subject, server), self.settings(seconds))
             server.check()
         except FAULTS as error:
             self.failed(load.title, subject, error)
@@ -147,11 +143,12 @@ class Rivals:
             try:
                 target = self.target(subject, self.server(subject, "off"))
                 settings = self.settings(self.options.seconds)
-                for number in range(self.rounds_done + 1):
+                warm = 1 if self.options.warm_s > 0 else 0
+                for number in range(self.rounds_done + warm):
                     pair = {}
                     for way in (run_load, by_wire)[::1 if number % 2 == 0 else -1]:
                         pair["wire" if way is by_wire else "ours"] = way(load, target, settings)["per_cpu_s"]
-                    if number > 0:
+                    if number >= warm:
                         found.setdefault(load.title, []).append([pair["ours"], pair["wire"]])
             except FAULTS as error:
                 self.failed(f"both loads: {load.title}", subject, error)
@@ -203,7 +200,7 @@ def read_options():
     parser.add_argument("--rounds", type=int, help="rounds that count")
     parser.add_argument("--seconds", type=float, help="measured per load, server and round")
     parser.add_argument("--held", type=int, help="idle connections for the memory figures, 0: none")
-    parser.add_argument("--minutes", type=float, help="begin no round that would end later (3.6 or 24)")
+    parser.add_argument("--minutes", type=float, help="begin no round that would end later (3.5 or 24)")
     parser.add_argument("--only", metavar="NAME,...", help="these servers; the raw epoll echo always takes part")
     parser.add_argument("--kinds", metavar="KIND,...", help=f"these kinds of load: {', '.join(KINDS)}")
     parser.add_argument("--json", metavar="FILE", help="write every sample there")
