@@ -41,6 +41,8 @@ static char *refusal_of(const weft_response *response) {
 static int exit_of_dial(const weft_dial_failure *f) {
     if (f->sys_errno == ETIMEDOUT)
         return BENCH_EXIT_TIMEOUT;
+    if (f->phase == WEFT_DIAL_RESOLVE)
+        return BENCH_EXIT_DNS;
     if (f->phase == WEFT_DIAL_CONNECT)
         return BENCH_EXIT_CONNECT;
     if (f->phase == WEFT_DIAL_TLS)
@@ -103,7 +105,7 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
     bench_worker *w = p->worker;
     (void)conn;
     int code = exit_of_dial(failure);
-    bench_worker_fault(w, failure->phase == WEFT_DIAL_CONNECT ? BENCH_FAULT_CONNECT : BENCH_FAULT_HANDSHAKE, 1);
+    bench_worker_fault(w, failure->phase <= WEFT_DIAL_CONNECT ? BENCH_FAULT_CONNECT : BENCH_FAULT_HANDSHAKE, 1);
     bench_note(&w->examples, "%.300s", failure->text);
     if (code == BENCH_EXIT_HTTP && !w->failure.refusal)
         w->failure.refusal = refusal_of(failure->response);

@@ -28,7 +28,7 @@ typedef struct weft_client weft_client;
 /* Zero is the value in brackets. */
 typedef struct weft_client_config {
     size_t struct_size;            /* WEFT_CLIENT_CONFIG_INIT */
-    uint32_t connect_timeout_ms;   /* [10,000] until connected, all addresses together. WEFT_NONE: the kernel's */
+    uint32_t connect_timeout_ms;   /* [10,000] until connected: lookup and all addresses. WEFT_NONE: the system's */
     uint32_t handshake_timeout_ms; /* [10,000] from there to a whole response; bytes do not extend it */
     uint32_t head_bytes_max;       /* [16 KiB] of a response: status line and headers */
     uint32_t headers_max;          /* [100] */
@@ -55,7 +55,8 @@ WEFT_API weft_text weft_response_body(const weft_response *response);
 
 /* How far a dial that failed had come. */
 typedef enum weft_dial_phase {
-    WEFT_DIAL_CONNECT = 1, /* no connection */
+    WEFT_DIAL_RESOLVE = 1, /* no address for the host's name. sys_errno is ENOENT when there is no such name */
+    WEFT_DIAL_CONNECT,     /* no connection */
     WEFT_DIAL_TLS,         /* connected, and no TLS came of it */
     WEFT_DIAL_HANDSHAKE    /* and no WebSocket came of it */
 } weft_dial_phase;
@@ -81,9 +82,10 @@ typedef struct weft_dial_failure {
 typedef struct weft_dial {
     size_t struct_size; /* WEFT_DIAL_INIT */
 
-    /* "ws://host[:port][/path][?query]", or wss (the certificate must be the host's), or over a unix socket "ws+unix:/path/of/socket[:/path[?query]]". http means
-     * ws, https wss. A fragment is dropped, user and password are refused. The host is an IP address ("[::1]" for IPv6),
-     * "localhost", or any name together with `address`. */
+    /* "ws://host[:port][/path][?query]", or wss (the certificate must be the host's), or over a unix socket
+     * "ws+unix:/path/of/socket[:/path[?query]]". http means ws, https wss. A fragment is dropped, user and password are
+     * refused. The host is an IP address ("[::1]" for IPv6) or a name: without `address` the system's resolver looks it
+     * up, on a thread of the client's (at most 4; at most 4,096 names wait). */
     const char *url;
     /* Where to connect to in place of the URL's host and port: "127.0.0.1:9001", "[::1]:9001", "unix:/path",
      * "unix:@abstract"; or several TCP addresses parted by commas, tried in turn. What weft_resolve writes. */

@@ -8,6 +8,7 @@
 #include "http/response.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 
 /* Not the next address: the time is up, or the application has given it up. */
@@ -35,22 +36,29 @@ static bool try_next(wf_call *call) {
     return true;
 }
 
-static weft_dial_phase phase_of(const wf_link *link) {
+static weft_dial_phase phase_of(const wf_call *call) {
+    const wf_link *link = &call->link;
     if (!link->connected)
-        return WEFT_DIAL_CONNECT;
+        return call->dialling->count == 0 ? WEFT_DIAL_RESOLVE : WEFT_DIAL_CONNECT;
     return link->secure && !wf_tls_was_ready(link->aside->tls) ? WEFT_DIAL_TLS : WEFT_DIAL_HANDSHAKE;
 }
 
 static void say_failed(const wf_call *call, const wf_http_reply *reply, char *out, size_t cap) {
     const wf_fault *fault = &wf_link_end_of(&call->link)->fault;
     const char *why = fault->rule ? fault->rule : strerror(fault->sys_errno);
-    char address[WF_ADDRESS_TEXT_BYTES];
-    wf_address_format(&call->dialling->addresses[call->dialling->at], address, sizeof address);
-    weft_dial_phase phase = phase_of(&call->link);
-    if (phase == WEFT_DIAL_CONNECT)
+    const wf_dialling *d = call->dialling;
+    char address[WF_ADDRESS_TEXT_BYTES] = "";
+    weft_dial_phase phase = phase_of(call);
+    if (d->find_error != 0 && d->find_error != EAI_SYSTEM && !fault->rule)
+        why = gai_strerror(d->find_error);
+    if (d->count > 0)
+        wf_address_format(&d->addresses[d->at], address, sizeof address);
+    if (phase == WEFT_DIAL_RESOLVE)
+        snprintf(out, cap, "cannot find %s: %s", d->host, why);
+    else if (phase == WEFT_DIAL_CONNECT)
         snprintf(out, cap, "cannot connect to %s: %s", address, why);
     else if (phase == WEFT_DIAL_TLS && wf_tls_verify_error(call->link.aside->tls))
-        snprintf(out, cap, "the certificate of %s is not good for %s: %s", address, call->dialling->host, why);
+        snprintf(out, cap, "the certificate of %s is not good for %s: %s", address, d->host, why);
     else if (phase == WEFT_DIAL_TLS)
         snprintf(out, cap, "no TLS with %s: %s", address, why);
     else if (reply && reply->status != 101)
@@ -64,7 +72,7 @@ static void call_failed(wf_call *call) {
     char text[512];
     say_failed(call, reply, text, sizeof text);
     weft_dial_failure failure = {
-        .phase = phase_of(&call->link),
+        .phase = phase_of(call),
         .sys_errno = wf_link_end_of(&call->link)->fault.sys_errno,
         .text = text,
         .rule = wf_link_end_of(&call->link)->fault.rule,
@@ -88,6 +96,8 @@ static void unlist(wf_call *call) {
     if (call->next)
         call->next->prev = call->prev;
     client->call_count--;
+    if (call->dialling && call->dialling->seeking)
+        wf_lookups_give_up(client->lookups, call);
     for (wf_call **at = &client->waiting; call->waiting && *at; at = &(*at)->waiting_next)
         if (*at == call) {
             *at = call->waiting_next;

@@ -74,6 +74,7 @@ static void free_list(wf_call **list) {
 void weft_client_free(weft_client *client) {
     if (!client)
         return;
+    wf_lookups_close(client->lookups);
     free_list(&client->calls);
     free_list(&client->ended);
     wf_loop_flush(client->loop);
@@ -102,9 +103,21 @@ static void flush(weft_client *client) {
     }
 }
 
-static void on_loop_event(const wf_loop_event *event) {
-    if (event->kind == WF_LOOP_WOKEN)
+static void take_lookups(weft_client *client) {
+    wf_lookup *lookup;
+    while (client->lookups && (lookup = wf_lookups_take(client->lookups))) {
+        wf_call *call = lookup->owner;
+        if (call->link.stage == WF_LINK_CONNECTING)
+            wf_call_found(call, lookup);
+        wf_mem_free(lookup);
+    }
+}
+
+static void on_loop_event(weft_client *client, const wf_loop_event *event) {
+    if (event->kind == WF_LOOP_WOKEN) {
+        take_lookups(client);
         return;
+    }
     wf_call *call = (wf_call *)event->sock;
     switch (event->kind) {
     case WF_LOOP_RECEIVED:
@@ -173,7 +186,7 @@ int weft_client_turn(weft_client *client, int timeout_ms) {
     client->env.turn++;
     wf_loop_event event;
     while (wf_loop_next(client->loop, &event) == WF_OK)
-        on_loop_event(&event);
+        on_loop_event(client, &event);
     run_timers(client);
     retry_waiting(client);
     flush(client);

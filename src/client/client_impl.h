@@ -8,6 +8,7 @@
 #ifndef WF_CLIENT_CLIENT_IMPL_H
 #define WF_CLIENT_CLIENT_IMPL_H
 
+#include "client/lookup.h"
 #include "conn/conn.h"
 #include "http/opening.h"
 #include "net/address.h"
@@ -15,20 +16,19 @@
 #include <stdatomic.h>
 #include <weft/client.h>
 
-enum { WF_ADDRESSES_MAX = 16, WF_BODY_BYTES_MAX = 4096 };
-
-/* Where to connect to. TCP addresses are tried in turn. */
-typedef struct wf_addresses {
-    wf_address list[WF_ADDRESSES_MAX];
-    size_t count;
-} wf_addresses;
+enum { WF_BODY_BYTES_MAX = 4096 };
 
 /* What is kept of a dial until it has opened or failed. */
 typedef struct wf_dialling {
     wf_buf request;
     char key[WF_UPGRADE_KEY_BYTES + 1];
     char **subprotocols; /* one block with its strings, NULL-terminated; NULL: none */
-    char *host;          /* wss: whose certificate it must be; NULL: no TLS */
+    char *host;          /* to be looked up, and whose certificate it must be; NULL: a unix socket */
+    unsigned port;
+    bool secure;    /* wss */
+    bool rooted;    /* the host's name ended with a dot: no search list is for it */
+    bool seeking;   /* the host is being looked up */
+    int find_error; /* what came of that: of getaddrinfo */
     wf_pmd_offer offer;
     bool offers;
     bool from_local;
@@ -36,8 +36,8 @@ typedef struct wf_dialling {
     uint64_t connect_until_ms;   /* UINT64_MAX: as long as it takes */
     wf_http_reply_reader *reply; /* NULL: none came */
     size_t at;                   /* the address that is being tried */
-    size_t count;
-    wf_address addresses[];
+    size_t count;                /* 0: none is known yet */
+    wf_address addresses[];      /* room for WF_ADDRESSES_MAX when they are to be found */
 } wf_dialling;
 
 typedef struct wf_call wf_call;
@@ -69,8 +69,9 @@ struct weft_client {
     wf_call *calls;
     size_t call_count;
     wf_call *waiting;
-    wf_call *ended; /* to be freed at the end of the turn */
-    bool pumped;    /* the application may have been called in this turn */
+    wf_lookups *lookups; /* NULL until one is wanted */
+    wf_call *ended;      /* to be freed at the end of the turn */
+    bool pumped;         /* the application may have been called in this turn */
     char error[256];
     /* any thread */
     atomic_bool stop;
@@ -84,13 +85,15 @@ static inline weft_conn *wf_call_conn(wf_call *call) {
     return (weft_conn *)call;
 }
 
-/* resolve.c: without looking anything up. WF_OK, or WF_EINVAL with a static text in *out_why. */
+/* resolve.c: without looking anything up. WF_OK, of a URL with no address when its host is a name; or WF_EINVAL with a
+ * static text in *out_why. */
 int wf_addresses_of_url(const wf_url *url, wf_addresses *out_addresses, const char **out_why);
 int wf_addresses_parse(const char *text, wf_addresses *out_addresses, const char **out_why);
 
 /* dial.c */
-void wf_call_connect(
-    wf_call *call); /* tries the addresses from dialling->at on; what comes of it is told by its link */
+void wf_call_connect(wf_call *call); /* looks up the host, or tries the addresses from dialling->at on; what comes of
+                                        it is told by its link */
+void wf_call_found(wf_call *call, const wf_lookup *lookup); /* the host was looked up, or could not be */
 void wf_dialling_free(wf_dialling *dialling);
 
 /* call.c: the one place that calls the application. */

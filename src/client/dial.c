@@ -100,6 +100,7 @@ static int copy_host(wf_dialling *dialling, wf_str host) {
         host.len -= 2;
     } else if (host.len > 1 && host.data[host.len - 1] == '.') {
         host.len--;
+        dialling->rooted = true;
     }
     dialling->host = wf_mem_zalloc(host.len + 1);
     if (!dialling->host)
@@ -130,12 +131,14 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     if (wf_url_parse(wf_str_of(dial->url), &url, out_why) < 0 ||
         find_addresses(dial, &url, &addresses, &local, out_why) < 0 || (url.tls && want_tls(client, out_why) < 0))
         return WF_EINVAL;
-    size_t bytes = addresses.count * sizeof addresses.list[0];
-    wf_dialling *dialling = wf_mem_zalloc(sizeof *dialling + bytes);
+    size_t room = addresses.count > 0 ? addresses.count : WF_ADDRESSES_MAX;
+    wf_dialling *dialling = wf_mem_zalloc(sizeof *dialling + room * sizeof addresses.list[0]);
     if (!dialling)
         return WF_ENOMEM;
-    memcpy(dialling->addresses, addresses.list, bytes);
+    memcpy(dialling->addresses, addresses.list, addresses.count * sizeof addresses.list[0]);
     dialling->count = addresses.count;
+    dialling->port = url.port;
+    dialling->secure = url.tls;
     dialling->from_local = dial->local_address && !url.socket.data;
     dialling->local = local;
     dialling->offers = deflate->mode != WEFT_DEFLATE_OFF;
@@ -143,7 +146,7 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     int got = write_request(client, dialling, dial, &url, out_why);
     if (got == WF_OK)
         got = copy_subprotocols(dialling, dial->subprotocols);
-    if (got == WF_OK && url.tls)
+    if (got == WF_OK && (url.tls || !url.socket.data))
         got = copy_host(dialling, url.host);
     if (got != WF_OK) {
         wf_dialling_free(dialling);
@@ -164,8 +167,8 @@ static void wait_for_backlog(wf_call *call) {
 static int begin(wf_call *call, int fd) {
     wf_dialling *d = call->dialling;
     weft_client *client = wf_call_client(call);
-    wf_tls *tls = d->host ? wf_tls_connect(client->tls, &client->env.tls, d->host) : NULL;
-    if (d->host && !tls)
+    wf_tls *tls = d->secure ? wf_tls_connect(client->tls, &client->env.tls, d->host) : NULL;
+    if (d->secure && !tls)
         return WF_ENOMEM;
     int got = wf_link_connect(&call->link, fd, tls, (wf_str) {(const char *)d->request.data, d->request.len});
     if (got != WF_OK)
@@ -173,9 +176,44 @@ static int begin(wf_call *call, int fd) {
     return got;
 }
 
+static void die_soon(wf_call *call, int sys_errno) {
+    wf_link_die(&call->link, sys_errno, NULL);
+    wf_outq_mark_ready(&call->link.q); /* so that the next turn pulls its end */
+}
+
+static void seek(wf_call *call) {
+    weft_client *client = wf_call_client(call);
+    wf_dialling *d = call->dialling;
+    if (!client->lookups)
+        client->lookups = wf_lookups_new(client->loop);
+    char name[WF_HOST_BYTES_MAX + 1];
+    snprintf(name, sizeof name, "%s%s", d->host, d->rooted ? "." : "");
+    int got = client->lookups ? wf_lookups_start(client->lookups, name, d->port, call) : WF_ENOMEM;
+    d->seeking = got == WF_OK;
+    if (got != WF_OK)
+        die_soon(call, got == WF_ESYS ? errno : got == WF_ENOMEM ? ENOMEM : ENOBUFS);
+}
+
+void wf_call_found(wf_call *call, const wf_lookup *lookup) {
+    wf_dialling *d = call->dialling;
+    d->seeking = false;
+    d->find_error = lookup->error;
+    if (lookup->error != 0) {
+        die_soon(call, lookup->sys_errno);
+        return;
+    }
+    d->count = lookup->found.count;
+    memcpy(d->addresses, lookup->found.list, d->count * sizeof d->addresses[0]);
+    wf_call_connect(call);
+}
+
 void wf_call_connect(wf_call *call) {
     wf_dialling *d = call->dialling;
     int sys_errno = EADDRNOTAVAIL;
+    if (d->count == 0) {
+        seek(call);
+        return;
+    }
     for (; d->at < d->count; d->at++) {
         int fd = wf_dial_open(&d->addresses[d->at], d->from_local ? &d->local : NULL);
         if (fd >= 0) {
@@ -192,8 +230,7 @@ void wf_call_connect(wf_call *call) {
         }
     }
     d->at = d->count - 1; /* the one to be named */
-    wf_link_die(&call->link, sys_errno, NULL);
-    wf_outq_mark_ready(&call->link.q); /* so that the next turn pulls its end */
+    die_soon(call, sys_errno);
 }
 
 static void list_call(weft_client *client, wf_call *call) {

@@ -1,13 +1,11 @@
 /*
- * Names become addresses here. What needs no name server is done at once; looking up is a call of its own
- * (weft_resolve), because the system's resolver blocks, and a loop must not.
+ * What needs no name server becomes addresses here, at once. What does is looked up off the loop (lookup.c), or by
+ * weft_resolve, which blocks, and says so.
  */
 #include "client/client_impl.h"
 
 #include <netdb.h>
 #include <stdio.h>
-
-enum { HOST_BYTES_MAX = 253 }; /* RFC 1035 2.3.4 */
 
 static const char *add(wf_addresses *to, const char *text) {
     const char *why = NULL;
@@ -57,7 +55,7 @@ static const char *unix_address(const wf_url *url, wf_addresses *out_addresses) 
 
 int wf_addresses_of_url(const wf_url *url, wf_addresses *out_addresses, const char **out_why) {
     static const char *const local[] = {"127.0.0.1", "[::1]"}; /* RFC 6761 6.3 */
-    char text[HOST_BYTES_MAX + 8];
+    char text[WF_HOST_BYTES_MAX + 8];
     const char *why = NULL;
     out_addresses->count = 0;
     if (url->socket.data) {
@@ -67,12 +65,13 @@ int wf_addresses_of_url(const wf_url *url, wf_addresses *out_addresses, const ch
             snprintf(text, sizeof text, "%s:%u", local[i], url->port);
             why = add(out_addresses, text);
         }
-    } else if (url->host.len > HOST_BYTES_MAX) {
+    } else if (url->host.len > WF_HOST_BYTES_MAX) {
         why = "the host is over 253 bytes";
     } else {
         snprintf(text, sizeof text, "%.*s:%u", (int)url->host.len, url->host.data, url->port);
-        if (add(out_addresses, text))
-            why = "the host is a name: look it up with weft_resolve, and dial with the address";
+        const char *no_address = add(out_addresses, text);
+        if (url->host.data[0] == '[')
+            why = no_address;
     }
     if (why)
         *out_why = why;
@@ -102,23 +101,13 @@ static int write_all(const wf_addresses *addresses, char *out, size_t cap, const
 }
 
 static int look_up(const wf_url *url, wf_addresses *out_addresses, const char **why) {
-    char host[HOST_BYTES_MAX + 1], port[8];
+    char host[WF_HOST_BYTES_MAX + 1];
     snprintf(host, sizeof host, "%.*s", (int)url->host.len, url->host.data);
-    snprintf(port, sizeof port, "%u", url->port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV}, *list = NULL;
-    int got = getaddrinfo(host, port, &hints, &list);
-    if (got != 0) {
-        *why = gai_strerror(got);
-        return got == EAI_NONAME ? WEFT_ESTALE : WEFT_ESYS;
-    }
-    out_addresses->count = 0;
-    for (const struct addrinfo *a = list; a && out_addresses->count < WF_ADDRESSES_MAX; a = a->ai_next) {
-        wf_address *to = &out_addresses->list[out_addresses->count++];
-        memcpy(&to->storage, a->ai_addr, a->ai_addrlen);
-        to->len = a->ai_addrlen;
-    }
-    freeaddrinfo(list);
-    return WEFT_OK;
+    int error = wf_look_up(host, url->port, out_addresses);
+    if (error == 0)
+        return WEFT_OK;
+    *why = gai_strerror(error);
+    return error == EAI_NONAME ? WEFT_ESTALE : WEFT_ESYS;
 }
 
 int weft_resolve(const char *url_text, char *out, size_t cap, const char **out_why) {
@@ -126,8 +115,10 @@ int weft_resolve(const char *url_text, char *out, size_t cap, const char **out_w
     wf_addresses addresses;
     const char *why = "";
     int got = wf_url_parse(wf_str_of(url_text), &url, &why);
-    if (got == WF_OK && wf_addresses_of_url(&url, &addresses, &why) < 0)
-        got = url.socket.data || url.host.len > HOST_BYTES_MAX ? WEFT_EINVAL : look_up(&url, &addresses, &why);
+    if (got == WF_OK)
+        got = wf_addresses_of_url(&url, &addresses, &why);
+    if (got == WF_OK && addresses.count == 0)
+        got = look_up(&url, &addresses, &why);
     if (got == WF_OK)
         got = write_all(&addresses, out, cap, &why);
     if (got != WF_OK && out_why)

@@ -37,6 +37,13 @@ async def in_pieces(socket, path=None):
         await socket.send(pieces or message)
 
 
+def local_names():
+    """What /etc/hosts calls 127.0.0.1 and ::1."""
+    with open('/etc/hosts') as lines:
+        fields = [line.split('#')[0].split() for line in lines]
+    return [(each[0], name) for each in fields for name in each[1:] if each[0] in ('127.0.0.1', '::1')]
+
+
 async def talker(url, *args):
     process = await asyncio.create_subprocess_exec(os.environ['TALKER'], url, *args, stdout=asyncio.subprocess.PIPE)
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
@@ -65,6 +72,20 @@ class Client(unittest.IsolatedAsyncioTestCase):
     async def test_subprotocol(self):
         lines = await self.talk(echo, 'off', 'a', 'b', subprotocols=['b'])
         self.assertEqual(lines, ['open plain b', *ALL])
+
+    async def test_by_name(self):
+        known = [(address, name) for address, name in local_names() if name != 'localhost']  # which needs no asking
+        if not known:
+            self.skipTest('this host has no second name for its loopback')
+        address, name = known[0]
+        async with websockets.serve(echo, address, 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            self.assertEqual((await talker(f'ws://{name}:{port}/'))[1:], ALL)
+
+    async def test_name_of_nobody(self):
+        lines = await talker('ws://no-such-host.invalid/')
+        self.assertEqual(len(lines), 1)
+        self.assertTrue(lines[0].startswith('failed cannot find no-such-host.invalid: '), lines)
 
     async def test_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -55,7 +55,8 @@ static inline void on_closed(weft_conn *conn, const weft_close_info *info, void 
 
 static inline void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {
     (void)conn, (void)user;
-    see("failed to %s", failure->phase == WEFT_DIAL_CONNECT ? "connect" : "open");
+    static const char *const came_to[] = {[WEFT_DIAL_RESOLVE] = "find", [WEFT_DIAL_CONNECT] = "connect"};
+    see("failed to %s", failure->phase <= WEFT_DIAL_CONNECT ? came_to[failure->phase] : "open");
     if (failure->response) {
         weft_text body = weft_response_body(failure->response);
         see(" %d (%.*s)", weft_response_status(failure->response), (int)body.len, body.data);
