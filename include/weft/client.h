@@ -88,7 +88,8 @@ typedef struct weft_dial {
      * up, on a thread of the client's (at most 4; at most 4,096 names wait). */
     const char *url;
     /* Where to connect to in place of the URL's host and port: "127.0.0.1:9001", "[::1]:9001", "unix:/path",
-     * "unix:@abstract"; or several TCP addresses parted by commas, tried in turn. What weft_resolve writes. */
+     * "unix:@abstract"; or several TCP addresses parted by commas: the next is tried when one has failed or has not
+     * answered for 250 ms, and the first that connects is taken (RFC 8305 5). What weft_resolve writes. */
     const char *address;
     const char *local_address; /* an IP address of this host to connect from: "127.0.0.2" */
 

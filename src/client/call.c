@@ -11,31 +11,6 @@
 #include <netdb.h>
 #include <stdio.h>
 
-/* Not the next address: the time is up, or the application has given it up. */
-static bool is_final(const wf_link *link) {
-    const wf_fault *fault = &wf_link_end_of(link)->fault;
-    return link->connected || fault->rule || fault->sys_errno == ECONNABORTED;
-}
-
-/* The address did not answer, and there is another. */
-static bool try_next(wf_call *call) {
-    wf_dialling *d = call->dialling;
-    weft_client *client = wf_call_client(call);
-    if (!d || is_final(&call->link) || d->at + 1 >= d->count)
-        return false;
-    uint64_t now_ms = client->env.now_ms;
-    if (d->connect_until_ms <= now_ms)
-        return false;
-    uint64_t left_ms = d->connect_until_ms - now_ms;
-    void *user = call->link.user;
-    d->at++;
-    wf_link_deinit(&call->link);
-    wf_link_dial(&call->link, &client->env, &call->limits, left_ms < WF_NEVER ? (uint32_t)left_ms : WF_NEVER);
-    call->link.user = user;
-    wf_call_connect(call);
-    return true;
-}
-
 static weft_dial_phase phase_of(const wf_call *call) {
     const wf_link *link = &call->link;
     if (!link->connected)
@@ -96,19 +71,17 @@ static void unlist(wf_call *call) {
     if (call->next)
         call->next->prev = call->prev;
     client->call_count--;
-    if (call->dialling && call->dialling->seeking)
+    if (!call->dialling)
+        return;
+    if (call->dialling->seeking)
         wf_lookups_give_up(client->lookups, call);
-    for (wf_call **at = &client->waiting; call->waiting && *at; at = &(*at)->waiting_next)
-        if (*at == call) {
-            *at = call->waiting_next;
-            break;
-        }
+    wf_race_free(call->dialling->race);
+    call->dialling->race = NULL;
+    wf_call_wait_no_more(call);
 }
 
 static void on_ended(wf_call *call) {
     weft_client *client = wf_call_client(call);
-    if (try_next(call))
-        return;
     if (call->dialling)
         call_failed(call);
     else

@@ -118,6 +118,10 @@ static void on_loop_event(weft_client *client, const wf_loop_event *event) {
         take_lookups(client);
         return;
     }
+    if (event->sock->kind == WF_SOCK_CONNECT) {
+        wf_call_raced(((wf_attempt *)event->sock)->race->owner, event);
+        return;
+    }
     wf_call *call = (wf_call *)event->sock;
     switch (event->kind) {
     case WF_LOOP_RECEIVED:
@@ -148,6 +152,7 @@ static void run_timers(weft_client *client) {
     }
 }
 
+/* A race that goes on, or a full backlog. */
 static void retry_waiting(weft_client *client) {
     wf_call *list = client->waiting;
     client->waiting = NULL;
@@ -160,6 +165,16 @@ static void retry_waiting(weft_client *client) {
     }
 }
 
+static int64_t until_retry_ms(const weft_client *client) {
+    uint64_t now_ms = wf_clock_ms(), first_ms = UINT64_MAX;
+    for (const wf_call *call = client->waiting; call; call = call->waiting_next) {
+        const wf_race *race = call->dialling->race;
+        uint64_t due_ms = race ? race->next_ms : now_ms + BACKLOG_RETRY_MS;
+        first_ms = due_ms < first_ms ? due_ms : first_ms;
+    }
+    return first_ms == UINT64_MAX ? -1 : first_ms > now_ms ? (int64_t)(first_ms - now_ms) : 0;
+}
+
 /* How long nothing is due; -1: for ever. The wheel stands at the last turn. */
 static int64_t idle_ms(const weft_client *client) {
     int64_t wait_ms = wf_timers_wait_ms(&client->env.timers);
@@ -169,9 +184,8 @@ static int64_t idle_ms(const weft_client *client) {
         int64_t passed = (int64_t)(wf_clock_ms() - client->env.timers.now_ms);
         wait_ms = wait_ms > passed ? wait_ms - passed : 0;
     }
-    if (client->waiting && (wait_ms < 0 || wait_ms > BACKLOG_RETRY_MS))
-        wait_ms = BACKLOG_RETRY_MS;
-    return wait_ms;
+    int64_t retry_ms = client->waiting ? until_retry_ms(client) : -1;
+    return retry_ms >= 0 && (wait_ms < 0 || wait_ms > retry_ms) ? retry_ms : wait_ms;
 }
 
 int weft_client_turn(weft_client *client, int timeout_ms) {

@@ -9,6 +9,7 @@
 #define WF_CLIENT_CLIENT_IMPL_H
 
 #include "client/lookup.h"
+#include "client/race.h"
 #include "conn/conn.h"
 #include "http/opening.h"
 #include "net/address.h"
@@ -35,7 +36,8 @@ typedef struct wf_dialling {
     wf_address local;
     uint64_t connect_until_ms;   /* UINT64_MAX: as long as it takes */
     wf_http_reply_reader *reply; /* NULL: none came */
-    size_t at;                   /* the address that is being tried */
+    wf_race *race;               /* owned; NULL: none is under way */
+    size_t at;                   /* the address that won, or failed last */
     size_t count;                /* 0: none is known yet */
     wf_address addresses[];      /* room for WF_ADDRESSES_MAX when they are to be found */
 } wf_dialling;
@@ -54,7 +56,7 @@ struct wf_call {
     wf_dialling *dialling; /* NULL from `open` on */
     wf_call *prev, *next;  /* all of the client's; at last `next` alone: those to be freed */
     wf_call *waiting_next;
-    bool waiting; /* listed: the unix socket's backlog was full */
+    bool waiting; /* listed: the unix socket's backlog was full, or its race has more to begin */
     wf_link_limits limits;
 };
 
@@ -94,6 +96,8 @@ int wf_addresses_parse(const char *text, wf_addresses *out_addresses, const char
 void wf_call_connect(wf_call *call); /* looks up the host, or tries the addresses from dialling->at on; what comes of
                                         it is told by its link */
 void wf_call_found(wf_call *call, const wf_lookup *lookup); /* the host was looked up, or could not be */
+void wf_call_wait_no_more(wf_call *call);
+void wf_call_raced(wf_call *call, const wf_loop_event *event); /* an attempt has come to something */
 void wf_dialling_free(wf_dialling *dialling);
 
 /* call.c: the one place that calls the application. */

@@ -29,6 +29,7 @@ static wf_pmd_offer offer_of(const weft_deflate *deflate) {
 void wf_dialling_free(wf_dialling *dialling) {
     if (!dialling)
         return;
+    wf_race_free(dialling->race);
     wf_buf_deinit(&dialling->request);
     wf_http_reply_reader_free(dialling->reply);
     wf_mem_free(dialling->subprotocols);
@@ -156,11 +157,20 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     return WF_OK;
 }
 
-static void wait_for_backlog(wf_call *call) {
+static void wait_for_turn(wf_call *call) {
     weft_client *client = wf_call_client(call);
     call->waiting = true;
     call->waiting_next = client->waiting;
     client->waiting = call;
+}
+
+void wf_call_wait_no_more(wf_call *call) {
+    for (wf_call **at = &wf_call_client(call)->waiting; call->waiting && *at; at = &(*at)->waiting_next)
+        if (*at == call) {
+            *at = call->waiting_next;
+            break;
+        }
+    call->waiting = false;
 }
 
 /* Adopts a descriptor that connects. WF_OK; WF_ESYS with errno, or WF_ENOMEM: it is still the caller's. */
@@ -204,33 +214,81 @@ void wf_call_found(wf_call *call, const wf_lookup *lookup) {
     }
     d->count = lookup->found.count;
     memcpy(d->addresses, lookup->found.list, d->count * sizeof d->addresses[0]);
+    wf_addresses_interleave(d->addresses, d->count);
     wf_call_connect(call);
+}
+
+/* The only address, or the one that has won. */
+static void connect_one(wf_call *call, int fd) {
+    int got = begin(call, fd);
+    if (got == WF_OK)
+        return;
+    int sys_errno = got == WF_ENOMEM ? ENOMEM : errno;
+    close(fd);
+    die_soon(call, sys_errno);
+}
+
+static const wf_address *local_of(const wf_dialling *d) {
+    return d->from_local ? &d->local : NULL;
+}
+
+/* What a race came to. */
+static void raced(wf_call *call, int got, int fd) {
+    wf_dialling *d = call->dialling;
+    if (got == WF_ERROR) {
+        d->at = d->race->failed_last;
+        die_soon(call, d->race->sys_errno);
+    } else if (fd >= 0) {
+        connect_one(call, fd);
+    } else if (d->race->next_ms != UINT64_MAX && !call->waiting) {
+        wait_for_turn(call);
+    }
+}
+
+static void race(wf_call *call) {
+    weft_client *client = wf_call_client(call);
+    wf_dialling *d = call->dialling;
+    if (!d->race)
+        d->race = wf_race_new(client->loop, d->addresses, d->count, local_of(d));
+    if (!d->race) {
+        die_soon(call, ENOMEM);
+        return;
+    }
+    d->race->owner = call;
+    raced(call, wf_race_step(d->race, client->env.now_ms), -1);
+}
+
+void wf_call_raced(wf_call *call, const wf_loop_event *event) {
+    wf_dialling *d = call->dialling;
+    int fd = -1;
+    if (call->link.stage != WF_LINK_CONNECTING)
+        return; /* given up in this turn */
+    int got = wf_race_event(d->race, event, wf_call_client(call)->env.now_ms, &fd, &d->at);
+    raced(call, got == WF_WANT_INPUT ? WF_OK : got, fd);
+    if (fd >= 0) {
+        wf_call_wait_no_more(call);
+        wf_race_free(d->race);
+        d->race = NULL;
+    }
 }
 
 void wf_call_connect(wf_call *call) {
     wf_dialling *d = call->dialling;
-    int sys_errno = EADDRNOTAVAIL;
     if (d->count == 0) {
         seek(call);
         return;
     }
-    for (; d->at < d->count; d->at++) {
-        int fd = wf_dial_open(&d->addresses[d->at], d->from_local ? &d->local : NULL);
-        if (fd >= 0) {
-            int got = begin(call, fd);
-            if (got == WF_OK)
-                return;
-            sys_errno = got == WF_ENOMEM ? ENOMEM : errno;
-            close(fd);
-        } else if (errno == EAGAIN && d->addresses[d->at].storage.ss_family == AF_UNIX) {
-            wait_for_backlog(call);
-            return;
-        } else {
-            sys_errno = errno;
-        }
+    if (d->count > 1) {
+        race(call);
+        return;
     }
-    d->at = d->count - 1; /* the one to be named */
-    die_soon(call, sys_errno);
+    int fd = wf_dial_open(&d->addresses[0], local_of(d));
+    if (fd >= 0)
+        connect_one(call, fd);
+    else if (errno == EAGAIN && d->addresses[0].storage.ss_family == AF_UNIX)
+        wait_for_turn(call);
+    else
+        die_soon(call, errno);
 }
 
 static void list_call(weft_client *client, wf_call *call) {

@@ -19,7 +19,7 @@ enum {
     WF_LOOKUPS_MAX = 4096      /* waiting at once */
 };
 
-/* TCP addresses are tried in turn. */
+/* Where to connect to. */
 typedef struct wf_addresses {
     wf_address list[WF_ADDRESSES_MAX];
     size_t count;

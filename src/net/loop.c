@@ -135,6 +135,10 @@ int wf_sock_adopt(wf_loop *loop, wf_sock *sock, int fd) {
     return adopt(loop, sock, fd, WF_SOCK_STREAM);
 }
 
+int wf_sock_adopt_connecting(wf_loop *loop, wf_sock *sock, int fd) {
+    return adopt(loop, sock, fd, WF_SOCK_CONNECT);
+}
+
 int wf_listen_adopt(wf_loop *loop, wf_sock *sock, int fd) {
     int status = wf_acceptor_add(&loop->acceptor, sock);
     if (status < 0)

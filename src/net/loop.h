@@ -32,7 +32,7 @@ typedef struct wf_loop wf_loop;
 
 enum { WF_RECV_SLACK = 64 };
 
-typedef enum wf_sock_kind { WF_SOCK_STREAM, WF_SOCK_LISTEN, WF_SOCK_PORT } wf_sock_kind;
+typedef enum wf_sock_kind { WF_SOCK_STREAM, WF_SOCK_LISTEN, WF_SOCK_PORT, WF_SOCK_CONNECT } wf_sock_kind;
 
 /* Embedded in what owns it, and not moved in memory while open. Written by the loop only. 12 bytes. */
 typedef struct wf_sock {
@@ -106,6 +106,10 @@ void wf_loop_wake(wf_loop *loop);
  * connection and WF_LOOP_FAILED with its failure. 0, or WF_ESYS (errno set; the descriptor stays the
  * caller's). What is no stream at all is refused here (epoll, mostly), or told in WF_LOOP_FAILED (io_uring). */
 int wf_sock_adopt(wf_loop *loop, wf_sock *sock, int fd);
+
+/* One that is connecting, and nothing more: WF_LOOP_SENT says that it is connected, WF_LOOP_FAILED that it is not to be.
+ * Nothing is read from it, so that a copy of its descriptor (dup) may be adopted behind its close. Same answers. */
+int wf_sock_adopt_connecting(wf_loop *loop, wf_sock *sock, int fd);
 
 /* Stops and restarts RECEIVED, or ACCEPTED on a listening sock. While a stream is paused, a peer that went
  * away is still told, once:

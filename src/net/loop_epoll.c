@@ -240,6 +240,19 @@ static inline enum step receive(struct epoll_loop *loop, wf_sock *sock, uint32_t
     return GIVEN;
 }
 
+static enum step connect_event(struct epoll_loop *loop, wf_sock *sock, wf_loop_event *out_event) {
+    int sys_errno = 0;
+    socklen_t len = sizeof sys_errno;
+    if (sock->interest == MUTED)
+        return NOTHING;
+    set_interest(loop, sock, MUTED);
+    getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &sys_errno, &len);
+    if (sys_errno)
+        return give_failed(sock, sys_errno, out_event);
+    *out_event = (wf_loop_event) {.kind = WF_LOOP_SENT, .sock = sock};
+    return GIVEN;
+}
+
 static enum step stream_event(struct epoll_loop *loop, wf_sock *sock, uint32_t events, wf_loop_event *out_event) {
     bool writable = events & (EPOLLOUT | EPOLLHUP) && !(events & EPOLLERR);
     if (writable && sock->flags & SENDING && !loop->sent_told) {
@@ -267,6 +280,8 @@ static __attribute__((noinline)) enum step any_event(struct epoll_loop *loop, co
     }
     if (!sock)
         return NOTHING;
+    if (sock->kind == WF_SOCK_CONNECT)
+        return connect_event(loop, sock, out_event);
     return sock->kind == WF_SOCK_LISTEN ? listen_event(loop, sock, out_event)
                                         : stream_event(loop, sock, ready->events, out_event);
 }
@@ -299,10 +314,11 @@ static int adopt_epoll(wf_loop *base, wf_sock *sock) {
     struct epoll_loop *loop = epoll_of(base);
     if (sock->kind == WF_SOCK_LISTEN)
         return listen_in(loop, sock);
-    struct epoll_event added = {.events = INPUT, .data.ptr = sock};
+    unsigned interest = sock->kind == WF_SOCK_CONNECT ? EPOLLOUT : INPUT;
+    struct epoll_event added = {.events = interest, .data.ptr = sock};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, sock->fd, &added) < 0)
         return WF_ESYS;
-    sock->interest = INPUT;
+    sock->interest = (uint16_t)interest;
     return 0;
 }
 
@@ -363,7 +379,7 @@ static void close_epoll(wf_loop *base, wf_sock *sock) {
     }
     /* Closing alone does not end the watch while a copy of the descriptor lives (dup, or a fork before its
      * exec). */
-    if (sock->interest || sock->kind == WF_SOCK_STREAM)
+    if (sock->interest || sock->kind != WF_SOCK_LISTEN)
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, sock->fd, NULL);
     close(sock->fd);
 }

@@ -377,9 +377,12 @@ static enum step on_out(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_ev
     slot->armed &= (uint8_t)~OUT;
     if (!sock || sock->flags & FAILED_TOLD)
         return NOTHING;
+    int sys_errno = sock->kind == WF_SOCK_CONNECT ? socket_error(sock->fd) : 0;
+    if (sys_errno)
+        return give_failed(slot, sys_errno, out_event);
     if (wf_uring_has_out(slot) && !send_spilled(loop, slot))
         return NOTHING;
-    return sock->flags & SENDING ? give_sent(slot, out_event) : NOTHING;
+    return sock->flags & SENDING || sock->kind == WF_SOCK_CONNECT ? give_sent(slot, out_event) : NOTHING;
 }
 
 /* What is to be told of a stream that is not read: that it broke, or that it ended with nothing unread. */
@@ -576,6 +579,8 @@ static int adopt_uring(wf_loop *base, wf_sock *sock) {
     wf_uring_slot *slot = slot_of(loop, sock);
     if (sock->kind == WF_SOCK_LISTEN)
         arm_listen(loop, slot);
+    else if (sock->kind == WF_SOCK_CONNECT)
+        arm_out(loop, slot);
     else
         arm_recv(loop, slot);
     if (slot->armed)

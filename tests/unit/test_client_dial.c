@@ -4,6 +4,7 @@
  */
 #include "client_help.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/un.h>
 
@@ -146,6 +147,74 @@ TEST(addresses_are_tried_in_turn) {
     raw_server_end(&s);
     snprintf(addresses, sizeof addresses, "%.*s,%.*s", (int)strlen(url) - 6, url + 5, (int)strlen(url) - 6, url + 5);
     check_dial(&dial, "failed to connect ECONNREFUSED");
+}
+
+/* A listener whose backlog is full: what else connects waits, as for a host that does not answer. */
+typedef struct silent {
+    raw_server server;
+    int filling[4];
+} silent;
+
+static void silent_start(silent *s) {
+    raw_server_listen(&s->server);
+    CHECK_EQ(listen(s->server.listen_fd, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        struct sockaddr_in in;
+        socklen_t len = sizeof in;
+        getsockname(s->server.listen_fd, (struct sockaddr *)&in, &len);
+        s->filling[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(s->filling[i], (struct sockaddr *)&in, len);
+    }
+}
+
+static void silent_end(silent *s) {
+    for (int i = 0; i < 4; i++)
+        close(s->filling[i]);
+    close(s->server.listen_fd);
+}
+
+static size_t descriptors(void) {
+    size_t count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+TEST(an_address_that_does_not_answer_is_raced) {
+    char addresses[200];
+    raw_server s;
+    silent quiet;
+    silent_start(&quiet);
+    raw_server_start(&s, (script) {GOOD CLOSE, sizeof(GOOD CLOSE) - 1, ENDS_WITH_FIN, NULL, 0});
+    size_t before = descriptors();
+    uint64_t begun_ms = wf_clock_ms();
+    snprintf(addresses, sizeof addresses, "%.*s,%.*s", (int)strlen(quiet.server.url) - 6, quiet.server.url + 5,
+             (int)strlen(s.url) - 6, s.url + 5);
+    weft_dial dial = dial_to("ws://a.name/");
+    dial.address = addresses;
+    check_dial(&dial, "open 101; closed 1000  clean peer");
+    uint64_t took_ms = wf_clock_ms() - begun_ms;
+    CHECK(took_ms >= 250 && took_ms < 3000); /* RFC 8305 5: the connection attempt delay */
+    raw_server_end(&s);
+    CHECK(descriptors() <= before);
+
+    snprintf(addresses, sizeof addresses, "%.*s,%.*s", (int)strlen(quiet.server.url) - 6, quiet.server.url + 5,
+             (int)strlen(quiet.server.url) - 6, quiet.server.url + 5);
+    dial.connect_timeout_ms = 300;
+    check_dial(&dial, "failed to connect ETIMEDOUT connect_timeout: no connection came about in time");
+    weft_client *c = weft_client_new(NULL); /* given up by abort, and by the end of the client */
+    weft_conn *conn;
+    seen[0] = '\0';
+    CHECK_EQ(weft_client_dial(c, &dial, &conn), WEFT_OK);
+    CHECK_EQ(weft_client_dial(c, &dial, NULL), WEFT_OK);
+    CHECK_EQ(weft_client_turn(c, 0), WEFT_OK);
+    weft_conn_abort(conn);
+    CHECK_EQ(weft_client_turn(c, 0), WEFT_OK);
+    CHECK_STR(seen, "failed to connect ECONNABORTED");
+    weft_client_free(c);
+    CHECK_EQ(test_mem_live(), 0);
+    CHECK(descriptors() <= before);
+    silent_end(&quiet);
 }
 
 TEST(localhost_needs_no_looking_up) {
