@@ -8,6 +8,7 @@
 #include <weft/conn.h>
 #include <weft/limits.h>
 #include <weft/request.h>
+#include <weft/retry.h>
 #include <weft/server.h>
 #include <weft/stats.h>
 #include <weft/status.h>
