@@ -83,9 +83,9 @@ typedef struct weft_dial {
     size_t struct_size; /* WEFT_DIAL_INIT */
 
     /* "ws://host[:port][/path][?query]", or wss (the certificate must be the host's), or over a unix socket
-     * "ws+unix:/path/of/socket[:/path[?query]]". http means ws, https wss. A fragment is dropped, user and password are
-     * refused. The host is an IP address ("[::1]" for IPv6) or a name: without `address` the system's resolver looks it
-     * up, on a thread of the client's (at most 4; at most 4,096 names wait). */
+     * "ws+unix:/path/of/socket[:/path[?query]]". http means ws, https wss. A fragment is dropped; user and password in
+     * it are refused. The host is an IP address ("[::1]" for IPv6) or a name: without `address` the system's resolver
+     * looks it up, on a thread of the client's (at most 4; at most 4,096 names wait). */
     const char *url;
     /* Where to connect to in place of the URL's host and port: "127.0.0.1:9001", "[::1]:9001", "unix:/path",
      * "unix:@abstract"; or several TCP addresses parted by commas: the next is tried when one has failed or has not
@@ -96,6 +96,8 @@ typedef struct weft_dial {
     void *user;                      /* yours: given to each callback, and at first the connection's (weft_conn_user) */
     const char *origin;              /* the Origin header */
     const char *const *subprotocols; /* NULL-terminated, most wanted first */
+    const char *user_password;       /* "user:password": Authorization: Basic (RFC 7617) */
+    const char *bearer_token;        /* Authorization: Bearer (RFC 6750), in place of it */
     const char *const *headers;      /* NULL-terminated, each "Name: value"; none that the handshake sets itself */
     uint32_t connect_timeout_ms;     /* zero inherits the client's, as below */
     uint32_t handshake_timeout_ms;

@@ -67,6 +67,7 @@ static int write_request(weft_client *client, wf_dialling *dialling, const weft_
                           .nonce = nonce,
                           .origin = dial->origin,
                           .subprotocols = dial->subprotocols,
+                          .credentials = {dial->user_password, dial->bearer_token},
                           .headers = dial->headers};
     if (dialling->offers)
         opening.extensions = (wf_str) {extensions, wf_pmd_offer_write(&dialling->offer, extensions)};

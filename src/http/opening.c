@@ -35,7 +35,9 @@ static const char *judge_headers(const wf_opening *opening) {
             return "a header is not \"Name: value\"";
         if (!wf_http_is_value(value))
             return "a header's value has a control byte in it";
-        if (is_ours(name) || (opening->origin && wf_str_eq_nocase(name, wf_str_of("Origin"))))
+        bool authorizes = opening->credentials.user_password || opening->credentials.bearer_token;
+        if (is_ours(name) || (opening->origin && wf_str_eq_nocase(name, wf_str_of("Origin"))) ||
+            (authorizes && wf_str_eq_nocase(name, wf_str_of("Authorization"))))
             return "a header is one that the handshake sets itself";
     }
     return NULL;
@@ -58,6 +60,8 @@ static const char *judge_opening(const wf_opening *opening) {
     if (opening->origin && (origin.len == 0 || !wf_http_is_value(origin)))
         return "the origin is empty or has a control byte in it";
     const char *why = judge_subprotocols(opening->subprotocols);
+    if (!why)
+        why = wf_credentials_judge(&opening->credentials);
     return why ? why : judge_headers(opening);
 }
 
@@ -72,6 +76,7 @@ static int write_headers(wf_buf *out, const wf_opening *opening) {
     if (opening->extensions.len > 0)
         status |= wf_buf_printf(out, "Sec-WebSocket-Extensions: %.*s\r\n", (int)opening->extensions.len,
                                 opening->extensions.data);
+    status |= wf_credentials_write(out, "Authorization", &opening->credentials);
     for (const char *const *line = opening->headers; line && *line; line++) {
         wf_str name = {0}, value = {0};
         split_header(*line, &name, &value);

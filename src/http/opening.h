@@ -4,6 +4,7 @@
 #ifndef WF_HTTP_OPENING_H
 #define WF_HTTP_OPENING_H
 
+#include "http/credentials.h"
 #include "http/reply.h"
 #include "http/upgrade.h"
 #include "http/url.h"
@@ -17,7 +18,8 @@ typedef struct wf_opening {
     const char *origin;              /* NULL: none is sent, as by what is not a browser */
     const char *const *subprotocols; /* NULL-terminated; NULL: none */
     wf_str extensions;               /* value of Sec-WebSocket-Extensions; empty: none */
-    const char *const *headers;      /* NULL-terminated, "Name: value"; NULL: none */
+    wf_credentials credentials;
+    const char *const *headers; /* NULL-terminated, "Name: value"; NULL: none */
 } wf_opening;
 
 /* Appends the request. WF_OK with the key that was sent in out_key (24 characters and a NUL); WF_EINVAL with a static

@@ -44,8 +44,9 @@ def local_names():
     return [(each[0], name) for each in fields for name in each[1:] if each[0] in ('127.0.0.1', '::1')]
 
 
-async def talker(url, *args):
-    process = await asyncio.create_subprocess_exec(os.environ['TALKER'], url, *args, stdout=asyncio.subprocess.PIPE)
+async def talker(url, *args, **environment):
+    process = await asyncio.create_subprocess_exec(os.environ['TALKER'], url, *args, stdout=asyncio.subprocess.PIPE,
+                                                   env={**os.environ, **environment})
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return [line.rstrip() for line in out.decode().splitlines()]
 
@@ -86,6 +87,14 @@ class Client(unittest.IsolatedAsyncioTestCase):
         lines = await talker('ws://no-such-host.invalid/')
         self.assertEqual(len(lines), 1)
         self.assertTrue(lines[0].startswith('failed cannot find no-such-host.invalid: '), lines)
+
+    async def test_password(self):
+        protocol = websockets.basic_auth_protocol_factory(realm='r', credentials=('me', 'a:b c'))
+        async with websockets.serve(echo, '127.0.0.1', 0, create_protocol=protocol) as server:
+            url = f'ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/'
+            self.assertEqual((await talker(url, USER_PASSWORD='me:a:b c'))[1:], ALL)
+            self.assertEqual(await talker(url, USER_PASSWORD='me:a:b'), ['failed answered 401 Unauthorized'])
+            self.assertEqual(await talker(url), ['failed answered 401 Unauthorized'])
 
     async def test_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:

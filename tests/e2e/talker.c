@@ -89,6 +89,8 @@ int main(int argc, char **argv) {
     weft_dial dial = {WEFT_DIAL_INIT,
                       .url = argv[1],
                       .subprotocols = argc > 3 ? (const char *const *)argv + 3 : NULL,
+                      .user_password = getenv("USER_PASSWORD"),
+                      .bearer_token = getenv("BEARER_TOKEN"),
                       .deflate = {.mode = argc > 2 ? mode_of(argv[2]) : WEFT_DEFLATE_OFF},
                       .open = on_open,
                       .message = on_message,

@@ -244,6 +244,56 @@ TEST(requests_are_written) {
                   "X-Space: a b\r\n\r\n");
 }
 
+static const struct {
+    const char *user_password, *bearer_token, *expected; /* the header, or why not */
+} credentials[] = {
+    {NULL, NULL, ""},
+    {"Aladdin:open sesame", NULL, "Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"}, /* RFC 7617 2 */
+    {"test:123\xc2\xa3", NULL, "Authorization: Basic dGVzdDoxMjPCow==\r\n"},                /* RFC 7617 2.1 */
+    {":", NULL, "Authorization: Basic Og==\r\n"},
+    {"a:b:c", NULL, "Authorization: Basic YTpiOmM=\r\n"},
+    {"0123456789012345678901234567890123456789012345:7x", NULL,
+     "Authorization: Basic MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTo3eA==\r\n"},
+    {"user", NULL, "user and password are not \"user:password\""},
+    {"user:pass\r\nHost: b", NULL, "RFC7617/2: user or password has a control byte in it"},
+    {"user:\x7f", NULL, "RFC7617/2: user or password has a control byte in it"},
+    {NULL, "mF_9.B5f-4.1JqM", "Authorization: Bearer mF_9.B5f-4.1JqM\r\n"}, /* RFC 6750 2.1 */
+    {NULL, "a~+/==", "Authorization: Bearer a~+/==\r\n"},
+    {NULL, "", "RFC6750/2.1: the token has a byte that none may have"},
+    {NULL, "==", "RFC6750/2.1: the token has a byte that none may have"},
+    {NULL, "a=b", "RFC6750/2.1: the token has a byte that none may have"},
+    {NULL, "a b", "RFC6750/2.1: the token has a byte that none may have"},
+    {NULL, "a\r\nHost: b", "RFC6750/2.1: the token has a byte that none may have"},
+    {"a:b", "c", "a password and a token: only one can be sent"},
+};
+
+TEST(credentials_are_sent_or_refused) {
+    for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++) {
+        char expected[400];
+        const char *why = NULL;
+        wf_opening opening = {.credentials = {credentials[i].user_password, credentials[i].bearer_token}};
+        test_context("row %zu", i);
+        if (credentials[i].expected[0] == '\0' || strncmp(credentials[i].expected, "Auth", 4) == 0) {
+            snprintf(expected, sizeof expected, "GET / HTTP/1.1\r\nHost: a\r\n" FIXED "%s\r\n",
+                     credentials[i].expected);
+            check_request("ws://a/", opening, expected);
+            continue;
+        }
+        wf_buf out = WF_BUF_INIT;
+        CHECK_EQ(write_to(&out, "ws://a/", opening, &why), WF_EINVAL);
+        CHECK_STR(why, credentials[i].expected);
+        CHECK_EQ(out.len, 0);
+        wf_buf_deinit(&out);
+    }
+    static const char *const twice[] = {"authorization: Basic abc", NULL};
+    wf_buf out = WF_BUF_INIT;
+    const char *why = NULL;
+    wf_opening opening = {.credentials.bearer_token = "a", .headers = twice};
+    CHECK_EQ(write_to(&out, "ws://a/", opening, &why), WF_EINVAL);
+    CHECK_STR(why, "a header is one that the handshake sets itself");
+    wf_buf_deinit(&out);
+}
+
 TEST(requests_of_ours_are_what_our_server_takes) {
     wf_buf out = WF_BUF_INIT;
     const char *why;
@@ -313,8 +363,11 @@ TEST(a_request_without_memory_is_not_written) {
         wf_buf out = WF_BUF_INIT;
         test_context("allocation %zu fails", n);
         test_mem_fail_at(n);
-        got =
-            write_to(&out, "ws://a/b", (wf_opening) {.origin = "a", .subprotocols = offered, .headers = headers}, &why);
+        got = write_to(
+            &out, "ws://a/b",
+            (wf_opening) {
+                .origin = "a", .subprotocols = offered, .credentials.user_password = "a:b", .headers = headers},
+            &why);
         CHECK(n < 50 && (got == WF_OK || (got == WF_ENOMEM && out.len == 0)));
         CHECK(got == WF_ENOMEM || n > 1);
         wf_buf_deinit(&out);
