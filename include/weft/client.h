@@ -99,7 +99,11 @@ typedef struct weft_dial {
     const char *user_password;       /* "user:password": Authorization: Basic (RFC 7617) */
     const char *bearer_token;        /* Authorization: Bearer (RFC 6750), in place of it */
     const char *const *headers;      /* NULL-terminated, each "Name: value"; none that the handshake sets itself */
-    uint32_t connect_timeout_ms;     /* zero inherits the client's, as below */
+    /* How many answers of 301, 302, 303, 307 and 308 are followed [none: they are failures], each with deadlines of its
+     * own; never from wss to ws, nor to a unix socket. Where scheme, host or port change, `headers`, `address` and
+     * what authenticates stay behind. */
+    uint32_t redirects_max;
+    uint32_t connect_timeout_ms; /* zero inherits the client's, as below */
     uint32_t handshake_timeout_ms;
     weft_limits limits;
     weft_deflate deflate;

@@ -112,6 +112,8 @@ static int judge_extensions(const wf_dialling *d, const wf_http_reply *reply, bo
 static void on_replied(wf_call *call) {
     wf_dialling *d = call->dialling;
     d->reply = wf_link_take_reply(&call->link);
+    if (wf_call_redirected(call))
+        return;
     const wf_http_reply *reply = wf_http_reply_of(d->reply);
     wf_fault fault = {0};
     wf_pmd_params params;

@@ -19,6 +19,12 @@
 
 enum { WF_BODY_BYTES_MAX = 4096 };
 
+/* A dial to be made again elsewhere: its strings are in the same block. */
+typedef struct wf_again {
+    weft_dial dial;
+    uint32_t left; /* redirects that may still be followed */
+} wf_again;
+
 /* What is kept of a dial until it has opened or failed. */
 typedef struct wf_dialling {
     wf_buf request;
@@ -34,8 +40,8 @@ typedef struct wf_dialling {
     bool offers;
     bool from_local;
     wf_address local;
-    uint64_t connect_until_ms;   /* UINT64_MAX: as long as it takes */
     wf_http_reply_reader *reply; /* NULL: none came */
+    wf_again *again;             /* owned; NULL: redirects are not followed */
     wf_race *race;               /* owned; NULL: none is under way */
     size_t at;                   /* the address that won, or failed last */
     size_t count;                /* 0: none is known yet */
@@ -99,6 +105,13 @@ void wf_call_found(wf_call *call, const wf_lookup *lookup); /* the host was look
 void wf_call_wait_no_more(wf_call *call);
 void wf_call_raced(wf_call *call, const wf_loop_event *event); /* an attempt has come to something */
 void wf_dialling_free(wf_dialling *dialling);
+
+/* Makes the call anew. False: it cannot be, and nothing has changed. `again` is the call's then. */
+bool wf_call_dial_again(wf_call *call, wf_again *again);
+
+/* redirect.c: NULL when memory is out. */
+wf_again *wf_again_new(const weft_dial *dial);
+bool wf_call_redirected(wf_call *call); /* the answer leads elsewhere, and the call is on its way there */
 
 /* call.c: the one place that calls the application. */
 void wf_call_pump(wf_call *call);

@@ -30,6 +30,7 @@ void wf_dialling_free(wf_dialling *dialling) {
     if (!dialling)
         return;
     wf_race_free(dialling->race);
+    wf_mem_free(dialling->again);
     wf_buf_deinit(&dialling->request);
     wf_http_reply_reader_free(dialling->reply);
     wf_mem_free(dialling->subprotocols);
@@ -325,6 +326,26 @@ static wf_link_limits limits_of(const weft_client *client, const weft_dial *dial
     return limits;
 }
 
+bool wf_call_dial_again(wf_call *call, wf_again *again) {
+    weft_client *client = wf_call_client(call);
+    weft_deflate deflate = again->dial.deflate;
+    const char *why;
+    wf_dialling *dialling;
+    if (wf_deflate_fill(&deflate, &client->config.deflate, WF_WINDOW_BITS_MAX) < 0 ||
+        make_dialling(client, &again->dial, &deflate, &dialling, &why) != WF_OK)
+        return false;
+    uint32_t timeout_ms = first_of(again->dial.connect_timeout_ms, client->config.connect_timeout_ms);
+    void *user = call->link.user;
+    wf_link_deinit(&call->link);
+    wf_dialling_free(call->dialling);
+    dialling->again = again;
+    call->dialling = dialling;
+    wf_link_dial(&call->link, &client->env, &call->limits, timeout_ms);
+    call->link.user = user;
+    wf_call_connect(call);
+    return true;
+}
+
 int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out_conn) {
     weft_deflate deflate = dial->deflate;
     const char *why = "";
@@ -339,13 +360,15 @@ int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out
     if (got != WF_OK)
         return got == WF_EINVAL ? fail_dial(client, why) : got;
     wf_call *call = wf_mem_zalloc(sizeof *call);
-    if (!call) {
+    if (dial->redirects_max)
+        dialling->again = wf_again_new(dial);
+    if (!call || (dial->redirects_max && !dialling->again)) {
+        wf_mem_free(call);
         wf_dialling_free(dialling);
         return WEFT_ENOMEM;
     }
     uint32_t timeout_ms = first_of(dial->connect_timeout_ms, client->config.connect_timeout_ms);
     client->env.now_ms = wf_clock_ms();
-    dialling->connect_until_ms = timeout_ms == WEFT_NONE ? UINT64_MAX : client->env.now_ms + timeout_ms;
     call->dialling = dialling;
     call->limits = limits_of(client, dial, &deflate);
     wf_link_dial(&call->link, &client->env, &call->limits, timeout_ms);

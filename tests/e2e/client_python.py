@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import http
 import os
 import tempfile
 import unittest
@@ -95,6 +96,16 @@ class Client(unittest.IsolatedAsyncioTestCase):
             self.assertEqual((await talker(url, USER_PASSWORD='me:a:b c'))[1:], ALL)
             self.assertEqual(await talker(url, USER_PASSWORD='me:a:b'), ['failed answered 401 Unauthorized'])
             self.assertEqual(await talker(url), ['failed answered 401 Unauthorized'])
+
+    async def test_redirects(self):
+        async def elsewhere(path, headers):
+            hops = int(path.rsplit('/', 1)[1])
+            return (http.HTTPStatus.FOUND, {'Location': f'../b/{hops - 1}'}, b'') if hops else None
+        async with websockets.serve(echo, '127.0.0.1', 0, process_request=elsewhere) as server:
+            url = f'ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/a/3'
+            self.assertEqual((await talker(url, REDIRECTS='3'))[1:], ALL)
+            self.assertEqual(await talker(url, REDIRECTS='2'), ['failed answered 302 Found'])
+            self.assertEqual(await talker(url), ['failed answered 302 Found'])
 
     async def test_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:

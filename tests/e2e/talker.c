@@ -91,6 +91,7 @@ int main(int argc, char **argv) {
                       .subprotocols = argc > 3 ? (const char *const *)argv + 3 : NULL,
                       .user_password = getenv("USER_PASSWORD"),
                       .bearer_token = getenv("BEARER_TOKEN"),
+                      .redirects_max = getenv("REDIRECTS") ? (uint32_t)atoi(getenv("REDIRECTS")) : 0,
                       .deflate = {.mode = argc > 2 ? mode_of(argv[2]) : WEFT_DEFLATE_OFF},
                       .open = on_open,
                       .message = on_message,

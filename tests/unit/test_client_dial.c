@@ -217,6 +217,74 @@ TEST(an_address_that_does_not_answer_is_raced) {
     silent_end(&quiet);
 }
 
+static char asked[2][2048];
+
+/* Two servers: the first answers with a redirect to the second. What each was asked is in `asked`. */
+static void *redirects(void *arg) {
+    const int *fds = arg;
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_in in;
+        socklen_t len = sizeof in;
+        char answer[300];
+        getsockname(fds[1], (struct sockaddr *)&in, &len);
+        int fd = accept(fds[i], NULL, NULL);
+        hear_request(fd, asked[i], sizeof asked[i]);
+        snprintf(answer, sizeof answer, "HTTP/1.1 302 Go\r\nLocation: http://127.0.0.1:%d/there?x#y\r\n\r\n",
+                 ntohs(in.sin_port));
+        if (i == 0)
+            speak(fd, answer, strlen(answer), asked[0]);
+        else
+            speak(fd, GOOD CLOSE, sizeof(GOOD CLOSE) - 1, asked[1]);
+        shutdown(fd, SHUT_WR);
+        recv(fd, answer, sizeof answer, 0);
+        close(fd);
+    }
+    return NULL;
+}
+
+TEST(redirects_are_followed_when_asked_for) {
+    static const char *const secret[] = {"Cookie: s3cret", "X-Key: s3cret", NULL}, *const list[] = {"a", NULL};
+    raw_server a, b;
+    raw_server_listen(&a);
+    raw_server_listen(&b);
+    int fds[] = {a.listen_fd, b.listen_fd};
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, redirects, fds), 0);
+    weft_dial dial = dial_to(a.url);
+    dial.redirects_max = 1;
+    dial.headers = secret;
+    dial.subprotocols = list;
+    dial.bearer_token = "s3cret";
+    check_dial(&dial, "open 101; closed 1000  clean peer");
+    pthread_join(thread, NULL);
+    CHECK(strstr(asked[0], "Cookie: s3cret") && strstr(asked[0], "X-Key: s3cret") && strstr(asked[0], "Bearer s3cret"));
+    CHECK(strncmp(asked[1], "GET /there?x HTTP/1.1\r\n", 23) == 0);
+    CHECK(strstr(asked[1], "Sec-WebSocket-Protocol: a\r\n") && !strstr(asked[1], "s3cret"));
+    close(a.listen_fd);
+    close(b.listen_fd);
+}
+
+static void check_not_followed(uint32_t max, const char *location) {
+    raw_server s;
+    char answer[200];
+    int len = snprintf(answer, sizeof answer, "HTTP/1.1 302 Go\r\n%s\r\n", location);
+    raw_server_start(&s, (script) {answer, (size_t)len, ENDS_WITH_FIN, NULL, 0});
+    weft_dial dial = dial_to(s.url);
+    dial.redirects_max = max;
+    test_context("%s", location);
+    check_dial(&dial, "failed to open 302 () RFC6455/4.1: the status is not 101");
+    raw_server_end(&s);
+}
+
+TEST(redirects_that_are_not_followed) {
+    check_not_followed(0, "Location: /b\r\n");
+    check_not_followed(1, "");
+    check_not_followed(1, "Location: ws+unix:/b\r\n");
+    check_not_followed(1, "Location: file:///etc/passwd\r\n");
+    check_not_followed(1, "Location: ws://user:password@127.0.0.1/\r\n");
+    check_not_followed(1, "Location: /b\r\nLocation: /c\r\n");
+}
+
 TEST(localhost_needs_no_looking_up) {
     char url[64];
     raw_server s;
