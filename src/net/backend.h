@@ -23,7 +23,7 @@ struct wf_loop_backend {
     size_t size;                /* of the whole loop struct */
     int (*open)(wf_loop *loop); /* 0, or WF_ESYS with errno set and nothing left open */
     void (*shut)(wf_loop *loop);
-    int (*fd)(const wf_loop *loop);
+    int (*fd)(wf_loop *loop);
     int (*wait)(wf_loop *loop, int64_t timeout_ms);
     int (*next)(wf_loop *loop, wf_loop_event *out_event);
     int (*adopt)(wf_loop *loop, wf_sock *sock); /* fd and kind are set, the rest is zero */

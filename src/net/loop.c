@@ -97,7 +97,7 @@ const char *wf_loop_backend_name(const wf_loop *loop) {
     return loop->backend->name;
 }
 
-int wf_loop_fd(const wf_loop *loop) {
+int wf_loop_fd(wf_loop *loop) {
     return loop->backend->fd(loop);
 }
 

@@ -76,8 +76,8 @@ void wf_loop_free(wf_loop *loop);        /* closes no sock: their owners do, bef
 const char *wf_loop_backend_name(const wf_loop *loop);
 
 /* A descriptor that is readable when a wait would find something. The loop's own: only to be watched, and behind a
- * wf_loop_flush, which leaves nothing to the wait. */
-int wf_loop_fd(const wf_loop *loop);
+ * wf_loop_flush, which leaves nothing to the wait. -1, with errno: there are no descriptors left. */
+int wf_loop_fd(wf_loop *loop);
 
 /* Waits for events. timeout_ms < 0: for ever; 0: only looks. May end early with none: EINTR, or an inner
  * deadline. Events of the last turn that were not pulled are kept, and the call returns at once. Returns 0,

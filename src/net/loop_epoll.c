@@ -56,7 +56,7 @@ struct epoll_loop {
     struct epoll_event ready[READY_MAX];
     int taken;      /* connections that the entry at `at` has given */
     bool sent_told; /* the entry at `at` has given its WF_LOOP_SENT */
-    wf_join join; /* of a send */
+    wf_join join;   /* of a send */
 };
 
 /* What a look at an entry came to. */
@@ -122,7 +122,7 @@ static void shut_epoll(wf_loop *base) {
     wf_mem_free(epoll_of(base)->recv_data);
 }
 
-static int fd_epoll(const wf_loop *base) {
+static int fd_epoll(wf_loop *base) {
     return ((const struct epoll_loop *)base)->epoll_fd;
 }
 

@@ -57,8 +57,8 @@ static struct uring_loop *uring_of(wf_loop *loop) {
     return (struct uring_loop *)loop;
 }
 
-static int fd_uring(const wf_loop *base) {
-    return ((const struct uring_loop *)base)->ring.ring.ring_fd;
+static int fd_uring(wf_loop *base) {
+    return wf_uring_event_fd(&uring_of(base)->ring);
 }
 
 static wf_uring_slot *slot_of(struct uring_loop *loop, const wf_sock *sock) {
@@ -563,6 +563,7 @@ static int wait_uring(wf_loop *base, int64_t timeout_ms) {
         end_rest(loop);
     if (!loop->wake_armed)
         arm_wake(loop);
+    wf_uring_event_seen(&loop->ring);
     int status = wf_uring_enter(&loop->ring, loop->slots.due_count > 0 ? 0 : timeout_ms);
     look_at_sends(loop);
     loop->fed = WF_NO_SLOT;

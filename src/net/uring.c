@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,7 +73,7 @@ static int open_bufs(wf_uring *u) {
 }
 
 int wf_uring_open(wf_uring *u, size_t recv_bytes) {
-    *u = (wf_uring) {.ring.ring_fd = -1};
+    *u = (wf_uring) {.ring.ring_fd = -1, .event_fd = -1};
     u->buf_bytes = (uint32_t)((recv_bytes + WF_URING_BUFS - 1) / WF_URING_BUFS);
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
@@ -104,6 +105,23 @@ static void close_unsubmitted(wf_uring *u) {
     }
 }
 
+int wf_uring_event_fd(wf_uring *u) {
+    if (u->event_fd >= 0)
+        return u->event_fd;
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* something may be complete already */
+    if (fd >= 0 && io_uring_register_eventfd(&u->ring, fd) == 0)
+        return u->event_fd = fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+void wf_uring_event_seen(wf_uring *u) {
+    uint64_t count;
+    if (u->event_fd >= 0 && read(u->event_fd, &count, sizeof count) < 0)
+        return; /* it was not readable */
+}
+
 void wf_uring_shut(wf_uring *u) {
     if (u->ring.ring_fd >= 0) {
         if (u->enabled)
@@ -112,6 +130,8 @@ void wf_uring_shut(wf_uring *u) {
         io_uring_queue_exit(&u->ring);
     }
     u->ring.ring_fd = -1;
+    if (u->event_fd >= 0)
+        close(u->event_fd);
     if (u->buf_ring)
         munmap(u->buf_ring, WF_URING_BUFS * sizeof(struct io_uring_buf));
     wf_mem_free(u->bufs);

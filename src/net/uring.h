@@ -32,6 +32,7 @@ enum { WF_URING_BUFS = 8, WF_URING_SEND_MAX = 8192 };
 typedef struct wf_uring {
     struct io_uring ring;
     bool enabled;
+    int event_fd; /* -1: nobody watches us */
 
     /* Received bytes. The kernel fills the buffers in turn, each piece by piece: `filled` is what it has said of them. */
     struct io_uring_buf_ring *buf_ring;
@@ -52,6 +53,11 @@ typedef struct wf_uring {
  * enough of it, or we may not use it. */
 int wf_uring_open(wf_uring *u, size_t recv_bytes);
 void wf_uring_shut(wf_uring *u); /* descriptors that were to be closed are */
+
+/* A descriptor that becomes readable with each completion, from the first call on. Polling the ring's own would not do:
+ * completions come about when we enter, and nothing wakes who waits elsewhere. -1: there is none to be had. */
+int wf_uring_event_fd(wf_uring *u);
+void wf_uring_event_seen(wf_uring *u); /* it is not readable any more */
 
 /* A request to be filled in, zeroed but for its user_data; NULL: the kernel takes no more now. */
 struct io_uring_sqe *wf_uring_request(wf_uring *u, wf_uring_op op, uint32_t slot);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -115,6 +116,25 @@ TEST(a_signal_ends_the_wait_early_and_well) {
     CHECK(wf_clock_ms() - begin_ms < 4000);
     sigaction(SIGALRM, &before, NULL);
     wf_loop_free(loop);
+}
+
+/* As a program does that has a loop of its own: it sleeps in a poll of its own, and turns ours when it is told to. */
+TEST(a_watched_loop_tells_of_what_comes) {
+    open_pair(connect_tcp);
+    for (int i = 0; i < 50; i++) {
+        struct pollfd watched = {.fd = wf_loop_fd(loop), .events = POLLIN};
+        wf_loop_flush(loop);
+        CHECK_EQ(write(peer, "x", 1), 1);
+        wf_loop_event event = {.kind = (wf_loop_event_kind)NO_EVENT};
+        for (int polls = 0; (int)event.kind == NO_EVENT && polls < 5; polls++) {
+            CHECK_EQ(poll(&watched, 1, PATIENCE_MS), 1);
+            CHECK_EQ(wf_loop_wait(loop, 0), 0);
+            while (wf_loop_next(loop, &event) == WF_OK)
+                CHECK_EQ(event.kind, WF_LOOP_RECEIVED);
+        }
+        CHECK_EQ(event.kind, WF_LOOP_RECEIVED);
+    }
+    close_pair();
 }
 
 TEST(messages_cost_no_memory) {
