@@ -9,6 +9,9 @@
 extern const cli_command cli_serve;
 int cli_run_serve(int argc, char **argv);
 
+extern const cli_command cli_connect;
+int cli_run_connect(int argc, char **argv);
+
 extern const cli_command cli_bench;
 int cli_run_bench(int argc, char **argv);
 

@@ -14,8 +14,9 @@ typedef struct entry {
     int (*run)(int argc, char **argv);
 } entry;
 
-static const entry entries[] = {{&cli_serve, cli_run_serve}, {&cli_bench, cli_run_bench}};
-static const char *const words[] = {"serve", "bench", "help", "version", NULL};
+static const entry entries[] = {
+    {&cli_serve, cli_run_serve}, {&cli_connect, cli_run_connect}, {&cli_bench, cli_run_bench}};
+static const char *const words[] = {"serve", "connect", "bench", "help", "version", NULL};
 
 static void overview(FILE *out) {
     fprintf(out, "weft " WEFT_VERSION " - WebSocket, whole\n\n");

@@ -1,0 +1,327 @@
+/*
+ * weft connect: a loop over stdin and one connection.
+ */
+#include "cli/commands.h"
+
+#include "cli/connect/connect.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <weft/weft.h>
+
+enum { MS = 1000000, SILENCE_MS = 500, ANSWER_MS = 3000, EXPECTED_MS = 10000, FAREWELL_MS = 1000 };
+
+volatile sig_atomic_t connect_signal;
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+static void on_signal(int number) {
+    if (connect_signal != 0)
+        _exit(128 + number);
+    connect_signal = number;
+}
+
+void connect_fail(connect_session *s, int exit_code) {
+    if (s->exit_code == 0)
+        s->exit_code = exit_code;
+}
+
+void connect_leave(connect_session *s) {
+    if (!s->is_open)
+        s->is_over = true;
+    else
+        weft_conn_close(s->conn, (int)s->options->close_code, s->options->close_reason);
+}
+
+/* ---- what the client says ---- */
+
+static void on_open(weft_conn *conn, const weft_response *response, void *user) {
+    connect_session *s = user;
+    s->is_open = true;
+    weft_text chosen = weft_response_header(response, "Sec-WebSocket-Protocol");
+    if (s->options->verbose) {
+        char text[256];
+        int used = snprintf(text, sizeof text, "open%s%s%.*s", weft_conn_deflates(conn) ? ", compressed" : "",
+                            chosen.len ? ", subprotocol " : "", (int)(chosen.len < 100 ? chosen.len : 100),
+                            chosen.data ? chosen.data : "");
+        connect_tell(s, text, (size_t)used);
+    }
+    if (s->options->json)
+        connect_print_event(s, "open", NULL);
+}
+
+static void on_message(weft_conn *conn, weft_message message, void *user) {
+    connect_session *s = user;
+    (void)conn;
+    if (s->is_over || s->options->only_send || (s->options->one && s->received > 0))
+        return;
+    s->received++;
+    connect_print_message(s, message);
+    s->heard_ns = now_ns();
+    if (s->options->one)
+        connect_leave(s);
+}
+
+static void on_drained(weft_conn *conn, void *user) {
+    (void)conn;
+    ((connect_session *)user)->is_blocked = false;
+}
+
+static void on_pong(weft_conn *conn, uint64_t rtt_ns, void *user) {
+    connect_session *s = user;
+    char text[64];
+    (void)conn;
+    if (!s->options->show_pongs)
+        return;
+    if (s->options->json) {
+        snprintf(text, sizeof text, "\"rtt_ns\":%llu", (unsigned long long)rtt_ns);
+        connect_print_event(s, "pong", text);
+    } else {
+        int used = snprintf(text, sizeof text, "pong after %.3f ms", (double)rtt_ns / 1e6);
+        connect_tell(s, text, (size_t)used);
+    }
+}
+
+static int exit_of_close(const weft_close_info *info) {
+    if (info->rule)
+        return CONNECT_EXIT_PROTOCOL;
+    if (info->sys_errno == ETIMEDOUT)
+        return CONNECT_EXIT_TIMEOUT;
+    if (info->code == WEFT_CLOSE_ABNORMAL)
+        return CONNECT_EXIT_ABNORMAL;
+    if (!info->by_peer && info->clean)
+        return 0;
+    if (info->code == WEFT_CLOSE_NORMAL || info->code == WEFT_CLOSE_GOING_AWAY || info->code == WEFT_CLOSE_NO_STATUS)
+        return 0;
+    if (info->code == WEFT_CLOSE_PROTOCOL_ERROR || info->code == WEFT_CLOSE_INVALID_DATA)
+        return CONNECT_EXIT_PROTOCOL;
+    return info->code >= 3000 ? CONNECT_EXIT_CLOSED_OTHER : CONNECT_EXIT_CLOSED_1XXX;
+}
+
+static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
+    connect_session *s = user;
+    char text[600];
+    (void)conn;
+    int code = exit_of_close(info);
+    if (code != 0 || s->options->verbose) {
+        int used =
+            snprintf(text, sizeof text, "closed with %d%s%.130s%s%.200s%s%.80s", info->code,
+                     info->reason[0] ? ": " : "", info->reason, info->rule ? ", " : "", info->rule ? info->rule : "",
+                     info->sys_errno ? ", " : "", info->sys_errno ? strerror(info->sys_errno) : "");
+        connect_tell(s, text, (size_t)used);
+    }
+    if (s->options->json) {
+        snprintf(text, sizeof text, "\"code\":%d,\"clean\":%s,\"by_peer\":%s", info->code,
+                 info->clean ? "true" : "false", info->by_peer ? "true" : "false");
+        connect_print_event(s, "close", text);
+    }
+    static const char unsent[] = "the peer closed before all of the input was sent";
+    if (s->input.len > 0 && info->by_peer)
+        connect_tell(s, unsent, sizeof unsent - 1);
+    connect_fail(s, code);
+    s->is_open = false;
+    s->is_over = true;
+}
+
+static void tell_refusal(const connect_session *s, const weft_response *response) {
+    weft_text name, value, body = weft_response_body(response);
+    char line[1024];
+    int used = snprintf(line, sizeof line, "HTTP %d", weft_response_status(response));
+    connect_tell(s, line, (size_t)used);
+    for (size_t i = 0; weft_response_header_at(response, i, &name, &value); i++) {
+        used = snprintf(line, sizeof line, "  %.*s: %.*s", (int)name.len, name.data, (int)value.len, value.data);
+        connect_tell(s, line, (size_t)used < sizeof line ? (size_t)used : sizeof line - 1);
+    }
+    if (body.len > 0)
+        connect_tell(s, body.data, body.len);
+}
+
+static int exit_of_dial(const weft_dial_failure *f) {
+    if (f->sys_errno == ETIMEDOUT)
+        return CONNECT_EXIT_TIMEOUT;
+    if (f->phase == WEFT_DIAL_CONNECT)
+        return CONNECT_EXIT_CONNECT;
+    if (f->phase == WEFT_DIAL_TLS)
+        return f->verify_error ? CONNECT_EXIT_CERTIFICATE : CONNECT_EXIT_TLS;
+    if (f->response && weft_response_status(f->response) != 101)
+        return CONNECT_EXIT_HTTP;
+    return f->rule ? CONNECT_EXIT_PROTOCOL : CONNECT_EXIT_ABNORMAL;
+}
+
+static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {
+    connect_session *s = user;
+    (void)conn;
+    int code = exit_of_dial(failure);
+    connect_tell(s, failure->text, strlen(failure->text));
+    if (code == CONNECT_EXIT_HTTP)
+        tell_refusal(s, failure->response);
+    connect_fail(s, code);
+    s->is_over = true;
+}
+
+int connect_dial(connect_session *s) {
+    const connect_options *o = s->options;
+    char address[256];
+    const char *why = "";
+    int got = weft_resolve(o->urls.items[0], address, sizeof address, &why);
+    if (got == WEFT_EINVAL)
+        return connect_usage("%.200s: %s", o->urls.items[0], why);
+    if (got != WEFT_OK) {
+        fprintf(stderr, "weft: %.200s: %s\n", o->urls.items[0], why);
+        return CONNECT_EXIT_DNS;
+    }
+    weft_dial dial = {WEFT_DIAL_INIT,
+                      .url = o->urls.items[0],
+                      .address = address[0] ? address : NULL,
+                      .user = s,
+                      .origin = o->origin,
+                      .subprotocols = o->subprotocols.items,
+                      .headers = o->headers.items,
+                      .deflate = {.mode = o->no_compress ? WEFT_DEFLATE_OFF : WEFT_DEFLATE_DEDICATED},
+                      .open = on_open,
+                      .message = on_message,
+                      .drained = on_drained,
+                      .pong = on_pong,
+                      .closed = on_closed,
+                      .failed = on_failed};
+    got = weft_client_dial(s->client, &dial, &s->conn);
+    if (got == WEFT_OK)
+        return 0;
+    return connect_usage("%s", got == WEFT_EINVAL ? weft_client_error(s->client) : weft_status_text(got));
+}
+
+/* ---- the loop ---- */
+
+/* When the end of the input is the end of the conversation: on the monotonic clock, UINT64_MAX never. */
+static uint64_t leave_at(connect_session *s, uint64_t now) {
+    const connect_options *o = s->options;
+    if (!s->is_open || !s->input.ended || s->input.len > 0 || s->texts_sent < o->texts.count || o->no_close ||
+        o->only_receive || weft_conn_buffered(s->conn) > 0) {
+        s->settled_ns = 0;
+        return UINT64_MAX;
+    }
+    if (s->settled_ns == 0)
+        s->settled_ns = now;
+    if (o->exit_on_eof || o->only_send)
+        return now;
+    if (o->wait_ms > 0)
+        return o->wait_ms == UINT32_MAX ? UINT64_MAX : s->settled_ns + (uint64_t)o->wait_ms * MS;
+    if (o->expects && s->received < o->expect)
+        return s->settled_ns + (uint64_t)EXPECTED_MS * MS;
+    if (s->heard_ns == 0)
+        return s->settled_ns + (uint64_t)(o->expects ? SILENCE_MS : ANSWER_MS) * MS;
+    return (s->heard_ns > s->settled_ns ? s->heard_ns : s->settled_ns) + (uint64_t)SILENCE_MS * MS;
+}
+
+static int sooner(int a, uint64_t at, uint64_t now) {
+    if (at == UINT64_MAX)
+        return a;
+    uint64_t left = at > now ? (at - now) / MS + 1 : 0;
+    return a < 0 || left < (uint64_t)a ? (int)(left > 60000 ? 60000 : left) : a;
+}
+
+static void wait_for_something(connect_session *s, uint64_t deadline, const sigset_t *unblocked) {
+    bool reads = s->is_open && !s->is_blocked && !s->input.ended && s->texts_sent == s->options->texts.count;
+    struct pollfd fds[2] = {{weft_client_fd(s->client), POLLIN, 0}, {reads ? STDIN_FILENO : -1, POLLIN, 0}};
+    int ms = sooner(weft_client_timeout_ms(s->client), deadline, now_ns());
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+    int ready = ppoll(fds, 2, ms < 0 ? NULL : &time, unblocked);
+    if (ready > 0 && fds[1].revents)
+        connect_input_read(s);
+}
+
+static void run(connect_session *s, const sigset_t *blocked, const sigset_t *unblocked) {
+    uint64_t farewell = UINT64_MAX;
+    bool left = false;
+    while (!s->is_over) {
+        /* Signals come in while we wait, and while output waits for its reader. */
+        sigprocmask(SIG_SETMASK, unblocked, NULL);
+        if (weft_client_turn(s->client, 0) != WEFT_OK) {
+            fprintf(stderr, "weft: cannot wait: %s\n", strerror(errno));
+            connect_fail(s, CONNECT_EXIT_ABNORMAL);
+            return;
+        }
+        sigprocmask(SIG_BLOCK, blocked, NULL);
+        if (connect_signal != 0 && farewell == UINT64_MAX) {
+            farewell = now_ns() + (uint64_t)FAREWELL_MS * MS;
+            s->input.ended = left = true;
+            s->input.len = 0;
+            connect_leave(s);
+        }
+        connect_input_send(s);
+        uint64_t now = now_ns(), at = leave_at(s, now);
+        if (at <= now && !left) {
+            left = true;
+            connect_leave(s);
+        }
+        if (now >= farewell || s->is_over)
+            break;
+        wait_for_something(s, left ? farewell : at, unblocked);
+    }
+}
+
+static int finish(const connect_session *s) {
+    const connect_options *o = s->options;
+    if (connect_signal != 0)
+        return 128 + connect_signal;
+    if (s->exit_code == 0 && o->expects && s->received != o->expect) {
+        char text[96];
+        int used =
+            snprintf(text, sizeof text, "%llu messages came, not %u", (unsigned long long)s->received, o->expect);
+        connect_tell(s, text, (size_t)used);
+        return CONNECT_EXIT_EXPECTATION;
+    }
+    return s->exit_code;
+}
+
+int cli_run_connect(int argc, char **argv) {
+    static connect_options o;
+    int code = connect_settings_read(argc, argv, &o);
+    if (code != 0)
+        return code < 0 ? 0 : code;
+    connect_session s = {.options = &o, .separator = o.nul ? "" : o.separator ? o.separator : "\n"};
+    s.separator_len = o.nul ? 1 : strlen(s.separator);
+    s.input.ended = o.only_receive;
+    s.escapes = !o.raw && isatty(STDOUT_FILENO);
+    weft_client_config config = {WEFT_CLIENT_CONFIG_INIT, .connect_timeout_ms = o.connect_timeout_ms,
+                                 .handshake_timeout_ms = o.connect_timeout_ms, .tls = o.tls,
+                                 .limits = {.message_bytes_max = o.message_max,
+                                            .ping_interval_ms = o.ping_interval_ms,
+                                            .ping_timeout_ms = o.ping_timeout_ms,
+                                            .message_timeout_ms = WEFT_NONE, /* our own reader may be the slow one */
+                                            .send_timeout_ms = WEFT_NONE}};
+    s.client = weft_client_new(&config);
+    if (!s.client) {
+        fprintf(stderr, "weft: cannot make a client: %s\n", strerror(errno));
+        return CONNECT_EXIT_CONNECT;
+    }
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: a write that waits is cut */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    sigset_t blocked, unblocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, &unblocked);
+    sigdelset(&unblocked, SIGINT);
+    sigdelset(&unblocked, SIGTERM);
+    code = connect_dial(&s);
+    if (code == 0) {
+        run(&s, &blocked, &unblocked);
+        code = finish(&s);
+    }
+    weft_client_free(s.client);
+    free(s.input.data);
+    return code;
+}

@@ -1,0 +1,82 @@
+/*
+ * connect.h - one conversation: what was asked for, and how far it has come. One thread does all of it.
+ */
+#ifndef CLI_CONNECT_CONNECT_H
+#define CLI_CONNECT_CONNECT_H
+
+#include "cli/options.h"
+
+#include <weft/client.h>
+
+enum {
+    CONNECT_EXIT_EXPECTATION = 1,
+    CONNECT_EXIT_USAGE = 2,
+    CONNECT_EXIT_DNS = 6,
+    CONNECT_EXIT_CONNECT = 7,
+    CONNECT_EXIT_HTTP = 22,
+    CONNECT_EXIT_TIMEOUT = 28,
+    CONNECT_EXIT_TLS = 35,
+    CONNECT_EXIT_CERTIFICATE = 60,
+    CONNECT_EXIT_ABNORMAL = 64,
+    CONNECT_EXIT_PROTOCOL = 65,
+    CONNECT_EXIT_CLOSED_1XXX = 66,
+    CONNECT_EXIT_CLOSED_OTHER = 67
+};
+
+typedef struct connect_options {
+    cli_list urls, headers, subprotocols, texts;
+    const char *origin, *separator, *close_reason, *expect_text;
+    weft_tls_client tls;
+    bool text, binary, nul, one, only_send, only_receive, exit_on_eof, no_close, show_pongs, no_compress, raw, json;
+    bool quiet;
+    int verbose;
+    uint32_t wait_ms; /* 0: by the answers */
+    uint32_t expect;
+    uint32_t close_code, ping_interval_ms, ping_timeout_ms, connect_timeout_ms, message_max;
+    bool expects;
+} connect_options;
+
+/* Bytes of stdin that are no whole message yet. */
+typedef struct connect_input {
+    char *data;
+    size_t len, cap;
+    size_t seen; /* bytes in front that hold no separator */
+    bool ended;
+} connect_input;
+
+typedef struct connect_session {
+    const connect_options *options;
+    const char *separator;
+    size_t separator_len;
+    weft_client *client;
+    weft_conn *conn;
+    connect_input input;
+    size_t texts_sent; /* of -x */
+    uint64_t received, sent;
+    uint64_t heard_ns;   /* when the last message came; 0: none since the last one we sent */
+    uint64_t settled_ns; /* when all of the input was with the kernel; 0: not yet */
+    bool is_open, is_blocked, is_over, escapes;
+    int exit_code;
+} connect_session;
+
+int connect_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* 0; -1: help was printed; or the exit code. */
+int connect_settings_read(int argc, char **argv, connect_options *o);
+
+/* The first exit code that is not 0 stays. */
+void connect_fail(connect_session *s, int exit_code);
+int connect_dial(connect_session *s);
+void connect_leave(connect_session *s);
+
+/* Sends what is whole in the input, and reads more of it. */
+void connect_input_send(connect_session *s);
+void connect_input_read(connect_session *s);
+
+/* All of it, however slow the reader: while it waits nothing is received, so memory does not grow. */
+void connect_print_message(connect_session *s, weft_message message);
+void connect_print_event(connect_session *s, const char *op, const char *extra);
+/* On stderr, escaped when that is a terminal. */
+void connect_tell(const connect_session *s, const char *text, size_t len);
+
+#endif
