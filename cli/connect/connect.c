@@ -251,6 +251,7 @@ static void run(connect_session *s, const sigset_t *blocked, const sigset_t *unb
             connect_fail(s, CONNECT_EXIT_ABNORMAL);
             return;
         }
+        connect_print_flush(s);
         sigprocmask(SIG_BLOCK, blocked, NULL);
         if (connect_signal != 0 && farewell == UINT64_MAX) {
             farewell = now_ns() + (uint64_t)FAREWELL_MS * MS;
@@ -289,12 +290,16 @@ int cli_run_connect(int argc, char **argv) {
     int code = connect_settings_read(argc, argv, &o);
     if (code != 0)
         return code < 0 ? 0 : code;
-    connect_session s = {.options = &o, .separator = o.nul ? "" : o.separator ? o.separator : "\n"};
+    static connect_session s;
+    s = (connect_session) {.options = &o, .separator = o.nul ? "" : o.separator ? o.separator : "\n"};
     s.separator_len = o.nul ? 1 : strlen(s.separator);
     s.input.ended = o.only_receive;
     s.escapes = !o.raw && isatty(STDOUT_FILENO);
-    weft_client_config config = {WEFT_CLIENT_CONFIG_INIT, .connect_timeout_ms = o.connect_timeout_ms,
-                                 .handshake_timeout_ms = o.connect_timeout_ms, .tls = o.tls,
+    weft_client_config config = {WEFT_CLIENT_CONFIG_INIT,
+                                 .connect_timeout_ms = o.connect_timeout_ms,
+                                 .handshake_timeout_ms = o.connect_timeout_ms,
+                                 .backend = WEFT_BACKEND_EPOLL, /* one connection, beside a poll of ours */
+                                 .tls = o.tls,
                                  .limits = {.message_bytes_max = o.message_max,
                                             .ping_interval_ms = o.ping_interval_ms,
                                             .ping_timeout_ms = o.ping_timeout_ms,

@@ -6,6 +6,7 @@
 
 #include "cli/options.h"
 
+#include <signal.h>
 #include <weft/client.h>
 
 enum {
@@ -44,6 +45,12 @@ typedef struct connect_input {
     bool ended;
 } connect_input;
 
+typedef struct connect_output {
+    char data[65536];
+    size_t len;
+    bool failed; /* nobody reads: the rest is dropped */
+} connect_output;
+
 typedef struct connect_session {
     const connect_options *options;
     const char *separator;
@@ -51,6 +58,7 @@ typedef struct connect_session {
     weft_client *client;
     weft_conn *conn;
     connect_input input;
+    connect_output output;
     size_t texts_sent; /* of -x */
     uint64_t received, sent;
     uint64_t heard_ns;   /* when the last message came; 0: none since the last one we sent */
@@ -58,6 +66,8 @@ typedef struct connect_session {
     bool is_open, is_blocked, is_over, escapes;
     int exit_code;
 } connect_session;
+
+extern volatile sig_atomic_t connect_signal; /* 0, or the signal that asked us to leave */
 
 int connect_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -74,6 +84,8 @@ void connect_input_send(connect_session *s);
 void connect_input_read(connect_session *s);
 
 /* All of it, however slow the reader: while it waits nothing is received, so memory does not grow. */
+/* Messages and events are written when the turn is over. */
+void connect_print_flush(connect_session *s);
 void connect_print_message(connect_session *s, weft_message message);
 void connect_print_event(connect_session *s, const char *op, const char *extra);
 /* On stderr, escaped when that is a terminal. */

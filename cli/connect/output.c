@@ -12,10 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-extern volatile sig_atomic_t connect_signal;
-
-static void put(connect_session *s, const char *data, size_t len) {
-    while (len > 0 && !s->is_over) {
+static void write_all(connect_session *s, const char *data, size_t len) {
+    while (len > 0 && !s->output.failed) {
         ssize_t got = write(STDOUT_FILENO, data, len);
         if (got >= 0) {
             data += got;
@@ -23,15 +21,32 @@ static void put(connect_session *s, const char *data, size_t len) {
         } else if (errno == EAGAIN) {
             poll(&(struct pollfd) {STDOUT_FILENO, POLLOUT, 0}, 1, 1000);
         } else if (errno != EINTR) {
-            if (errno != EPIPE) /* `weft connect ... | head` is no failure of ours */
+            if (errno != EPIPE) { /* `weft connect ... | head` is no failure */
                 fprintf(stderr, "weft: cannot write: %s\n", strerror(errno));
-            connect_fail(s, errno == EPIPE ? 0 : CONNECT_EXIT_EXPECTATION);
-            s->is_over = true;
+                connect_fail(s, CONNECT_EXIT_EXPECTATION);
+            }
+            s->output.failed = s->is_over = true;
         }
-        if (connect_signal != 0 && len > 0) { /* nobody may be reading: what is left is cut off */
-            s->is_over = true;
-        }
+        if (connect_signal != 0 && len > 0) /* perhaps nobody reads, and we are asked to leave */
+            s->output.failed = true;
     }
+}
+
+void connect_print_flush(connect_session *s) {
+    write_all(s, s->output.data, s->output.len);
+    s->output.len = 0;
+}
+
+static void put(connect_session *s, const char *data, size_t len) {
+    connect_output *out = &s->output;
+    if (len > sizeof out->data - out->len)
+        connect_print_flush(s);
+    if (len > sizeof out->data) {
+        write_all(s, data, len);
+        return;
+    }
+    memcpy(out->data + out->len, data, len);
+    out->len += len;
 }
 
 static bool is_plain(unsigned char c) {
