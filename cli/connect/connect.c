@@ -93,12 +93,12 @@ static void on_pong(weft_conn *conn, uint64_t rtt_ns, void *user) {
 }
 
 static int exit_of_close(const weft_close_info *info) {
-    if (info->rule)
-        return CONNECT_EXIT_PROTOCOL;
     if (info->sys_errno == ETIMEDOUT)
         return CONNECT_EXIT_TIMEOUT;
     if (info->code == WEFT_CLOSE_ABNORMAL)
         return CONNECT_EXIT_ABNORMAL;
+    if (info->rule)
+        return CONNECT_EXIT_PROTOCOL;
     if (!info->by_peer && info->clean)
         return 0;
     if (info->code == WEFT_CLOSE_NORMAL || info->code == WEFT_CLOSE_GOING_AWAY || info->code == WEFT_CLOSE_NO_STATUS)
