@@ -81,8 +81,9 @@ static void on_pong(weft_conn *conn, uint64_t rtt_ns, void *user) {
     connect_session *s = user;
     char text[64];
     (void)conn;
-    if (!s->options->show_pongs)
+    if (!s->options->show_pongs && !s->asked_pong)
         return;
+    s->asked_pong = false;
     if (s->options->json) {
         snprintf(text, sizeof text, "\"rtt_ns\":%llu", (unsigned long long)rtt_ns);
         connect_print_event(s, "pong", text);
@@ -294,6 +295,7 @@ int cli_run_connect(int argc, char **argv) {
     s = (connect_session) {.options = &o, .separator = o.nul ? "" : o.separator ? o.separator : "\n"};
     s.separator_len = o.nul ? 1 : strlen(s.separator);
     s.input.ended = o.only_receive;
+    s.is_typed = isatty(STDIN_FILENO);
     s.escapes = !o.raw && isatty(STDOUT_FILENO);
     weft_client_config config = {WEFT_CLIENT_CONFIG_INIT,
                                  .connect_timeout_ms = o.connect_timeout_ms,

@@ -64,6 +64,8 @@ typedef struct connect_session {
     uint64_t heard_ns;   /* when the last message came; 0: none since the last one we sent */
     uint64_t settled_ns; /* when all of the input was with the kernel; 0: not yet */
     bool is_open, is_blocked, is_over, escapes;
+    bool is_typed;   /* stdin is a terminal */
+    bool asked_pong; /* by /ping */
     int exit_code;
 } connect_session;
 
@@ -78,6 +80,9 @@ int connect_settings_read(int argc, char **argv, connect_options *o);
 void connect_fail(connect_session *s, int exit_code);
 int connect_dial(connect_session *s);
 void connect_leave(connect_session *s);
+
+/* true: the line was a command, and is done. */
+bool connect_command(connect_session *s, const char *line, size_t len);
 
 /* Sends what is whole in the input, and reads more of it. */
 void connect_input_send(connect_session *s);

@@ -40,6 +40,14 @@ static bool send_one(connect_session *s, const void *data, size_t len) {
     return got == WEFT_OK;
 }
 
+/* A line as it was read; "//" stands for a slash where commands are possible. */
+static bool take_line(connect_session *s, const char *line, size_t len) {
+    if (connect_command(s, line, len))
+        return true;
+    size_t skip = s->is_typed && len > 1 && line[0] == '/' && line[1] == '/';
+    return send_one(s, line + skip, len - skip);
+}
+
 void connect_input_send(connect_session *s) {
     connect_input *in = &s->input;
     const cli_list *texts = &s->options->texts;
@@ -53,11 +61,11 @@ void connect_input_send(connect_session *s) {
         size_t from = at > in->seen ? at : in->seen;
         const char *end =
             in->len > from ? memmem(in->data + from, in->len - from, s->separator, s->separator_len) : NULL;
-        if (!end || !send_one(s, in->data + at, (size_t)(end - in->data) - at))
+        if (!end || !take_line(s, in->data + at, (size_t)(end - in->data) - at))
             break;
         at = (size_t)(end - in->data) + s->separator_len;
     }
-    if (in->ended && !s->is_blocked && in->len > at && send_one(s, in->data + at, in->len - at))
+    if (in->ended && !s->is_blocked && in->len > at && take_line(s, in->data + at, in->len - at))
         at = in->len;
     if (at > in->len) /* it was given up meanwhile */
         at = in->len;

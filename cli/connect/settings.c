@@ -70,6 +70,9 @@ const cli_command cli_connect = {
     .notes =
         "The end of the input: what comes is printed until the peer closes or --wait is over. Without --wait that\n"
         "  is half a second after the last answer, or three seconds when none comes (ten with --expect).\n"
+        "On a terminal: /ping, /close [code [reason]] and /help are commands; // sends a line that begins with a "
+        "slash.\n"
+        "  What the peer sends is escaped there, and binary is a hexdump; --raw gives it as it is.\n"
         "Ctrl-C: the first closes and waits one second, the second leaves.\n"
         "Exit: 0 well, 1 not what --expect says, 2 usage, 6 no such host, 7 cannot connect, 22 the server\n"
         "  answered something other than 101, 28 timeout, 35 no TLS, 60 a certificate that is not good, 64 closed\n"

@@ -291,6 +291,23 @@ class Terminal(Case):
         self.assertEqual(code, 0)
         self.assertEqual(shown.count(b'hello'), 2)
 
+    def test_commands(self):
+        ended = []
+
+        async def handler(socket, path=None):
+            with contextlib.suppress(websockets.ConnectionClosed):
+                async for message in socket:
+                    await socket.send('got ' + message)
+            ended.append((socket.close_code, socket.close_reason))
+        with serving(handler) as url:
+            code, shown = self.screen(url, typed=b'//two\n/nothing\n/close 1005\n/ping\n\x04')
+            self.assertEqual(code, 0)
+            for text in (b'got /two', b'no such command', b'/close takes', b'pong after'):
+                self.assertIn(text, shown)
+            self.assertNotIn(b'got /nothing', shown)
+            self.screen(url, typed=b'/close 4001 so long\n')
+        self.assertEqual(ended, [(1000, ''), (4001, 'so long')])
+
 
 if __name__ == '__main__':
     main()
