@@ -258,6 +258,8 @@ static int parse_flag(parse *p, const cli_option *option, const char *name, cons
         if (value)
             return wrong(p, name, "takes no value");
         value = "true";
+    } else if (!value && option->bare) {
+        value = option->bare;
     } else if (!value) {
         if (!next)
             return wrong(p, name, "needs a value");

@@ -19,7 +19,7 @@ enum { MS = 1000000, SILENCE_MS = 500, ANSWER_MS = 3000, EXPECTED_MS = 10000, FA
 
 volatile sig_atomic_t connect_signal;
 
-static uint64_t now_ns(void) {
+uint64_t connect_now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
@@ -37,6 +37,7 @@ void connect_fail(connect_session *s, int exit_code) {
 }
 
 void connect_leave(connect_session *s) {
+    s->is_leaving = true;
     if (!s->is_open)
         s->is_over = true;
     else
@@ -48,6 +49,10 @@ void connect_leave(connect_session *s) {
 static void on_open(weft_conn *conn, const weft_response *response, void *user) {
     connect_session *s = user;
     s->is_open = true;
+    s->is_blocked = false;
+    s->texts_sent = 0;
+    s->attempts = 0;
+    s->heard_ns = 0;
     weft_text chosen = weft_response_header(response, "Sec-WebSocket-Protocol");
     if (s->options->verbose) {
         char text[256];
@@ -67,7 +72,7 @@ static void on_message(weft_conn *conn, weft_message message, void *user) {
         return;
     s->received++;
     connect_print_message(s, message);
-    s->heard_ns = now_ns();
+    s->heard_ns = connect_now_ns();
     if (s->options->one)
         connect_leave(s);
 }
@@ -127,10 +132,12 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
         connect_print_event(s, "close", text);
     }
     static const char unsent[] = "the peer closed before all of the input was sent";
+    s->is_open = false;
+    if (connect_retry_closed(s, info))
+        return;
     if (s->input.len > 0 && info->by_peer)
         connect_tell(s, unsent, sizeof unsent - 1);
     connect_fail(s, code);
-    s->is_open = false;
     s->is_over = true;
 }
 
@@ -166,6 +173,8 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
     connect_tell(s, failure->text, strlen(failure->text));
     if (code == CONNECT_EXIT_HTTP)
         tell_refusal(s, failure->response);
+    if (connect_retry_failed(s, failure, code))
+        return;
     connect_fail(s, code);
     s->is_over = true;
 }
@@ -234,7 +243,7 @@ static int sooner(int a, uint64_t at, uint64_t now) {
 static void wait_for_something(connect_session *s, uint64_t deadline, const sigset_t *unblocked) {
     bool reads = s->is_open && !s->is_blocked && !s->input.ended && s->texts_sent == s->options->texts.count;
     struct pollfd fds[2] = {{weft_client_fd(s->client), POLLIN, 0}, {reads ? STDIN_FILENO : -1, POLLIN, 0}};
-    int ms = sooner(weft_client_timeout_ms(s->client), deadline, now_ns());
+    int ms = sooner(weft_client_timeout_ms(s->client), deadline, connect_now_ns());
     struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
     int ready = ppoll(fds, 2, ms < 0 ? NULL : &time, unblocked);
     if (ready > 0 && fds[1].revents)
@@ -255,20 +264,27 @@ static void run(connect_session *s, const sigset_t *blocked, const sigset_t *unb
         connect_print_flush(s);
         sigprocmask(SIG_BLOCK, blocked, NULL);
         if (connect_signal != 0 && farewell == UINT64_MAX) {
-            farewell = now_ns() + (uint64_t)FAREWELL_MS * MS;
+            farewell = connect_now_ns() + (uint64_t)FAREWELL_MS * MS;
             s->input.ended = left = true;
             s->input.len = 0;
             connect_leave(s);
         }
+        if (s->retry_ns > 0 && connect_now_ns() >= s->retry_ns) {
+            s->retry_ns = 0;
+            int code = connect_dial(s);
+            connect_fail(s, code);
+            s->is_over = s->is_over || code != 0;
+        }
         connect_input_send(s);
-        uint64_t now = now_ns(), at = leave_at(s, now);
+        uint64_t now = connect_now_ns(), at = leave_at(s, now);
         if (at <= now && !left) {
             left = true;
             connect_leave(s);
         }
         if (now >= farewell || s->is_over)
             break;
-        wait_for_something(s, left ? farewell : at, unblocked);
+        at = left ? farewell : s->retry_ns > 0 ? s->retry_ns : at;
+        wait_for_something(s, at, unblocked);
     }
 }
 

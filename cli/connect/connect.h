@@ -35,6 +35,8 @@ typedef struct connect_options {
     uint32_t expect;
     uint32_t close_code, ping_interval_ms, ping_timeout_ms, connect_timeout_ms, message_max;
     bool expects;
+    const char *reconnect; /* how often in a row; NULL: never */
+    uint32_t reconnect_max;
 } connect_options;
 
 /* Bytes of stdin that are no whole message yet. */
@@ -64,8 +66,11 @@ typedef struct connect_session {
     uint64_t heard_ns;   /* when the last message came; 0: none since the last one we sent */
     uint64_t settled_ns; /* when all of the input was with the kernel; 0: not yet */
     bool is_open, is_blocked, is_over, escapes;
-    bool is_typed;   /* stdin is a terminal */
-    bool asked_pong; /* by /ping */
+    uint64_t retry_ns; /* when to dial again; 0: not */
+    uint32_t attempts; /* in a row that came to nothing */
+    bool is_leaving;   /* we have closed it */
+    bool is_typed;     /* stdin is a terminal */
+    bool asked_pong;   /* by /ping */
     int exit_code;
 } connect_session;
 
@@ -80,6 +85,11 @@ int connect_settings_read(int argc, char **argv, connect_options *o);
 void connect_fail(connect_session *s, int exit_code);
 int connect_dial(connect_session *s);
 void connect_leave(connect_session *s);
+
+/* true: it is tried again, and no failure yet. */
+bool connect_retry_failed(connect_session *s, const weft_dial_failure *failure, int exit_code);
+bool connect_retry_closed(connect_session *s, const weft_close_info *info);
+uint64_t connect_now_ns(void); /* the monotonic clock */
 
 /* true: the line was a command, and is done. */
 bool connect_command(connect_session *s, const char *line, size_t len);

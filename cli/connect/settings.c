@@ -34,6 +34,8 @@ static const cli_option options[] = {
     {"close-code", 0, CLI_NUMBER, AT(close_code), "CODE", "to close with", .standard = "1000", .min = 1000, .max = 4999,
      .rare = true},
     {"close-reason", 0, CLI_TEXT, AT(close_reason), "TEXT", "to close with", .rare = true},
+    {"reconnect", 0, CLI_TEXT, AT(reconnect), "[=MAX]",
+     "connect again when it breaks, MAX times in a row; -x is sent again", .bare = "4294967294"},
     {"ping-interval", 0, CLI_DURATION, AT(ping_interval_ms), "TIME", "silence after which to ping, or \"never\"",
      .standard = "never", .min = 10, .never = true},
     {"ping-timeout", 0, CLI_DURATION, AT(ping_timeout_ms), "TIME", "for the pong", .standard = "8s", .min = 10,
@@ -114,19 +116,21 @@ static const char *check(const connect_options *o) {
     return NULL;
 }
 
-static bool read_expect(connect_options *o) {
+static bool read_number(const char *text, uint32_t *out) {
     char *end;
-    unsigned long value = strtoul(o->expect_text, &end, 10);
-    o->expects = o->expect_text[0] >= '0' && o->expect_text[0] <= '9' && *end == '\0' && value < UINT32_MAX;
-    o->expect = (uint32_t)value;
-    return o->expects;
+    unsigned long value = strtoul(text, &end, 10);
+    *out = (uint32_t)value;
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && value < UINT32_MAX;
 }
 
 int connect_settings_read(int argc, char **argv, connect_options *o) {
     int got = cli_parse(&cli_connect, argc, argv, o);
     if (got != 0)
         return got > 0 ? -1 : CONNECT_EXIT_USAGE;
-    if (o->expect_text && !read_expect(o))
+    o->expects = o->expect_text != NULL;
+    if (o->reconnect && !read_number(o->reconnect, &o->reconnect_max))
+        return connect_usage("--reconnect takes a number");
+    if (o->expects && !read_number(o->expect_text, &o->expect))
         return connect_usage("--expect takes a number");
     const char *problem = check(o);
     return problem ? connect_usage("%s", problem) : 0;

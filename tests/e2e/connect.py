@@ -257,6 +257,42 @@ class ExitCodes(Case):
                 self.assertIn(b'closed with 1000', process.stderr.read())
 
 
+class Reconnect(Case):
+    def test_it_comes_back_and_says_it_again(self):
+        heard = []
+
+        async def handler(socket, path=None):
+            heard.append(await socket.recv())
+            await socket.send(f'answer {len(heard)}')
+            await socket.close(1011 if len(heard) < 3 else 1000)
+        with serving(handler) as url:
+            code, out, err = self.connect(url, '--reconnect', '-x', 'hello', '-w', 'never')
+        self.assertEqual((code, out, heard), (0, b'answer 1\nanswer 2\nanswer 3\n', ['hello'] * 3))
+        self.assertEqual(err.count('connecting again'), 2)
+
+    def test_it_gives_up(self):
+        code, out, err = self.connect('ws://127.0.0.1:1/', '--reconnect=2')
+        self.assertEqual((code, err.count('cannot connect'), err.count('connecting again')), (7, 3, 2))
+        self.assertEqual(self.connect(self.echo, '--reconnect=x')[0], 2)
+
+    def test_what_cannot_heal(self):
+        code, out, err = self.connect(self.server.ws + '/nothing', '--reconnect')
+        self.assertEqual((code, 'connecting again' in err), (22, False))
+        with serving(says(code=4001)) as url:
+            code, out, err = self.connect(url, '--reconnect', '-U')
+            self.assertEqual((code, 'connecting again' in err), (67, False))
+
+    def test_restart_waits_longer(self):
+        calls = []
+
+        async def handler(socket, path=None):
+            calls.append(time.monotonic())
+            await socket.close(1012 if len(calls) == 1 else 1000)
+        with serving(handler) as url:
+            self.assertEqual(self.connect(url, '--reconnect', '-U')[0], 0)
+        self.assertGreater(calls[1] - calls[0], 0.9)
+
+
 class Terminal(Case):
     def screen(self, url, *flags, typed=b''):
         """What a terminal shows, until the program ends; and the exit code."""
