@@ -116,7 +116,9 @@ static size_t quote(const uint8_t *data, size_t len, char *out) {
     for (size_t i = 0; i < len; i++) {
         if (data[i] == '"' || data[i] == '\\')
             out[used++] = '\\';
-        if (data[i] < 0x20 || data[i] == 0x7f)
+        if (data[i] == 0xc2 && i + 1 < len && data[i + 1] < 0xa0) /* C1: commands to a terminal, too */
+            used += (size_t)sprintf(out + used, "\\u%04x", data[++i]);
+        else if (data[i] < 0x20 || data[i] == 0x7f)
             used += (size_t)sprintf(out + used, "\\u%04x", data[i]);
         else
             out[used++] = (char)data[i];

@@ -316,11 +316,14 @@ class Terminal(Case):
             code, shown = self.screen(url)
             self.assertEqual(code, 67)
             self.assertNotIn(b'\x1b', shown)
-            self.assertNotIn(b'\x9b2J', shown)
+            self.assertNotIn(b'\xc2\x9b2J', shown)
             self.assertIn(b'red \\x1b[31m\\x07', shown)
             self.assertIn('caf\u00e9'.encode(), shown)
             self.assertIn(b'00 1b 41 42', shown)
             self.assertIn(b'\x1b[31m', self.screen(url, '--raw')[1])
+            shown = self.screen(url, '--json')[1]
+            self.assertNotIn(b'\x1b', shown)
+            self.assertNotIn(b'\xc2\x9b', shown)
 
     def test_typing_and_end(self):
         code, shown = self.screen(self.echo, typed=b'hello\n\x04')
