@@ -16,6 +16,7 @@
 #include <weft/weft.h>
 
 enum { MS = 1000000, SILENCE_MS = 500, ANSWER_MS = 3000, EXPECTED_MS = 10000, FAREWELL_MS = 1000 };
+enum { REDIRECTS_MAX = 10 };
 
 volatile sig_atomic_t connect_signal;
 
@@ -133,7 +134,8 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
     }
     static const char unsent[] = "the peer closed before all of the input was sent";
     s->is_open = false;
-    if (connect_retry_closed(s, info))
+    weft_retry_end end = weft_retry_of_close(info);
+    if (connect_retry(s, &end))
         return;
     if (s->input.len > 0 && info->by_peer)
         connect_tell(s, unsent, sizeof unsent - 1);
@@ -157,6 +159,8 @@ static void tell_refusal(const connect_session *s, const weft_response *response
 static int exit_of_dial(const weft_dial_failure *f) {
     if (f->sys_errno == ETIMEDOUT)
         return CONNECT_EXIT_TIMEOUT;
+    if (f->phase == WEFT_DIAL_RESOLVE)
+        return CONNECT_EXIT_DNS;
     if (f->phase == WEFT_DIAL_CONNECT)
         return CONNECT_EXIT_CONNECT;
     if (f->phase == WEFT_DIAL_TLS)
@@ -173,7 +177,8 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
     connect_tell(s, failure->text, strlen(failure->text));
     if (code == CONNECT_EXIT_HTTP)
         tell_refusal(s, failure->response);
-    if (connect_retry_failed(s, failure, code))
+    weft_retry_end end = weft_retry_of_failure(failure);
+    if (connect_retry(s, &end))
         return;
     connect_fail(s, code);
     s->is_over = true;
@@ -181,22 +186,14 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
 
 int connect_dial(connect_session *s) {
     const connect_options *o = s->options;
-    char address[256];
-    const char *why = "";
-    int got = weft_resolve(o->urls.items[0], address, sizeof address, &why);
-    if (got == WEFT_EINVAL)
-        return connect_usage("%.200s: %s", o->urls.items[0], why);
-    if (got != WEFT_OK) {
-        fprintf(stderr, "weft: %.200s: %s\n", o->urls.items[0], why);
-        return CONNECT_EXIT_DNS;
-    }
     weft_dial dial = {WEFT_DIAL_INIT,
                       .url = o->urls.items[0],
-                      .address = address[0] ? address : NULL,
                       .user = s,
                       .origin = o->origin,
                       .subprotocols = o->subprotocols.items,
                       .headers = o->headers.items,
+                      .user_password = o->auth,
+                      .redirects_max = o->follow ? REDIRECTS_MAX : 0,
                       .deflate = {.mode = o->no_compress ? WEFT_DEFLATE_OFF : WEFT_DEFLATE_DEDICATED},
                       .open = on_open,
                       .message = on_message,
@@ -204,10 +201,11 @@ int connect_dial(connect_session *s) {
                       .pong = on_pong,
                       .closed = on_closed,
                       .failed = on_failed};
-    got = weft_client_dial(s->client, &dial, &s->conn);
+    int got = weft_client_dial(s->client, &dial, &s->conn);
     if (got == WEFT_OK)
         return 0;
-    return connect_usage("%s", got == WEFT_EINVAL ? weft_client_error(s->client) : weft_status_text(got));
+    return connect_usage("%.200s: %s", o->urls.items[0],
+                         got == WEFT_EINVAL ? weft_client_error(s->client) : weft_status_text(got));
 }
 
 /* ---- the loop ---- */
@@ -313,11 +311,8 @@ int cli_run_connect(int argc, char **argv) {
     s.input.ended = o.only_receive;
     s.is_typed = isatty(STDIN_FILENO);
     s.escapes = !o.raw && isatty(STDOUT_FILENO);
-    weft_client_config config = {WEFT_CLIENT_CONFIG_INIT,
-                                 .connect_timeout_ms = o.connect_timeout_ms,
-                                 .handshake_timeout_ms = o.connect_timeout_ms,
-                                 .backend = WEFT_BACKEND_EPOLL, /* one connection, beside a poll of ours */
-                                 .tls = o.tls,
+    weft_client_config config = {WEFT_CLIENT_CONFIG_INIT, .connect_timeout_ms = o.connect_timeout_ms,
+                                 .handshake_timeout_ms = o.connect_timeout_ms, .tls = o.tls,
                                  .limits = {.message_bytes_max = o.message_max,
                                             .ping_interval_ms = o.ping_interval_ms,
                                             .ping_timeout_ms = o.ping_timeout_ms,

@@ -7,7 +7,7 @@
 #include "cli/options.h"
 
 #include <signal.h>
-#include <weft/client.h>
+#include <weft/retry.h>
 
 enum {
     CONNECT_EXIT_EXPECTATION = 1,
@@ -26,9 +26,10 @@ enum {
 
 typedef struct connect_options {
     cli_list urls, headers, subprotocols, texts;
-    const char *origin, *separator, *close_reason, *expect_text;
+    const char *origin, *auth, *separator, *close_reason, *expect_text;
     weft_tls_client tls;
-    bool text, binary, nul, one, only_send, only_receive, exit_on_eof, no_close, show_pongs, no_compress, raw, json;
+    bool text, binary, nul, one, only_send, only_receive, exit_on_eof, no_close, show_pongs, no_compress, raw, json,
+        follow;
     bool quiet;
     int verbose;
     uint32_t wait_ms; /* 0: by the answers */
@@ -87,8 +88,7 @@ int connect_dial(connect_session *s);
 void connect_leave(connect_session *s);
 
 /* true: it is tried again, and no failure yet. */
-bool connect_retry_failed(connect_session *s, const weft_dial_failure *failure, int exit_code);
-bool connect_retry_closed(connect_session *s, const weft_close_info *info);
+bool connect_retry(connect_session *s, const weft_retry_end *end);
 uint64_t connect_now_ns(void); /* the monotonic clock */
 
 /* true: the line was a command, and is done. */
