@@ -89,6 +89,7 @@ group_build() {
     if has_isal_machine; then need libisal-dev has_library libisal-dev isa-l.h; fi
     need liburing-dev has_library liburing-dev liburing.h
     need libnghttp2-dev has_library libnghttp2-dev nghttp2/nghttp2.h
+    need libedit-dev has_library libedit-dev editline/readline.h
     need libinih-dev has_library libinih-dev ini.h
     need llhttp has_llhttp
 }

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 
 #include "cli/connect/connect.h"
+#include "cli/connect/line.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -26,10 +27,18 @@ uint64_t connect_now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }
 
+static volatile sig_atomic_t suspended, resized;
+
 static void on_signal(int number) {
-    if (connect_signal != 0)
+    if (connect_signal != 0) {
+        line_restore_terminal();
         _exit(128 + number);
+    }
     connect_signal = number;
+}
+
+static void on_terminal_signal(int number) {
+    *(number == SIGTSTP ? &suspended : &resized) = 1;
 }
 
 void connect_fail(connect_session *s, int exit_code) {
@@ -248,6 +257,19 @@ static void wait_for_something(connect_session *s, uint64_t deadline, const sigs
         connect_input_read(s);
 }
 
+/* What the terminal asked for while we were at something else. */
+static void heed_terminal(void) {
+    if (suspended) {
+        suspended = 0;
+        line_suspend();
+    }
+    if (resized) {
+        resized = 0;
+        line_resized();
+    }
+    line_show();
+}
+
 static void run(connect_session *s, const sigset_t *blocked, const sigset_t *unblocked) {
     uint64_t farewell = UINT64_MAX;
     bool left = false;
@@ -261,6 +283,7 @@ static void run(connect_session *s, const sigset_t *blocked, const sigset_t *unb
         }
         connect_print_flush(s);
         sigprocmask(SIG_BLOCK, blocked, NULL);
+        heed_terminal();
         if (connect_signal != 0 && farewell == UINT64_MAX) {
             farewell = connect_now_ns() + (uint64_t)FAREWELL_MS * MS;
             s->input.ended = left = true;
@@ -327,18 +350,28 @@ int cli_run_connect(int argc, char **argv) {
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    s.is_edited = s.is_typed && !o.nul && !o.separator && line_begin(connect_input_line, &s);
+    if (s.is_edited) {
+        sigaction(SIGTSTP, &(struct sigaction) {.sa_handler = on_terminal_signal}, NULL);
+        sigaction(SIGWINCH, &(struct sigaction) {.sa_handler = on_terminal_signal}, NULL);
+    }
     sigset_t blocked, unblocked;
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGINT);
     sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGTSTP);
+    sigaddset(&blocked, SIGWINCH);
     sigprocmask(SIG_BLOCK, &blocked, &unblocked);
     sigdelset(&unblocked, SIGINT);
     sigdelset(&unblocked, SIGTERM);
+    sigdelset(&unblocked, SIGTSTP);
+    sigdelset(&unblocked, SIGWINCH);
     code = connect_dial(&s);
     if (code == 0) {
         run(&s, &blocked, &unblocked);
         code = finish(&s);
     }
+    line_end();
     weft_client_free(s.client);
     free(s.input.data);
     return code;

@@ -71,6 +71,7 @@ typedef struct connect_session {
     uint32_t attempts; /* in a row that came to nothing */
     bool is_leaving;   /* we have closed it */
     bool is_typed;     /* stdin is a terminal */
+    bool is_edited;    /* and its lines are edited */
     bool asked_pong;   /* by /ping */
     int exit_code;
 } connect_session;
@@ -97,6 +98,7 @@ bool connect_command(connect_session *s, const char *line, size_t len);
 /* Sends what is whole in the input, and reads more of it. */
 void connect_input_send(connect_session *s);
 void connect_input_read(connect_session *s);
+void connect_input_line(const char *line, void *session); /* as it was typed; NULL: the end */
 
 /* All of it, however slow the reader: while it waits nothing is received, so memory does not grow. */
 /* Messages and events are written when the turn is over. */

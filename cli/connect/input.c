@@ -4,6 +4,8 @@
  */
 #include "cli/connect/connect.h"
 
+#include "cli/connect/line.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,18 +77,42 @@ void connect_input_send(connect_session *s) {
     in->seen = s->is_blocked || in->len < s->separator_len ? 0 : in->len - s->separator_len + 1;
 }
 
+/* Room for some more. False: that is too much. */
+static bool make_room(connect_session *s, size_t more) {
+    connect_input *in = &s->input;
+    if (in->cap - in->len >= more)
+        return true;
+    size_t cap = in->cap < more ? 2 * more : 2 * in->cap;
+    char *grown = in->len > s->options->message_max ? NULL : realloc(in->data, cap);
+    if (!grown) {
+        stop_reading(s, CONNECT_EXIT_USAGE, "a line of the input is longer than --message-max, or than memory");
+        return false;
+    }
+    in->data = grown;
+    in->cap = cap;
+    return true;
+}
+
+void connect_input_line(const char *line, void *session) {
+    connect_session *s = session;
+    connect_input *in = &s->input;
+    size_t len = line ? strlen(line) : 0;
+    s->input.ended = !line;
+    if (!line || !make_room(s, len + s->separator_len))
+        return;
+    memcpy(in->data + in->len, line, len);
+    memcpy(in->data + in->len + len, s->separator, s->separator_len);
+    in->len += len + s->separator_len;
+}
+
 void connect_input_read(connect_session *s) {
     connect_input *in = &s->input;
-    if (in->cap - in->len < CHUNK_BYTES) {
-        size_t cap = in->cap < CHUNK_BYTES ? 2 * CHUNK_BYTES : 2 * in->cap;
-        char *grown = in->len > s->options->message_max ? NULL : realloc(in->data, cap);
-        if (!grown) {
-            stop_reading(s, CONNECT_EXIT_USAGE, "a line of the input is longer than --message-max, or than memory");
-            return;
-        }
-        in->data = grown;
-        in->cap = cap;
+    if (s->is_edited) {
+        line_read();
+        return;
     }
+    if (!make_room(s, CHUNK_BYTES))
+        return;
     ssize_t got = read(STDIN_FILENO, in->data + in->len, CHUNK_BYTES);
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return;

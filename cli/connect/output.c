@@ -3,6 +3,8 @@
  */
 #include "cli/connect/connect.h"
 
+#include "cli/connect/line.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -33,6 +35,9 @@ static void write_all(connect_session *s, const char *data, size_t len) {
 }
 
 void connect_print_flush(connect_session *s) {
+    if (s->output.len == 0)
+        return;
+    line_hide();
     write_all(s, s->output.data, s->output.len);
     s->output.len = 0;
 }
@@ -182,6 +187,7 @@ void connect_tell(const connect_session *s, const char *text, size_t len) {
         return;
     char *out = malloc(4 * len + 1);
     bool plain = s->options->raw || !isatty(STDERR_FILENO);
+    line_hide();
     if (out)
         fprintf(stderr, "weft: %.*s\n", plain ? (int)len : (int)escape((const unsigned char *)text, len, out),
                 plain ? text : out);

@@ -295,14 +295,17 @@ class Reconnect(Case):
 
 
 class Terminal(Case):
-    def screen(self, url, *flags, typed=b''):
-        """What a terminal shows, until the program ends; and the exit code."""
+    def screen(self, url, *flags, typed=b'', term='dumb', keys=()):
+        """What a terminal shows, until the program ends; and the exit code. Keys are typed one after another, each when
+        what it is to wait for has been shown."""
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execv(program(), [program(), 'connect', url, *flags])
-        shown = b''
+            os.execve(program(), [program(), 'connect', url, *flags], {**os.environ, 'TERM': term})
+        shown, keys = b'', list(keys)
         os.write(terminal, typed)
         while True:
+            if keys and keys[0][0] in shown:
+                os.write(terminal, keys.pop(0)[1])
             try:
                 some = os.read(terminal, 4096)
             except OSError:
@@ -330,6 +333,26 @@ class Terminal(Case):
         code, shown = self.screen(self.echo, typed=b'hello\n\x04')
         self.assertEqual(code, 0)
         self.assertEqual(shown.count(b'hello'), 2)
+
+    def test_lines_are_edited(self):
+        code, shown = self.screen(self.echo, term='xterm', keys=[
+            (b'> ', b'fist\x1b[D\x1b[Dr\r'),      # two to the left, a letter put in
+            (b'first\r\n', b'\x1b[A\x7f!\r'),       # the one before, changed
+            (b'firs!\r\n', b'half a li'),
+            (b'half a li', b'\x15/ping\r'),          # all of it is wiped out
+            (b'pong after', b'\x04')])
+        self.assertEqual(code, 0, shown)
+
+    def test_what_comes_stands_above_what_is_typed(self):
+        async def handler(socket, path=None):
+            await asyncio.sleep(0.5)
+            await socket.send('news')
+            await socket.wait_closed()
+        with serving(handler) as url:
+            code, shown = self.screen(url, term='xterm', keys=[(b'> ', b'unfinished'),
+                                                               (b'news\r\n', b'\x15\x04')])
+        self.assertEqual(code, 0, shown)
+        self.assertIn(b'> unfinished', shown.split(b'news')[1])
 
     def test_commands(self):
         ended = []
