@@ -3,6 +3,8 @@
  */
 #include "cli/commands.h"
 
+#include "cli/manual.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <weft/weft.h>
@@ -40,7 +42,25 @@ static int unknown(const char *word) {
     return EXIT_USAGE;
 }
 
+/* What the table of options is made into, for packagers. */
+static int made(int argc, char **argv) {
+    const cli_command *commands[sizeof entries / sizeof entries[0] + 1] = {0};
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        commands[i] = entries[i].command;
+    const entry *about = argc > 1 ? find(argv[1]) : NULL;
+    if (strcmp(argv[0], "--man") == 0 && argc > 1 && !about)
+        return unknown(argv[1]);
+    if (strcmp(argv[0], "--man") == 0)
+        cli_man(about ? about->command : NULL, commands);
+    else if (strcmp(argv[0], "--completion") != 0 || argc < 2 || !cli_completion(argv[1], commands))
+        return fprintf(stderr, "weft: help takes a subcommand, --man [SUBCOMMAND] or --completion bash|zsh|fish\n"),
+               EXIT_USAGE;
+    return 0;
+}
+
 static int help(int argc, char **argv) {
+    if (argc > 0 && argv[0][0] == '-')
+        return made(argc, argv);
     const entry *about = argc > 0 ? find(argv[0]) : NULL;
     if (argc > 0 && !about)
         return unknown(argv[0]);

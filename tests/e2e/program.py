@@ -6,6 +6,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -148,6 +149,33 @@ class CommandLine(Case):
         asked = subprocess.run([sys.executable, '-c', ask], user=65534, group=65534, extra_groups=[], cwd='/',
                                capture_output=True, timeout=PATIENCE_S)
         self.assertEqual((asked.stdout, asked.stderr), (b'HTTP/1.1 200 OK\n', b''))
+
+    def test_man_pages_and_completions_say_what_help_says(self):
+        for command in ('serve', 'connect', 'bench'):
+            helped = run('help', command)[1]
+            options = set(re.findall(r'--([a-z0-9-]+)', '\n'.join(
+                line[:34] for line in helped.splitlines() if re.match(r'  (-.,|   ) --', line)))) - {'help'}
+            self.assertGreater(len(options), 20)
+            page = run('help', '--man', command)[1].replace('\\-', '-')
+            self.assertEqual({option for option in options if f'--{option}' not in page}, set())
+            for shell in ('bash', 'zsh', 'fish'):
+                text = run('help', '--completion', shell)[1]
+                dashes = '-l ' if shell == 'fish' else '--'
+                self.assertEqual({option for option in options if dashes + option not in text}, set(), shell)
+        self.assertIn('.BR weft\\-serve (1)', run('help', '--man')[1])
+        self.assertEqual(run('help', '--completion', 'tcsh')[0], 2)
+        self.assertEqual(run('help', '--man', 'sreve')[0], 2)
+
+    def test_bash_completes(self):
+        def complete(*words):
+            script = (f'source /dev/stdin; COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}; _weft; '
+                      'echo "${COMPREPLY[@]}"')
+            done = subprocess.run(['bash', '-c', script], input=run('help', '--completion', 'bash')[1], text=True,
+                                  capture_output=True, timeout=10, check=True)
+            return done.stdout.split()
+        self.assertEqual(complete('weft', 'b'), ['bench'])
+        self.assertEqual(complete('weft', 'serve', '--backend', '""'), ['auto', 'epoll', 'io_uring'])
+        self.assertIn('--reconnect', complete('weft', 'connect', '--re'))
 
 
 class ConfigFile(Case):
