@@ -12,10 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { INTERRUPT_DRAIN_MS = 1000, LISTEN_TRIES = 20 };
+enum { INTERRUPT_DRAIN_MS = 1000 };
 
 /* For the signal handler, which may only do what is signal-safe: weft_server_drain and weft_server_stop are. */
 static weft_server *running;
@@ -110,23 +109,13 @@ static weft_server *make_server(const app_config *config) {
     return NULL;
 }
 
-/* The kernel takes a moment to let go of what a killed server had under io_uring: a restart waits for it. */
-static int listen_on(weft_server *server, const char *address, int (*listen)(weft_server *, const char *)) {
-    int got = listen(server, address);
-    for (int tries = 0; got == WEFT_ESYS && errno == EADDRINUSE && tries < LISTEN_TRIES; tries++) {
-        nanosleep(&(struct timespec) {.tv_nsec = 50000000}, NULL);
-        got = listen(server, address);
-    }
-    return got;
-}
-
 static bool has_tls(const app_config *config) {
     return config->tls.self_signed || config->tls.certificates;
 }
 
 static int listen_on_all(weft_server *server, const char *const *addresses, bool tls) {
     for (size_t i = 0; addresses[i]; i++) {
-        int got = listen_on(server, addresses[i], tls ? weft_server_listen_tls : weft_server_listen);
+        int got = tls ? weft_server_listen_tls(server, addresses[i]) : weft_server_listen(server, addresses[i]);
         if (got < 0) {
             complain(weft_server_error(server));
             return got == WEFT_EINVAL ? APP_EXIT_USAGE : APP_EXIT_LISTEN;

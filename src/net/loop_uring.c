@@ -13,6 +13,9 @@
  * A paused stream goes on receiving until something comes: that is kept in its spill, the receive is cancelled, and a
  * poll watches for the loss of the peer. What is kept is given out again after the resume, through the list of due
  * slots, which also carries what a completion could not tell at once.
+ *
+ * The ring holds the files of what it was asked to watch, for some milliseconds even beyond the death of its process. So it
+ * watches no listening socket, for the address would be taken as long, but an epoll descriptor that they are in.
  */
 #include "net/backend.h"
 #include "net/uring.h"
@@ -25,6 +28,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,7 +43,7 @@ enum {
 };
 
 /* slot.armed: requests that the kernel has. */
-enum { RECV = 1, OUT = 2, WATCH = 4, LISTEN = 8 };
+enum { RECV = 1, OUT = 2, WATCH = 4 };
 
 struct uring_loop {
     wf_loop base;
@@ -49,8 +53,9 @@ struct uring_loop {
     uint32_t fed;      /* the last slot that was received for in this turn */
     uint32_t sated;    /* it took what the buffers held: the others are armed before it; or WF_NO_SLOT */
     bool given;        /* the last event gave out bytes of the ring's */
-    bool wake_armed;
-    wf_buf kept; /* or these */
+    wf_buf kept;       /* or these */
+    int listen_fd;     /* epoll, with the listening sockets in it; -1: there was none yet */
+    bool wake_armed, listen_armed;
 };
 
 static struct uring_loop *uring_of(wf_loop *loop) {
@@ -120,20 +125,23 @@ static void arm_watch(struct uring_loop *loop, wf_uring_slot *slot) {
         slot->armed |= WATCH;
 }
 
-static void arm_listen(struct uring_loop *loop, wf_uring_slot *slot) {
-    if (!(slot->armed & LISTEN) && arm_poll(loop, slot, WF_URING_LISTEN, POLLIN, true))
-        slot->armed |= LISTEN;
-}
-
-static void arm_wake(struct uring_loop *loop) {
-    struct io_uring_sqe *sqe = wf_uring_request(&loop->ring, WF_URING_WAKE, 0);
-    loop->wake_armed = sqe != NULL;
+/* A multishot poll of a descriptor of the loop's own. */
+static bool arm_own(struct uring_loop *loop, wf_uring_op op, int fd) {
+    struct io_uring_sqe *sqe = wf_uring_request(&loop->ring, op, 0);
     if (!sqe)
-        return;
+        return false;
     sqe->opcode = IORING_OP_POLL_ADD;
-    sqe->fd = loop->base.wake_fd;
+    sqe->fd = fd;
     sqe->poll32_events = POLLIN;
     sqe->len = IORING_POLL_ADD_MULTI;
+    return true;
+}
+
+static void arm_owns(struct uring_loop *loop) {
+    if (!loop->wake_armed)
+        loop->wake_armed = arm_own(loop, WF_URING_WAKE, loop->base.wake_fd);
+    if (!loop->listen_armed && loop->listen_fd >= 0)
+        loop->listen_armed = arm_own(loop, WF_URING_LISTEN, loop->listen_fd);
 }
 
 /* One receive of a slot, which answers ECANCELED. */
@@ -405,11 +413,11 @@ static enum step on_watch(struct uring_loop *loop, wf_uring_slot *slot, const st
     return step;
 }
 
-static void on_listen(struct uring_loop *loop, wf_uring_slot *slot, const struct io_uring_cqe *cqe) {
-    if (!(cqe->flags & IORING_CQE_F_MORE))
-        slot->armed &= (uint8_t)~LISTEN;
-    if (slot->sock && !(slot->sock->flags & (PAUSED | FAILED_TOLD)))
-        slot_due(loop, slot);
+/* Somebody wants to connect, or may have wanted to while accepting rested. There are one or two listeners, mostly: which of
+ * them it was is not asked. */
+static void listeners_due(struct uring_loop *loop) {
+    for (size_t i = 0; i < loop->base.acceptor.count; i++)
+        slot_due(loop, slot_of(loop, loop->base.acceptor.listeners[i]));
 }
 
 /* The list of due slots holds listening socks too: each gives one connection at a time. */
@@ -423,8 +431,7 @@ static enum step accept_one(struct uring_loop *loop, wf_uring_slot *slot, wf_loo
         slot_due(loop, slot); /* another may be waiting */
         *out_event = (wf_loop_event) {.kind = WF_LOOP_ACCEPTED, .sock = sock, .fd = fd};
         return GIVEN;
-    case WF_ACCEPT_NONE:
-        arm_listen(loop, slot); /* when the kernel gave the poll up */
+    case WF_ACCEPT_NONE: /* the poll will tell again */
         return NOTHING;
     case WF_ACCEPT_AGAIN:
         slot_due(loop, slot);
@@ -512,8 +519,9 @@ static enum step on_completion(struct uring_loop *loop, struct io_uring_cqe cqe,
             step = on_watch(loop, slot, &cqe, out_event);
             break;
         case WF_URING_LISTEN:
-            on_listen(loop, slot, &cqe);
-            break;
+            loop->listen_armed = cqe.flags & IORING_CQE_F_MORE;
+            listeners_due(loop);
+            return NOTHING;
         case WF_URING_WAKE:
             return on_woken(loop, &cqe, out_event);
         default:
@@ -549,20 +557,14 @@ static int next_uring(wf_loop *base, wf_loop_event *out_event) {
     return WF_WANT_INPUT;
 }
 
-static void end_rest(struct uring_loop *loop) {
-    for (size_t i = 0; i < loop->base.acceptor.count; i++)
-        slot_due(loop, slot_of(loop, loop->base.acceptor.listeners[i]));
-}
-
 static int wait_uring(wf_loop *base, int64_t timeout_ms) {
     struct uring_loop *loop = uring_of(base);
     take_back(loop);
     if (wf_uring_next(&loop->ring))
         return 0;
     if (wf_acceptor_rested(&base->acceptor, &timeout_ms))
-        end_rest(loop);
-    if (!loop->wake_armed)
-        arm_wake(loop);
+        listeners_due(loop);
+    arm_owns(loop);
     wf_uring_event_seen(&loop->ring);
     int status = wf_uring_enter(&loop->ring, loop->slots.due_count > 0 ? 0 : timeout_ms);
     look_at_sends(loop);
@@ -573,24 +575,36 @@ static int wait_uring(wf_loop *base, int64_t timeout_ms) {
 
 /* ---- socks ---- */
 
+static int listen_in(struct uring_loop *loop, const wf_sock *sock) {
+    struct epoll_event added = {.events = EPOLLIN};
+    if (loop->listen_fd < 0)
+        loop->listen_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->listen_fd < 0 || epoll_ctl(loop->listen_fd, EPOLL_CTL_ADD, sock->fd, &added) < 0)
+        return WF_ESYS;
+    return 0;
+}
+
+static int arm_first(struct uring_loop *loop, wf_uring_slot *slot) {
+    if (slot->sock->kind == WF_SOCK_CONNECT)
+        arm_out(loop, slot);
+    else
+        arm_recv(loop, slot);
+    errno = ENOMEM;
+    return slot->armed ? 0 : WF_ESYS;
+}
+
 static int adopt_uring(wf_loop *base, wf_sock *sock) {
     struct uring_loop *loop = uring_of(base);
     if (wf_uring_slot_new(&loop->slots, sock) < 0)
         return WF_ESYS;
     wf_uring_slot *slot = slot_of(loop, sock);
-    if (sock->kind == WF_SOCK_LISTEN)
-        arm_listen(loop, slot);
-    else if (sock->kind == WF_SOCK_CONNECT)
-        arm_out(loop, slot);
-    else
-        arm_recv(loop, slot);
-    if (slot->armed)
-        return 0;
-    slot->sock = NULL;
-    wf_uring_spill_free(&loop->slots, slot);
-    wf_uring_slot_release(&loop->slots, slot);
-    errno = ENOMEM;
-    return WF_ESYS;
+    int status = sock->kind == WF_SOCK_LISTEN ? listen_in(loop, sock) : arm_first(loop, slot);
+    if (status < 0) {
+        slot->sock = NULL;
+        wf_uring_spill_free(&loop->slots, slot);
+        wf_uring_slot_release(&loop->slots, slot);
+    }
+    return status;
 }
 
 static void pause_uring(wf_loop *base, wf_sock *sock) {
@@ -646,7 +660,10 @@ static void close_soon(struct uring_loop *loop, wf_uring_slot *slot, int fd) {
 
 static void flush_uring(wf_loop *base) {
     struct uring_loop *loop = uring_of(base);
-    if (!loop->ring.enabled || io_uring_sq_ready(&loop->ring.ring) == 0)
+    if (!loop->ring.enabled)
+        return;
+    arm_owns(loop);
+    if (io_uring_sq_ready(&loop->ring.ring) == 0)
         return;
     wf_uring_submit_and_end(&loop->ring);
     look_at_sends(loop);
@@ -659,20 +676,23 @@ static void close_uring(wf_loop *base, wf_sock *sock) {
         settle(loop);
     slot->sock = NULL;
     wf_uring_spill_free(&loop->slots, slot);
-    if (loop->ring.enabled) {
+    if (sock->kind == WF_SOCK_LISTEN) {
+        epoll_ctl(loop->listen_fd, EPOLL_CTL_DEL, sock->fd,
+                  NULL); /* closing alone does not, while a copy lives (dup) */
+        close(sock->fd);
+    } else if (loop->ring.enabled) {
         close_soon(loop, slot, sock->fd);
     } else { /* the kernel has heard of nothing yet, and will not: the number may be another's by then */
         wf_uring_forget(&loop->ring, sock->slot);
         close(sock->fd);
     }
     wf_uring_slot_release(&loop->slots, slot);
-    if (sock->kind == WF_SOCK_LISTEN)
-        flush_uring(base); /* the address is free when this returns */
 }
 
 static int open_uring(wf_loop *base) {
     struct uring_loop *loop = uring_of(base);
     loop->fed = loop->sated = WF_NO_SLOT;
+    loop->listen_fd = -1;
     wf_uring_slots_init(&loop->slots, &base->held_bytes);
     return wf_uring_open(&loop->ring, base->recv_bytes);
 }
@@ -680,6 +700,8 @@ static int open_uring(wf_loop *base) {
 static void shut_uring(wf_loop *base) {
     struct uring_loop *loop = uring_of(base);
     wf_uring_shut(&loop->ring);
+    if (loop->listen_fd >= 0)
+        close(loop->listen_fd);
     wf_buf_deinit(&loop->kept);
     wf_uring_slots_deinit(&loop->slots);
 }

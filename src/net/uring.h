@@ -20,7 +20,7 @@
 typedef enum wf_uring_op {
     WF_URING_IGNORE,
     WF_URING_WAKE,   /* the eventfd, multishot poll */
-    WF_URING_LISTEN, /* a listening socket, multishot poll */
+    WF_URING_LISTEN, /* the epoll descriptor that listening sockets are in, multishot poll */
     WF_URING_RECV,   /* multishot receive */
     WF_URING_SEND,   /* from the arena */
     WF_URING_OUT,    /* poll: there is room to send */

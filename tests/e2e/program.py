@@ -85,6 +85,19 @@ class CommandLine(Case):
         line = self.fails(CANNOT_LISTEN, 'serve', '--listen', f'127.0.0.1:{port}')
         self.assertIn(f'127.0.0.1:{port}', line)
 
+    def test_a_killed_server_leaves_its_port_at_once(self):
+        listen = '127.0.0.1:0'
+        for _ in range(10):
+            server = Weft('--threads', '2', listen=listen)
+            self.addCleanup(server.kill)
+            listen = f'127.0.0.1:{server.port}'
+            for _ in range(8):
+                self.enterContext(socket.create_connection((server.host, server.port), PATIENCE_S))
+            server.kill()
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((server.host, server.port))
+
     def test_a_shared_port(self):
         """New connections reach both servers, and when one has gone all of them the other."""
         first = self.serve('--reuse-port', '--threads', '1', '--message-max', '1k')

@@ -73,6 +73,9 @@ uint32_t ring_get(ring *r, uint8_t *out, size_t cap, bool peek);
 /* What poll would say of it, all of it. */
 uint32_t sim_fd_state(const fd_entry *entry);
 
+/* What there was to see so far, of an epoll descriptor in all that it watches. */
+uint64_t sim_fd_changes(const fd_entry *entry);
+
 /* A turn of the server's: counts it, and lets the oracles look. */
 void sim_turn_begins(void);
 

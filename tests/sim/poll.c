@@ -71,9 +71,25 @@ static uint32_t stream_state(const sim_stream *s) {
     return state;
 }
 
+/* Level-triggered, whatever is in it: io_uring watches one with listening sockets. */
+static uint32_t epoll_state(void) {
+    for (int i = 0; i < kernel.fds_high; i++)
+        if (kernel.fds[i].watched && sim_fd_state(&kernel.fds[i]) & kernel.fds[i].interest)
+            return EPOLLIN;
+    return 0;
+}
+
+uint64_t sim_fd_changes(const fd_entry *entry) {
+    uint64_t changes = entry->changes;
+    for (int i = 0; entry->kind == FD_EPOLL && i < kernel.fds_high; i++)
+        changes += kernel.fds[i].watched ? kernel.fds[i].changes : 0;
+    return changes;
+}
+
 uint32_t sim_fd_state(const fd_entry *entry) {
     return entry->kind == FD_STREAM   ? stream_state(entry->stream)
            : entry->kind == FD_LISTEN ? (kernel.queued > 0 ? EPOLLIN : 0)
+           : entry->kind == FD_EPOLL  ? epoll_state()
            : entry->kind == FD_EVENT  ? (entry->count > 0 ? EPOLLIN : 0) | EPOLLOUT
                                       : 0;
 }

@@ -99,7 +99,7 @@ static void go_on_receiving(request *r) {
 
 static void poll_now(request *r) {
     uint32_t state = sim_fd_state(entry_of(r)) & (r->events | POLLERR | POLLHUP);
-    r->seen = entry_of(r)->changes;
+    r->seen = sim_fd_changes(entry_of(r));
     if (state == 0)
         return;
     bool last = !r->multi || sim_happens(FAULT_MULTI_ENDS) || uring.overflow_count > 0 ||
@@ -203,7 +203,7 @@ void sim_request(const struct io_uring_sqe *sqe) {
 static bool has_news(const request *r) {
     if (r->cancelled)
         return true;
-    return r->receives ? receivable(entry_of(r)->stream) : entry_of(r)->changes != r->seen;
+    return r->receives ? receivable(entry_of(r)->stream) : sim_fd_changes(entry_of(r)) != r->seen;
 }
 
 bool sim_requests_go_on(void) {

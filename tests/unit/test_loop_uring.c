@@ -71,6 +71,30 @@ TEST(a_wait_that_fails_says_so_unless_it_may_be_repeated) {
     close_pair();
 }
 
+TEST(a_listener_that_cannot_be_watched_stays_its_owners) {
+    static const char *const calls[] = {"epoll_create1", "epoll_ctl"};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        wf_address address;
+        const char *why;
+        test_context("%s", calls[i]);
+        open_loop(0);
+        CHECK_EQ(wf_address_parse("127.0.0.1:0", &address, &why), 0);
+        int fd = wf_listen_open(&address, true, 4);
+        test_call_fail_at(calls[i], 1, ENOMEM);
+        CHECK_EQ(wf_listen_adopt(loop, &sock, fd), WF_ESYS);
+        CHECK_EQ(errno, ENOMEM);
+        CHECK_EQ(sock.fd, -1);
+        test_call_fail_at(NULL, 0, 0);
+        CHECK_EQ(wf_listen_adopt(loop, &sock, fd), 0);
+        peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK_EQ(connect(peer, (struct sockaddr *)&address.storage, address.len), 0);
+        wf_loop_event event = next_event(loop);
+        CHECK_EQ(event.kind, WF_LOOP_ACCEPTED);
+        close(event.fd);
+        close_pair();
+    }
+}
+
 /* ---- sending soon ---- */
 
 /* Until it has to wait; something is kept then. What was taken. */
