@@ -130,6 +130,9 @@ static void on_loop_event(weft_client *client, const wf_loop_event *event) {
     case WF_LOOP_SENT:
         wf_link_sent(&call->link, event->len);
         break;
+    case WF_LOOP_WAITS:
+        wf_link_waits(&call->link);
+        break;
     case WF_LOOP_EOF:
         wf_link_input_over(&call->link);
         break;

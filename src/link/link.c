@@ -495,6 +495,11 @@ void wf_link_sent(wf_link *link, size_t len) {
     wf_link_flush(link);
 }
 
+void wf_link_waits(wf_link *link) {
+    wf_link_await_sent(link);
+    link->deadlines.output_ms = (uint32_t)link->env->now_ms;
+}
+
 /* ---- time ---- */
 
 static void stage_over(wf_link *link) {

@@ -222,6 +222,7 @@ static inline void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
 }
 
 void wf_link_sent(wf_link *link, size_t len);
+void wf_link_waits(wf_link *link); /* WF_LOOP_WAITS: what counts as sent has not left yet, but goes on */
 
 /* As received, with a promise: wf_link_settle is called before the loop takes `data` back. A long message that is answered
  * with itself is then sent from there, and copied only when the kernel does not take it by that time. */

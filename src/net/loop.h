@@ -51,6 +51,8 @@ typedef enum wf_loop_event_kind {
     WF_LOOP_RECEIVED, /* data, len > 0 */
     WF_LOOP_EOF,      /* the peer sent FIN; we may still send. Once, and no RECEIVED follows */
     WF_LOOP_SENT,     /* len bytes of the pending send were taken; 0: try again */
+    WF_LOOP_WAITS,    /* the kernel takes what was sent soon only in part: told then, and whenever it took more of it.
+                         As after a WF_SEND_LATER no send may be started before the WF_LOOP_SENT that follows */
     WF_LOOP_FAILED,   /* `sys_errno`; once, and the last event: the sock is of no more use than to close it */
     WF_LOOP_WOKEN     /* another thread called wf_loop_wake; sock is NULL */
 } wf_loop_event_kind;
@@ -129,7 +131,8 @@ enum { WF_SEND_LATER = 0 };
 int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
 
 /* The same for bytes that may go together with others of this turn, at the latest with the next wf_loop_wait: what is
- * taken is the loop's to deliver, in order, and lost only when the sock is closed before that, or fails. */
+ * taken is the loop's to deliver, in order, and lost only when the sock is closed before that, or fails. That the kernel
+ * does not take it yet is told (WF_LOOP_WAITS). */
 int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
 
 void wf_sock_shutdown(wf_loop *loop, wf_sock *sock); /* FIN: nothing more is sent */

@@ -171,8 +171,11 @@ static void send_done(struct uring_loop *loop, const struct io_uring_cqe *cqe) {
     } else if (cqe->res < 0 && cqe->res != -EAGAIN && cqe->res != -EINTR) {
         wf_uring_slot_fail(&loop->slots, slot, -cqe->res);
     } else if (sent < slot->send_len) {
-        if (keep(loop, slot, false, wf_uring_sent_from(&loop->ring, cqe) + sent, slot->send_len - sent))
+        if (keep(loop, slot, false, wf_uring_sent_from(&loop->ring, cqe) + sent, slot->send_len - sent)) {
+            slot->flags |= WF_SLOT_WAITS_DUE;
+            slot_due(loop, slot);
             arm_out(loop, slot);
+        }
     } else {
         shut_if_due(slot);
     }
@@ -300,6 +303,12 @@ static enum step give_sent(wf_uring_slot *slot, wf_loop_event *out_event) {
     return GIVEN;
 }
 
+static enum step give_waits(wf_uring_slot *slot, wf_loop_event *out_event) {
+    slot->sock->flags |= SENDING;
+    *out_event = (wf_loop_event) {.kind = WF_LOOP_WAITS, .sock = slot->sock};
+    return GIVEN;
+}
+
 /* Bytes: to the owner at once, or kept, behind what is kept. `cqe` becomes the last of those that brought them. */
 static enum step recv_bytes(struct uring_loop *loop, wf_uring_slot *slot, struct io_uring_cqe *cqe,
                             wf_loop_event *out_event) {
@@ -388,8 +397,9 @@ static enum step on_out(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_ev
     int sys_errno = sock->kind == WF_SOCK_CONNECT ? socket_error(sock->fd) : 0;
     if (sys_errno)
         return give_failed(slot, sys_errno, out_event);
-    if (wf_uring_has_out(slot) && !send_spilled(loop, slot))
-        return NOTHING;
+    size_t kept = wf_uring_has_out(slot) ? slot->spill->out.len : 0;
+    if (kept > 0 && !send_spilled(loop, slot))
+        return slot->spill->out.len < kept ? give_waits(slot, out_event) : NOTHING;
     return sock->flags & SENDING || sock->kind == WF_SOCK_CONNECT ? give_sent(slot, out_event) : NOTHING;
 }
 
@@ -476,6 +486,11 @@ static enum step on_due(struct uring_loop *loop, wf_uring_slot *slot, wf_loop_ev
     }
     if (sock->flags & FAILED_TOLD)
         return NOTHING;
+    if (slot->flags & WF_SLOT_WAITS_DUE) {
+        slot->flags &= (uint8_t)~WF_SLOT_WAITS_DUE;
+        slot_due(loop, slot); /* perhaps of more */
+        return wf_uring_has_out(slot) ? give_waits(slot, out_event) : NOTHING;
+    }
     if (sock->flags & EOF_TOLD) {
         arm_watch(loop, slot);
         return NOTHING;

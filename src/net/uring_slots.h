@@ -16,11 +16,12 @@ enum { WF_NO_SLOT = UINT32_MAX, WF_SLOTS_MAX = 1 << 24 };
 
 /* slot.flags */
 enum {
-    WF_SLOT_QUEUED = 1,   /* a send in the arena is not submitted yet */
-    WF_SLOT_DUE = 2,      /* stands in the list of due slots */
-    WF_SLOT_FAIL_DUE = 4, /* to be told when its turn comes */
-    WF_SLOT_EOF_DUE = 8,  /* the peer's FIN came behind what is kept */
-    WF_SLOT_SHUT_DUE = 16 /* our FIN goes behind what is unsent */
+    WF_SLOT_QUEUED = 1,    /* a send in the arena is not submitted yet */
+    WF_SLOT_DUE = 2,       /* stands in the list of due slots */
+    WF_SLOT_FAIL_DUE = 4,  /* to be told when its turn comes */
+    WF_SLOT_EOF_DUE = 8,   /* the peer's FIN came behind what is kept */
+    WF_SLOT_SHUT_DUE = 16, /* our FIN goes behind what is unsent */
+    WF_SLOT_WAITS_DUE = 32 /* that something is unsent is to be told */
 };
 
 /* Taken when needed. */

@@ -149,6 +149,8 @@ static weft_conn *on_other_event(wf_worker *w, const wf_loop_event *event) {
     weft_conn *conn = (weft_conn *)event->sock;
     if (event->kind == WF_LOOP_SENT)
         wf_link_sent(&conn->link, event->len);
+    else if (event->kind == WF_LOOP_WAITS)
+        wf_link_waits(&conn->link);
     else if (event->kind == WF_LOOP_EOF)
         wf_link_input_over(&conn->link);
     else

@@ -164,6 +164,8 @@ static inline bool turn(fixture *f) {
         }
         if (event.kind == WF_LOOP_SENT)
             wf_link_sent(&f->link, event.len);
+        else if (event.kind == WF_LOOP_WAITS)
+            wf_link_waits(&f->link);
         else if (event.kind == WF_LOOP_EOF)
             wf_link_input_over(&f->link);
         else

@@ -140,6 +140,36 @@ TEST(a_slow_reader_that_goes_on_is_not_blamed_for_its_late_pong) {
     }
 }
 
+/* Nor is a ping that the loop has taken and the kernel has not. */
+TEST(a_ping_that_waits_with_the_loop_is_not_late) {
+    enum { BYTES = 2000 };
+    static const char block[BYTES];
+    int small = 4096, fit = 0;
+    for (int measured = 0; measured < 2; measured++) {
+        fixture_open(&f);
+        f.limits.intervals.ping_interval_ms = WF_NEVER;
+        setsockopt(f.link.sock.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+        for (int i = 0; measured ? i < fit : !f.link.in_flight && wf_loop_memory(f.env.loop) == 0; i++) {
+            CHECK_EQ(wf_link_send(&f.link, WF_OP_BINARY, block, BYTES), WF_OK);
+            settle(&f);
+            fit = measured ? fit : i;
+        }
+        if (!measured)
+            fixture_deinit(&f);
+    }
+    CHECK_EQ(wf_link_send(&f.link, WF_OP_BINARY, block, BYTES), WF_OK);
+    CHECK_EQ(wf_link_ping(&f.link), WF_OK);
+    pass(&f, 7000);
+    peer_reads(&f);
+    CHECK_EQ(f.link.q.bytes + wf_loop_memory(f.env.loop), 0);
+    pass(&f, 7999);
+    CHECK_EQ(f.link.stage, WF_LINK_OPEN);
+    pass(&f, 1);
+    CHECK_EQ(f.link.stage, WF_LINK_LINGER);
+    CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "ping_timeout: the peer does not answer our ping");
+    fixture_deinit(&f);
+}
+
 /* And when all has left at last, its time is still to come: the ping may have been the last to leave. */
 TEST(a_ping_that_left_late_is_awaited_from_then) {
     static const char block[65536];

@@ -72,6 +72,10 @@ static void on_event(const wf_loop_event *event) {
         CHECK(c->peer_reset || c->received == c->wrote);
         c->eof = true;
         break;
+    case WF_LOOP_WAITS:
+        CHECK(wf_loop_memory(loop) > 0);
+        c->later = true;
+        break;
     case WF_LOOP_SENT:
         CHECK(c->later);
         c->later = false;

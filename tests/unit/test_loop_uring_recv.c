@@ -326,6 +326,7 @@ enum state {
     SENDING_LATER,
     SEND_QUEUED,
     SPILLED,
+    SPILLED_UNTOLD,
     DUE_KEPT,
     EOF_WATCHED,
     STATES
@@ -356,7 +357,14 @@ static void bring_to(enum state state) {
     case SPILLED:
         for (size_t taken = 0; wf_loop_memory(loop) == 0; taken += 8000) {
             CHECK_EQ(send_soon(&sock, taken, 8000), 8000);
+            turn_waits();
+        }
+        break;
+    case SPILLED_UNTOLD:
+        for (size_t taken = 0; wf_loop_memory(loop) == 0; taken += 8000) {
             turn_without_event();
+            CHECK_EQ(send_soon(&sock, taken, 8000), 8000);
+            CHECK_EQ(wf_loop_wait(loop, 0), 0);
         }
         break;
     case EOF_WATCHED:

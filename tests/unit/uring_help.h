@@ -109,4 +109,16 @@ static inline void turn_without_event(void) {
     CHECK_EQ(wf_loop_next(loop, &event), WF_WANT_INPUT);
 }
 
+/* A turn in which nothing may happen, but that the kernel takes something only in part: true, then. */
+static inline bool turn_waits(void) {
+    wf_loop_event event;
+    CHECK_EQ(wf_loop_wait(loop, 0), 0);
+    if (wf_loop_next(loop, &event) == WF_WANT_INPUT)
+        return false;
+    CHECK_EQ(event.kind, WF_LOOP_WAITS);
+    CHECK(wf_loop_memory(loop) > 0);
+    CHECK_EQ(wf_loop_next(loop, &event), WF_WANT_INPUT);
+    return true;
+}
+
 #endif
