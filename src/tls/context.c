@@ -177,7 +177,7 @@ static SSL_CTX *new_ctx(wf_tls_set *set, const SSL_METHOD *method) {
         return NULL;
     SSL_CTX_set_app_data(ctx, set);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     if (set->keylog_file)
         SSL_CTX_set_keylog_callback(ctx, on_secret);

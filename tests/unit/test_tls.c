@@ -206,6 +206,23 @@ TEST(at_rest_nothing_is_held) {
     close_ends();
 }
 
+/* RFC 6066 4: what was one record becomes many. */
+TEST(a_peer_of_small_fragments_gets_all) {
+    static char much[100000];
+    wf_tls_context *server = wf_tls_server_context(&(wf_tls_server_options) {.self_signed = true}, why, sizeof why);
+    wf_tls_context *client = wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why);
+    wf_tls_set *set = wf_tls_set_take(client);
+    CHECK_EQ(SSL_CTX_set_tlsext_max_fragment_length(set->hosts[0].ctx, TLSEXT_max_fragment_length_512), 1);
+    wf_tls_set_unref(set);
+    memset(much, 'x', sizeof much);
+    open_ends(server, client, "localhost");
+    settle(1 << 20);
+    seal(0, much, sizeof much);
+    settle(1 << 20);
+    CHECK_BYTES(e.got[1], e.got_len[1], much, sizeof much);
+    close_ends();
+}
+
 TEST(an_end_is_told_and_told_once) {
     open_default();
     CHECK(!wf_tls_seal_end(e.tls[0])); /* there was no handshake yet */
