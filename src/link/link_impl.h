@@ -43,6 +43,11 @@ static inline void wf_link_count_sent(wf_link *link, size_t len) {
     link->deadlines.output_ms = (uint32_t)link->env->now_ms;
 }
 
+/* All that was queued is the kernel's; with TLS, what was sealed too. */
+static inline bool wf_link_all_sent(const wf_link *link) {
+    return link->q.bytes == 0 && !link->in_flight;
+}
+
 /* Pulls from HTTP and from the session. */
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);
 int wf_link_next_raw(wf_link *link, wf_link_event *out_event);

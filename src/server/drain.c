@@ -19,7 +19,8 @@ void wf_worker_deafen(wf_worker *w) {
 static bool end_idle_http(weft_conn *conn) {
     if (conn->is_http2 && !conn->http2_leaves)
         wf_http2_leave(conn);
-    if (conn->link.stage != WF_LINK_HTTP || conn->link.reader || conn->link.q.bytes > 0)
+    if (conn->link.stage != WF_LINK_HTTP || conn->link.reader || conn->link.q.bytes > 0 ||
+        conn->link.in_flight)
         return false;
     wf_link_die(&conn->link, 0, "the server stopped");
     wf_conn_pump(conn);

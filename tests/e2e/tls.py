@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 import websockets
@@ -212,6 +213,24 @@ class Server(unittest.TestCase):
             with socket.create_connection((weft.host, weft.port), 10) as peer:
                 peer.sendall(b'\x16\x03\x01\x01\x00')
                 self.assertEqual(peer.recv(1000), b'')
+
+    def test_who_has_said_all_still_gets_all_answers(self):
+        """Once what is left fits into what is sealed, the queue is empty and the kernel full."""
+        ask = b'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+        context = ssl.create_default_context(cafile=ca.cert)
+        with SecureWeft() as weft:
+            for count in range(600, 1000, 20):
+                with socket.socket() as sock:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                    sock.settimeout(20)
+                    sock.connect((weft.host, weft.port))
+                    with context.wrap_socket(sock, server_hostname='localhost', suppress_ragged_eofs=False) as peer:
+                        peer.sendall(ask * count)
+                        time.sleep(0.2)
+                        socket.socket.shutdown(peer, socket.SHUT_WR)  # FIN alone: python's own forgets TLS
+                        time.sleep(0.1)
+                        answers = b''.join(iter(lambda: peer.recv(65536), b''))
+                        self.assertEqual(answers.count(b'HTTP/1.1 200 '), count)
 
     def test_plain_beside_it(self):
         with tempfile.TemporaryDirectory() as place:
