@@ -507,7 +507,7 @@ static void stage_over(wf_link *link) {
     case WF_LINK_HTTP:
         if (link->reader && !wf_http_reader_idle(link->reader) && !link->close_after) {
             wf_link_refuse(link, 408, "the request was not finished in time");
-        } else if (!wf_link_all_sent(link)) { /* the answer before it is still on its way */
+        } else if (!wf_link_all_sent(link) && wf_link_can_send(link)) { /* the answer before it is still on its way */
             link->close_after = true;
             link->deadlines.until_ms = 0;
         } else {

@@ -91,7 +91,8 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close) {
     link->served = true;
     link->waits_upgrade = false;
     link->close_after = close;
-    wf_link_enter(link, WF_LINK_HTTP, WF_NEVER); /* until it is sent, only a standstill ends it */
+    /* Until it is sent, only a standstill ends it. Who is refused before TLS is there must get there first. */
+    wf_link_enter(link, WF_LINK_HTTP, wf_link_can_send(link) ? WF_NEVER : link->env->http->handshake_timeout_ms);
     return WF_OK;
 }
 

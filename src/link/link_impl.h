@@ -48,6 +48,11 @@ static inline bool wf_link_all_sent(const wf_link *link) {
     return link->q.bytes == 0 && !link->in_flight;
 }
 
+/* What is queued can be sent: there is no TLS, or its handshake is done. */
+static inline bool wf_link_can_send(const wf_link *link) {
+    return !link->secure || wf_tls_ready(link->aside->tls);
+}
+
 /* Pulls from HTTP and from the session. */
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);
 int wf_link_next_raw(wf_link *link, wf_link_event *out_event);

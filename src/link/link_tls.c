@@ -28,8 +28,8 @@ bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len) {
         wf_link_die(link, ENOMEM, "out of memory");
         return false;
     }
-    if (wf_tls_waiting(link->aside->tls) > 0 || link->stage == WF_LINK_REPLY)
-        wf_outq_mark_ready(&link->q); /* a step of the handshake; then the request */
+    if (wf_tls_waiting(link->aside->tls) > 0 || (link->stage < WF_LINK_OPEN && link->q.bytes > 0))
+        wf_outq_mark_ready(&link->q); /* a step of the handshake; then the request, or a refusal */
     if (got == WF_ERROR) {
         broken(link);
         return false;

@@ -232,6 +232,13 @@ class Server(unittest.TestCase):
                         answers = b''.join(iter(lambda: peer.recv(65536), b''))
                         self.assertEqual(answers.count(b'HTTP/1.1 200 '), count)
 
+    def test_who_is_refused_before_the_handshake_has_a_deadline_too(self):
+        with SecureWeft('--connections', '1', '--handshake-timeout', '2s') as weft, weft.peer():
+            silent = socket.create_connection((weft.host, weft.port), 10)
+            with silent, weft.peer() as refused:
+                self.assertTrue(refused.recv(1000).startswith(b'HTTP/1.1 503 '))
+                self.assertEqual(silent.recv(1), b'')
+
     def test_plain_beside_it(self):
         with tempfile.TemporaryDirectory() as place:
             path = f'{place}/plain.sock'
