@@ -57,6 +57,7 @@ static void free_stream(wf_h2_stream *s) {
     if (s->next)
         s->next->prev = s->prev;
     h2->bytes -= s->in.len + s->out.len - s->out_at;
+    h2->owned -= s->opened && !s->closed;
     wf_h2_head_deinit(&s->head);
     wf_buf_deinit(&s->in);
     wf_buf_deinit(&s->answer);
@@ -288,6 +289,7 @@ static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
         return false;
     } else if (!s->opened) {
         s->opened = true;
+        h2->owned++;
         out_event->kind = WF_H2_OPENED;
     } else if (s->in.len > 0 && !s->paused) {
         out_event->kind = WF_H2_RECEIVED;
@@ -352,6 +354,10 @@ bool wf_h2_over(const wf_h2 *h2) {
 
 size_t wf_h2_streams(const wf_h2 *h2) {
     return h2->count;
+}
+
+size_t wf_h2_owned(const wf_h2 *h2) {
+    return h2->owned;
 }
 
 size_t wf_h2_memory(const wf_h2 *h2) {

@@ -63,6 +63,7 @@ void wf_h2_go_away(wf_h2 *h2);         /* no new streams; those that are there g
 void wf_h2_cut(wf_h2 *h2);             /* the connection broke: all streams are gone */
 bool wf_h2_over(const wf_h2 *h2);      /* nothing will come of it any more: send what there is and close */
 size_t wf_h2_streams(const wf_h2 *h2); /* that are open */
+size_t wf_h2_owned(const wf_h2 *h2);   /* that were told and are not closed by their owner */
 size_t wf_h2_memory(const wf_h2 *h2);  /* bytes held for streams */
 
 /* Of one stream, until it is GONE or closed. */

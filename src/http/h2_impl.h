@@ -17,7 +17,7 @@ struct wf_h2 {
     wf_h2_stream *streams; /* all */
     wf_h2_stream *news_first, *news_last;
     uint8_t *given; /* what was given out last; owned */
-    size_t count, bytes;
+    size_t count, owned, bytes;
     bool broken;
 };
 

@@ -127,6 +127,7 @@ void wf_h2_stream_end(wf_h2_stream *s) {
 }
 
 void wf_h2_stream_close(wf_h2_stream *s, bool reset) {
+    s->h2->owned -= s->opened && !s->closed;
     s->closed = true;
     s->user = NULL;
     s->h2->bytes -= s->in.len;

@@ -146,16 +146,19 @@ static bool fill(weft_conn *conn) {
 }
 
 void wf_http2_pump(weft_conn *conn) {
-    bool was_idle = wf_h2_streams(conn->http2) == 0, more = false;
+    size_t held = wf_h2_memory(conn->http2);
+    bool more = false;
     for (int round = 0; round < ROUNDS_MAX && (tell_streams(conn) || round == 0); round++) {
         if (conn->link.stage != WF_LINK_RAW)
             return;
         more = fill(conn); /* what went may make room for more */
     }
-    bool idle = wf_h2_streams(conn->http2) == 0;
-    if (idle != was_idle || (idle && conn->link.deadlines.until_ms == 0))
+    /* Streams have deadlines of their own. When nobody has one, the peer is to go on: with a head that it has begun, with
+     * windows for the last answers, or with something new. */
+    bool idle = wf_h2_owned(conn->http2) == 0, takes = wf_h2_memory(conn->http2) < held;
+    if (idle == (conn->link.deadlines.until_ms == 0) || (idle && takes))
         wf_link_raw_idle(&conn->link, idle);
-    if (!more && (wf_h2_over(conn->http2) || (idle && conn->http2_leaves)))
+    if (!more && (wf_h2_over(conn->http2) || (conn->http2_leaves && wf_h2_streams(conn->http2) == 0)))
         wf_link_raw_end(&conn->link);
 }
 

@@ -206,6 +206,22 @@ test('a drain closes the WebSockets, then the connection', { timeout: 30000 }, a
     await stopped;
 });
 
+test('a WebSocket lives on behind the deadline of the handshake', { timeout: 30000 }, async () => {
+    const weft = await Weft.start('--h2c', '--handshake-timeout', '1s');
+    const connection = http2.connect(weft.url);
+    try {
+        await once(connection, 'connect');
+        const socket = new Stream(connection, '/echo');
+        await soon(socket.answered, 'an answer');
+        await sleep(2500);
+        socket.send(1, 'still here');
+        assert.deepEqual((await socket.take())[1].toString(), 'still here');
+    } finally {
+        connection.destroy();
+        await weft.stop();
+    }
+});
+
 test('what is no HTTP/2, and floods, end', { timeout: 30000 }, async () => {
     const weft = await Weft.start('--h2c');
     const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');

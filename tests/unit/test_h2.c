@@ -345,7 +345,10 @@ TEST(who_closes_behind_an_answer_has_it_sent_whole) {
     carry(1 << 20);
     wf_h2_stream *s = expect(WF_H2_OPENED);
     say(s, "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nover");
+    CHECK_EQ(wf_h2_owned(h2), 1);
     wf_h2_stream_close(s, false);
+    CHECK_EQ(wf_h2_owned(h2), 0);
+    CHECK_EQ(wf_h2_streams(h2), 1); /* its answer is on its way */
     carry(1 << 20);
     CHECK_EQ(stream_of(id)->status, 413);
     CHECK_BYTES(stream_of(id)->body, stream_of(id)->len, "over", 4);
