@@ -77,7 +77,7 @@ static bool hello_name(SSL *ssl, const char **out_name, size_t *out_len) {
         return false;
     *out_name = (const char *)ext + 5;
     *out_len = (size_t)ext[3] << 8 | ext[4];
-    return *out_len <= len - 5;
+    return *out_len > 0 && *out_len <= len - 5; /* OpenSSL would take 0 for "up to the NUL" */
 }
 
 /* An exact or wildcard name of a certificate; else it stays the first, and its name tells the client. Chosen from the raw
