@@ -35,6 +35,12 @@ void wf_h2_list(wf_h2_stream *s) {
     s->h2->news_last = s;
 }
 
+/* RFC 9113 8.1: the answer is whole, and the request need not be. */
+void wf_h2_want_no_more(wf_h2_stream *s) {
+    if (!s->in_over)
+        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+}
+
 static wf_h2_stream *new_stream(wf_h2 *h2, int32_t id) {
     wf_h2_stream *s = wf_mem_zalloc(sizeof *s);
     if (!s)
@@ -170,8 +176,11 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (s && s->closed && !s->in_over) /* RFC 9113 8.1: the answer is whole, and we want no more of the request */
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    if (!s)
+        return 0;
+    s->end_sent = true;
+    if (s->closed)
+        wf_h2_want_no_more(s);
     return 0;
 }
 

@@ -37,11 +37,15 @@ struct wf_h2_stream {
     bool listed, opened, is_head_request, chunked, in_over, eof_told, paused, wants_room;
     bool answered; /* the head of the answer has been handed on */
     bool deferred; /* nghttp2 waits for more of `out` */
+    bool end_sent; /* END_STREAM */
     bool ends;     /* nothing follows what is in `out` */
     bool gone, gone_told, closed;
 };
 
 /* It has news: wf_h2_next looks at it. */
 void wf_h2_list(wf_h2_stream *s);
+
+/* Its answer has gone, and its owner with it. */
+void wf_h2_want_no_more(wf_h2_stream *s);
 
 #endif

@@ -138,6 +138,8 @@ void wf_h2_stream_close(wf_h2_stream *s, bool reset) {
     }
     if (reset || !s->answered)
         nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+    else if (s->end_sent)
+        wf_h2_want_no_more(s);
     else
         wf_h2_stream_end(s);
     nghttp2_session_consume_stream(s->h2->session, s->id, s->unused);

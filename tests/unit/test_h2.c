@@ -359,6 +359,24 @@ TEST(who_closes_behind_an_answer_has_it_sent_whole) {
     end();
 }
 
+TEST(who_closes_behind_the_end_of_an_answer_waits_for_no_more) {
+    begin(100);
+    keeps_open = true;
+    int32_t id = ask(post, "x", 1); /* a body without end */
+    carry(1 << 20);
+    wf_h2_stream *s = expect(WF_H2_OPENED);
+    say(s, "HTTP/1.1 408 Too Late\r\nContent-Length: 4\r\n\r\nlate");
+    carry(1 << 20);
+    CHECK(stream_of(id)->ended && !stream_of(id)->closed);
+    wf_h2_stream_close(s, false);
+    carry(1 << 20);
+    CHECK(stream_of(id)->closed);
+    CHECK_EQ(stream_of(id)->error, NGHTTP2_NO_ERROR);
+    CHECK_EQ(wf_h2_streams(h2), 0);
+    keeps_open = false;
+    end();
+}
+
 TEST(a_slow_stream_stalls_no_other_and_its_window_fills) {
     static char much[300000];
     begin(100);
