@@ -62,7 +62,7 @@ static void free_stream(wf_h2_stream *s) {
     *(s->prev ? &s->prev->next : &h2->streams) = s->next;
     if (s->next)
         s->next->prev = s->prev;
-    h2->bytes -= s->in.len + s->out.len - s->out_at;
+    wf_h2_count(h2, s->out_at - s->out.len - s->in.len);
     h2->owned -= s->opened && !s->closed;
     wf_h2_head_deinit(&s->head);
     wf_buf_deinit(&s->in);
@@ -74,7 +74,7 @@ static void free_stream(wf_h2_stream *s) {
 static int put_in(wf_h2_stream *s, const void *data, size_t len) {
     if (wf_buf_reserve(&s->in, len + WF_H2_SLACK) < 0 || wf_buf_append(&s->in, data, len) < 0)
         return WF_ENOMEM;
-    s->h2->bytes += len;
+    wf_h2_count(s->h2, len);
     return WF_OK;
 }
 
@@ -92,7 +92,7 @@ static int begin(wf_h2_stream *s) {
     int status;
     size_t before = s->in.len;
     int got = wf_h2_head_write(&s->head, s->in_over, &s->in, &s->chunked, &status);
-    s->h2->bytes += s->in.len - before;
+    wf_h2_count(s->h2, s->in.len - before);
     s->is_head_request = s->head.method.len == 4 && memcmp(s->head.method.data, "HEAD", 4) == 0;
     wf_h2_head_deinit(&s->head);
     s->head = (wf_h2_head) {0};
@@ -304,7 +304,7 @@ static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
         out_event->kind = WF_H2_RECEIVED;
         out_event->data = h2->given = s->in.data;
         out_event->len = s->in.len;
-        h2->bytes -= s->in.len;
+        wf_h2_count(h2, -s->in.len);
         s->in = (wf_buf)WF_BUF_INIT;
         if (!s->gone)
             nghttp2_session_consume_stream(h2->session, s->id, s->unused);

@@ -26,6 +26,7 @@ typedef struct wf_h2_stream wf_h2_stream;
 typedef struct wf_h2_limits {
     size_t head_bytes_max;
     uint32_t streams_max; /* at a time; more are refused (REFUSED_STREAM) */
+    size_t *held_bytes;   /* counts what the streams of all connections hold; NULL: nobody does */
 } wf_h2_limits;
 
 typedef enum wf_h2_event_kind {

@@ -42,6 +42,13 @@ struct wf_h2_stream {
     bool gone, gone_told, closed;
 };
 
+/* Bytes that streams hold: more, or fewer (a negative number as it is in size_t). */
+static inline void wf_h2_count(wf_h2 *h2, size_t by) {
+    h2->bytes += by;
+    if (h2->limits.held_bytes)
+        *h2->limits.held_bytes += by;
+}
+
 /* It has news: wf_h2_next looks at it. */
 void wf_h2_list(wf_h2_stream *s);
 

@@ -34,7 +34,7 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
     if (len > 0)
         memcpy(buf, s->out.data + s->out_at, len);
     s->out_at += len;
-    h2->bytes -= len;
+    wf_h2_count(h2, -len);
     if (s->out_at == s->out.len) {
         s->out.len = s->out_at = 0;
         if (s->ends)
@@ -61,7 +61,7 @@ static int put_out(wf_h2_stream *s, const uint8_t *data, size_t len) {
         len = (size_t)s->body_left;
     if (wf_buf_append(&s->out, data, len) < 0)
         return WF_ENOMEM;
-    s->h2->bytes += len;
+    wf_h2_count(s->h2, len);
     if (s->body_left != UINT64_MAX)
         s->body_left -= len;
     s->ends = s->body_left == 0;
@@ -130,7 +130,7 @@ void wf_h2_stream_close(wf_h2_stream *s, bool reset) {
     s->h2->owned -= s->opened && !s->closed;
     s->closed = true;
     s->user = NULL;
-    s->h2->bytes -= s->in.len;
+    wf_h2_count(s->h2, -s->in.len);
     wf_buf_deinit(&s->in);
     if (s->gone) {
         wf_h2_list(s);

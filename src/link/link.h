@@ -81,7 +81,7 @@ typedef struct wf_link_env {
     atomic_size_t *blob_bytes; /* counts what is shared; NULL: nobody does */
     struct wf_link *lender;    /* whose input is the loop's buffer now, and may be lent to its queue; NULL: nobody's */
     const uint8_t *lent_data;  /* that input */
-    size_t input_bytes;        /* held for links: cut messages, resting input */
+    size_t input_bytes;        /* held for links: cut messages, resting input, HTTP/2 */
     wf_counter bytes_in, bytes_out, messages_in, messages_out;
 } wf_link_env;
 

@@ -8,6 +8,7 @@
 
 #include "base/big.h"
 #include "base/mem.h"
+#include "http/h2.h"
 
 #include <unistd.h>
 
@@ -104,16 +105,19 @@ bool wf_worker_accept_port(wf_worker *w, wf_port *port, int below) {
     return false;
 }
 
+static size_t memory_of(const weft_conn *conn) {
+    return wf_link_memory(&conn->link) + (conn->is_http2 ? wf_h2_memory(conn->http2) : 0);
+}
+
 /* Above 90 % the largest goes: the one that is the cause, most likely. */
 static void close_largest(wf_worker *w) {
     weft_conn *largest = NULL;
     for (uint32_t i = 0; i < w->slots.high; i++) {
         weft_conn *conn = wf_slots_at(&w->slots, i);
-        if (conn && conn->link.stage <= WF_LINK_OPEN &&
-            (!largest || wf_link_memory(&conn->link) > wf_link_memory(&largest->link)))
+        if (conn && conn->link.stage <= WF_LINK_OPEN && (!largest || memory_of(conn) > memory_of(largest)))
             largest = conn;
     }
-    if (largest && wf_link_memory(&largest->link) > 0) {
+    if (largest && memory_of(largest) > 0) {
         wf_count_add(&w->shed, 1);
         wf_link_fail(&largest->link, WEFT_CLOSE_TRY_LATER, "memory_bytes_max: the largest connection is closed");
         wf_outq_mark_ready(&largest->link.q);

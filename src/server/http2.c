@@ -121,7 +121,9 @@ static bool tell_streams(weft_conn *below) {
 void wf_http2_begin(weft_conn *conn) {
     const weft_config *config = &wf_conn_worker(conn)->server->config;
     wf_worker_half_done(conn);
-    conn->http2 = wf_h2_new(&(wf_h2_limits) {.head_bytes_max = config->head_bytes_max, .streams_max = STREAMS_MAX});
+    conn->http2 = wf_h2_new(&(wf_h2_limits) {.head_bytes_max = config->head_bytes_max,
+                                             .streams_max = STREAMS_MAX,
+                                             .held_bytes = &conn->link.env->input_bytes});
     conn->is_http2 = conn->http2 != NULL;
     if (!conn->is_http2)
         wf_link_die(&conn->link, ENOMEM, "out of memory");

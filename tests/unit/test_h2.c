@@ -19,15 +19,17 @@ static const struct {
     {"get", ":method GET\n:scheme https\n:authority a:1\n:path /x?y\naccept */*\n",
      "GET /x?y HTTP/1.1\r\nHost: a:1\r\naccept: */*\r\n\r\n", true, 0},
     {"host_in_place_of_authority", ":method GET\n:path /\nhost b\n", "GET / HTTP/1.1\r\nhost: b\r\n\r\n", true, 0},
-    {"authority_over_host", ":method GET\n:authority a\n:path /\nhost b\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, 0},
+    {"authority_over_host", ":method GET\n:authority a\n:path /\nhost b\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true,
+     0},
     {"crumbs", ":method GET\n:authority a\n:path /\ncookie x=1\ncookie y=2\n",
      "GET / HTTP/1.1\r\nHost: a\r\nCookie: x=1; y=2\r\n\r\n", true, 0},
     {"body_of_a_length", ":method POST\n:authority a\n:path /\ncontent-length 3\n",
      "POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 3\r\n\r\n", false, 0},
     {"body_of_no_length", ":method POST\n:authority a\n:path /\n",
      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", false, 0},
-    {"websocket", ":method CONNECT\n:protocol websocket\n:scheme https\n:authority a\n:path /c\norigin https://a\n"
-                  "sec-websocket-version 13\nsec-websocket-key x\n",
+    {"websocket",
+     ":method CONNECT\n:protocol websocket\n:scheme https\n:authority a\n:path /c\norigin https://a\n"
+     "sec-websocket-version 13\nsec-websocket-key x\n",
      "GET /c HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\norigin: https://a\r\nsec-websocket-version: 13\r\n\r\n",
      false, 0},
@@ -119,6 +121,7 @@ static client_stream streams[300];
 static const char *to_send; /* of the client's next stream */
 static size_t to_send_len;
 static bool keeps_open;
+static size_t held_bytes;
 
 static client_stream *stream_of(int32_t id) {
     return &streams[id / 2];
@@ -159,7 +162,7 @@ static int client_close(nghttp2_session *session, int32_t id, uint32_t error, vo
 
 static void begin(uint32_t streams_max) {
     memset(streams, 0, sizeof streams);
-    h2 = wf_h2_new(&(wf_h2_limits) {.head_bytes_max = 8192, .streams_max = streams_max});
+    h2 = wf_h2_new(&(wf_h2_limits) {.head_bytes_max = 8192, .streams_max = streams_max, .held_bytes = &held_bytes});
     CHECK(h2 != NULL);
     nghttp2_session_callbacks *c;
     nghttp2_session_callbacks_new(&c);
@@ -178,6 +181,7 @@ static void end(void) {
     for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++)
         free(streams[i].body);
     CHECK_EQ(test_mem_live(), 0);
+    CHECK_EQ(held_bytes, 0);
 }
 
 /* Both ways until nothing moves; what comes to us in pieces. False: we have given up. */
@@ -221,8 +225,8 @@ static int32_t ask(const char *const *fields, const char *body, size_t len) {
 
 static const char *const get[] = {":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/", NULL};
 static const char *const post[] = {":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/", NULL};
-static const char *const websocket[] = {":method", "CONNECT", ":protocol", "websocket", ":scheme", "https",
-                                        ":authority", "a", ":path", "/", NULL};
+static const char *const websocket[] = {":method",    "CONNECT", ":protocol", "websocket", ":scheme", "https",
+                                        ":authority", "a",       ":path",     "/",         NULL};
 
 static wf_h2_event next(void) {
     wf_h2_event event;
@@ -387,6 +391,8 @@ TEST(a_slow_stream_stalls_no_other_and_its_window_fills) {
     wf_h2_stream_pause(slow);
     nothing_more();
     CHECK(wf_h2_memory(h2) < 70000);
+    CHECK(wf_h2_memory(h2) > 60000);
+    CHECK_EQ(held_bytes, wf_h2_memory(h2));
     size_t held = to_send_len;
     CHECK(held > 200000);
     const char *rest = to_send;

@@ -325,7 +325,8 @@ TEST(the_name_is_sent_and_an_address_is_not) {
                   wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why), rows[i].host);
         struct iovec hello;
         CHECK(wf_tls_sealed(e.tls[1], &hello));
-        CHECK_EQ(memmem(hello.iov_base, hello.iov_len, rows[i].host, strlen(rows[i].host)) != NULL, rows[i].sent != NULL);
+        CHECK_EQ(memmem(hello.iov_base, hello.iov_len, rows[i].host, strlen(rows[i].host)) != NULL,
+                 rows[i].sent != NULL);
         close_ends();
     }
     test_context("%s", "");
