@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +27,7 @@ static struct {
     int orders[2]; /* a pipe: a signal handler may write to it */
     pthread_t thread;
     bool runs;
+    atomic_bool stops; /* the pipe may be full of other orders */
 } watch;
 
 static uint64_t mix(uint64_t sum, uint64_t value) {
@@ -63,7 +65,9 @@ static void *run(void *unused) {
     for (;;) {
         struct pollfd order = {.fd = watch.orders[0], .events = POLLIN};
         char what = 0;
-        if (poll(&order, 1, LOOK_MS) > 0 && read(watch.orders[0], &what, 1) == 1 && what == ORDER_STOP)
+        if (poll(&order, 1, LOOK_MS) > 0 && read(watch.orders[0], &what, 1) < 0)
+            what = 0;
+        if (atomic_load(&watch.stops))
             return NULL;
         uint64_t now = look();
         if (what == ORDER_RELOAD || (now == last && now != loaded)) {
@@ -96,6 +100,7 @@ bool app_certs_watch(weft_server *server, const app_config *config) {
 void app_certs_stop(void) {
     if (!watch.runs)
         return;
+    atomic_store(&watch.stops, true);
     order(ORDER_STOP);
     pthread_join(watch.thread, NULL);
     watch.runs = false;
