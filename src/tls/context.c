@@ -146,8 +146,14 @@ static wf_tls_set *new_set(wf_tls_context *context, size_t count) {
     set->count = count;
     set->keylog_file = context->is_client ? context->client.keylog_file : context->server.keylog_file;
     set->http2 = !context->is_client && context->server.http2;
-    if (context->tickets)
-        set->tickets = wf_tls_tickets_ref(context->tickets);
+    if (context->is_client)
+        return set;
+    /* Sessions outlive a reload, but not the authorities that let their clients in. */
+    set->tickets = context->server.client_ca_file ? wf_tls_tickets_new() : wf_tls_tickets_ref(context->tickets);
+    if (!set->tickets) {
+        wf_mem_free(set);
+        return NULL;
+    }
     return set;
 }
 

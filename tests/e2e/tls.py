@@ -198,6 +198,26 @@ class Server(unittest.TestCase):
                 except (ssl.SSLError, ConnectionError):
                     self.assertFalse(welcome)
 
+    def test_sessions_end_with_what_let_them_in(self):
+        """A reload may have taken an authority away: its clients come by their certificates again."""
+        pair = other_ca.sign('member', 'DNS:member')
+        with SecureWeft('--tls-client-ca', other_ca.cert) as weft:
+            context = ssl.create_default_context(cafile=ca.cert)
+            context.load_cert_chain(*pair)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+            def meet(session):
+                raw = socket.create_connection((weft.host, weft.port), 10)
+                with context.wrap_socket(raw, server_hostname='localhost', session=session) as peer:
+                    self.assertTrue(healthy(peer))
+                    return peer.session, peer.session_reused
+
+            session, _ = meet(None)
+            self.assertTrue(meet(session)[1])
+            weft.signal(signal.SIGHUP)
+            eventually(lambda: 'certificates loaded' in weft.stderr())
+            self.assertFalse(meet(session)[1])
+
     def test_what_is_no_tls_ends(self):
         with SecureWeft() as weft:
             for text in [b'GET / HTTP/1.1\r\nHost: a\r\n\r\n', b'\x16\x03\x01\xff\xff', b'\x00' * 100, os.urandom(3000)]:
