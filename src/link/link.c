@@ -487,10 +487,8 @@ void wf_link_flush(wf_link *link) {
 
 void wf_link_sent(wf_link *link, size_t len) {
     link->in_flight = false;
-    if (len > 0) {
-        wf_count_add(&link->env->bytes_out, len);
-        link->deadlines.output_ms = (uint32_t)link->env->now_ms;
-    }
+    if (len > 0)
+        wf_link_count_sent(link, len);
     wf_outq_taken(&link->q, len);
     wf_link_flush(link);
 }

@@ -213,7 +213,8 @@ bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len);
 
 /* From the loop. After each call, and after flush, pull events until there is none. */
 static inline void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
-    wf_count_add(&link->env->bytes_in, len);
+    if (link->sock.kind != WF_SOCK_PORT) /* else they are counted where they come by */
+        wf_count_add(&link->env->bytes_in, len);
     link->deadlines.input_ms = (uint32_t)link->env->now_ms;
     if (link->stage >= WF_LINK_LINGER || (link->secure && !wf_link_unseal(link, &data, &len)))
         return;

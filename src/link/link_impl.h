@@ -37,9 +37,10 @@ void wf_link_seal_end(wf_link *link);
 /* The kernel has our bytes, or will tell when it takes some. */
 void wf_link_await_sent(wf_link *link);
 
-/* Bytes went to the kernel. */
+/* Bytes went to the kernel. Those of a port are counted where they go by. */
 static inline void wf_link_count_sent(wf_link *link, size_t len) {
-    wf_count_add(&link->env->bytes_out, len);
+    if (link->sock.kind != WF_SOCK_PORT)
+        wf_count_add(&link->env->bytes_out, len);
     link->deadlines.output_ms = (uint32_t)link->env->now_ms;
 }
 

@@ -147,12 +147,12 @@ static bool fill(weft_conn *conn) {
     return true;
 }
 
-void wf_http2_pump(weft_conn *conn) {
+bool wf_http2_pump(weft_conn *conn) {
     size_t held = wf_h2_memory(conn->http2);
     bool more = false;
     for (int round = 0; round < ROUNDS_MAX && (tell_streams(conn) || round == 0); round++) {
         if (conn->link.stage != WF_LINK_RAW)
-            return;
+            return false;
         more = fill(conn); /* what went may make room for more */
     }
     /* Streams have deadlines of their own. When nobody has one, the peer is to go on: with a head that it has begun, with
@@ -162,6 +162,7 @@ void wf_http2_pump(weft_conn *conn) {
         wf_link_raw_idle(&conn->link, idle);
     if (!more && (wf_h2_over(conn->http2) || (conn->http2_leaves && wf_h2_streams(conn->http2) == 0)))
         wf_link_raw_end(&conn->link);
+    return more;
 }
 
 void wf_http2_leave(weft_conn *conn) {

@@ -204,7 +204,7 @@ void wf_worker_deafen(wf_worker *w); /* stops listening */
 /* http2.c: connections that carry streams. */
 void wf_http2_begin(weft_conn *conn);
 void wf_http2_bytes(weft_conn *conn, const wf_ws_event *bytes);
-void wf_http2_pump(weft_conn *conn);  /* its streams are told, and what they sent is queued */
+bool wf_http2_pump(weft_conn *conn);  /* tells its streams, queues what they sent; true: there is more than room */
 void wf_http2_leave(weft_conn *conn); /* takes no new streams, and ends with the last */
 void wf_http2_end(weft_conn *conn);   /* it is over, and so are its streams */
 

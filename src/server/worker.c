@@ -127,11 +127,12 @@ static weft_conn *conn_of(wf_outq *q) {
 }
 
 static inline void flush_one(weft_conn *conn) {
-    if (conn->is_http2)
-        wf_http2_pump(conn);
+    bool more = conn->is_http2 && wf_http2_pump(conn);
     wf_link_flush(&conn->link);
     if (wf_link_runnable(&conn->link))
         wf_conn_pump(conn);
+    if (more && !conn->link.in_flight) /* the kernel took all that there was room for */
+        wf_outq_mark_ready(&conn->link.q);
 }
 
 /* All but bytes. NULL: no connection has to do with it. */
@@ -177,7 +178,7 @@ static inline void on_loop_event(wf_worker *w, const wf_loop_event *event) {
     wf_link_settle(&conn->link);
     if (wf_link_runnable(&conn->link)) /* it rests, or there was no memory for that */
         wf_outq_mark_ready(&conn->link.q);
-    else if (answers && conn->link.q.bytes == 0)
+    else if (answers && conn->link.q.bytes == 0 && !conn->is_http2)
         wf_outq_ready_done(&conn->link.q);
 }
 

@@ -141,6 +141,17 @@ scene('pages, bodies and refusals', [], async ({ connection, open }) => {
     }
 });
 
+scene('bytes are counted once, where they go by', [], async ({ open, metrics }) => {
+    const socket = await open('/echo');
+    for (let i = 0; i < 20; i++) {
+        socket.send(2, randomBytes(50000));
+        await socket.take();
+    }
+    const seen = await metrics();
+    for (const which of ['received_bytes_total', 'sent_bytes_total'])
+        assert.ok(seen(which) > 1000000 && seen(which) < 1100000, `${which}: ${seen(which)}`);
+});
+
 scene('a subprotocol, and fragments with a ping between', [], async ({ open }) => {
     const socket = await open('/echo');
     socket.send(1, 'one ', false);
