@@ -114,7 +114,7 @@ TEST(a_copy_has_the_bytes_that_are_left) {
         CHECK_EQ(wf_seg_ranges(seg, ranges), start < 4 ? 2 : 1);
         wf_seg *copy = wf_seg_copy(&pool, seg);
         CHECK(copy && copy->blob == NULL && copy->head_len == 0 && copy->begun == seg->begun);
-        CHECK_BYTES(copy->data, copy->end, "headbytes" + start, 9 - start);
+        CHECK_BYTES(copy->data, copy->end, &"headbytes"[start], 9 - start);
         wf_seg_free(&pool, copy);
         test_mem_fail_at(1);
         CHECK(wf_seg_copy(&pool, seg) == NULL);
