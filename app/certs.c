@@ -1,6 +1,7 @@
 /*
- * Files are looked at, not listened to: looking sees a rename, a symbolic link that points elsewhere and a file on a network
- * alike. A change is acted on when it has stood for one look, for a certificate and its key are not written at once.
+ * Files are looked at, not listened to: looking sees a rename, a symbolic link that points elsewhere and a file on a
+ * network alike. A change is acted on when it has stood for one look, for a certificate and its key are not written
+ * at once.
  */
 #include "app/certs.h"
 

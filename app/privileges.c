@@ -1,6 +1,7 @@
 /*
- * A key that only root can read must be read again when it changes, and nobody else shall be able to. Capabilities belong to
- * threads: the one that looks after the certificates keeps the right to read, and those that talk to peers do not.
+ * A key that only root can read must be read again when it changes, and nobody else shall be able to. Capabilities
+ * belong to threads: the one that looks after the certificates keeps the right to read, and those that talk to peers
+ * do not.
  */
 #include "app/privileges.h"
 

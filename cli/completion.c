@@ -1,6 +1,6 @@
 /*
- * Completions. Each shell has its own words for the same: subcommands first, then the options of the one that was typed, and
- * behind an option its choices, or files.
+ * Completions. Each shell has its own words for the same: subcommands first, then the options of the one that was
+ * typed, and behind an option its choices, or files.
  */
 #include "cli/manual.h"
 

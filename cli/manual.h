@@ -1,6 +1,6 @@
 /*
- * manual.h - what else is made of the option tables: man pages, and completions for shells. So they cannot drift from what
- * the program does.
+ * manual.h - what else is made of the option tables: man pages, and completions for shells. So they cannot drift from
+ * what the program does.
  */
 #ifndef CLI_MANUAL_H
 #define CLI_MANUAL_H

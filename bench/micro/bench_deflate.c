@@ -1,6 +1,6 @@
 /*
- * What does permessage-deflate cost, and what does it give? Messages of four kinds through every mode of ours, beside zlib
- * level 1 with a state of its own for each connection, as most servers have it.
+ * What does permessage-deflate cost, and what does it give? Messages of four kinds through every mode of ours, beside
+ * zlib level 1 with a state of its own for each connection, as most servers have it.
  *
  *     MB/s    plain bytes per second of CPU, compressing and inflating
  *     ratio   bytes on the wire / plain bytes, of all messages; those that go plain count as they are

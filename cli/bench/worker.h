@@ -6,8 +6,8 @@
  *
  *     CONNECT -> READY -> RUN -> DRAIN -> REST -> CLOSE -> OVER
  *
- * READY waits until the run says when to start; DRAIN waits for what is still to come; REST, if there is to be one, until
- * the run says that memory was read; CLOSE shuts the WebSockets.
+ * READY waits until the run says when to start; DRAIN waits for what is still to come; REST, if there is to be one,
+ * until the run says that memory was read; CLOSE shuts the WebSockets.
  */
 #ifndef CLI_BENCH_WORKER_H
 #define CLI_BENCH_WORKER_H

@@ -165,8 +165,8 @@ WEFT_API void weft_client_wake(weft_client *client);
 WEFT_API size_t weft_client_connections(const weft_client *client);
 
 /* For a loop of yours: readable when there is something for weft_client_turn(client, 0) to do; and the milliseconds
- * after which it should be called anyway, for the sake of deadlines and of what was queued since (-1: never). The descriptor
- * is the client's, and the same each time; -1, with errno: there was none left. */
+ * after which it should be called anyway, for the sake of deadlines and of what was queued since (-1: never). The
+ * descriptor is the client's, and the same each time; -1, with errno: there was none left. */
 WEFT_API int weft_client_fd(weft_client *client);
 WEFT_API int weft_client_timeout_ms(const weft_client *client);
 

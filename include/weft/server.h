@@ -95,9 +95,9 @@ typedef struct weft_route {
 
 #define WEFT_ROUTE_INIT .struct_size = sizeof(weft_route)
 
-/* NULL config: all defaults. The config is copied, the strings it points to are not: keep them. NULL when
- * memory or descriptors are out, the kernel has not the backend asked for (errno says), struct_size is not set or a window
- * has not 8 to 15 bits (EINVAL). */
+/* NULL config: all defaults. The config is copied, the strings it points to are not: keep them. NULL when memory or
+ * descriptors are out, the kernel has not the backend asked for (errno says), struct_size is not set or a window has
+ * not 8 to 15 bits (EINVAL). */
 WEFT_API weft_server *weft_server_new(const weft_config *config);
 
 /* "io_uring" or "epoll". */
@@ -117,15 +117,15 @@ WEFT_API int weft_server_history(weft_server *server, const char *prefix, uint32
 WEFT_API int weft_server_listen(weft_server *server, const char *address);
 WEFT_API const char *weft_server_error(const weft_server *server);
 
-/* Certificates, for weft_server_listen_tls. Once, before run. Its strings and arrays are not copied: keep them. WEFT_OK;
- * WEFT_EINVAL, and weft_server_error says it in words, with the file it is about. */
+/* Certificates, for weft_server_listen_tls. Once, before run. Its strings and arrays are not copied: keep them.
+ * WEFT_OK; WEFT_EINVAL, and weft_server_error says it in words, with the file it is about. */
 WEFT_API int weft_server_tls(weft_server *server, const weft_tls_server *tls);
 
 /* As weft_server_listen: wss and https. */
 WEFT_API int weft_server_listen_tls(weft_server *server, const char *address);
 
-/* Reads the files of weft_server_tls again: newcomers get what they hold now, and those that are connected keep what they
- * have. WEFT_OK; WEFT_EINVAL: all stays as it was, and `out_why` says why. Any thread, but no signal handler. */
+/* Reads the files of weft_server_tls again: newcomers get what they hold now, and those that are connected keep what
+ * they have. WEFT_OK; WEFT_EINVAL: all stays as it was, and `out_why` says why. Any thread, but no signal handler. */
 WEFT_API int weft_server_tls_reload(weft_server *server, char *out_why, size_t cap);
 
 /* SHA-256 of the first certificate, "AB:CD:...": 96 bytes hold it. "" without TLS. */

@@ -23,7 +23,8 @@ typedef struct weft_certificate {
 
 typedef struct weft_tls_server {
     size_t struct_size; /* WEFT_TLS_SERVER_INIT */
-    /* Up to one without a chain_file. Which one a client gets is by the name it asks for (SNI); the first, when none fits. */
+    /* Up to one without a chain_file. Which one a client gets is by the name it asks for (SNI); the first, when none
+     * fits. */
     const weft_certificate *certificates;
     bool self_signed;           /* in place of certificates: one is made, for localhost. For trying things out */
     const char *client_ca_file; /* clients need a certificate of one of these; NULL: they need none */

@@ -1,6 +1,6 @@
 /*
- * A stack of blocks: the last given is the first taken, for it is the warmest. What lies at the bottom has not been used
- * since the stack was last that low, and that is all there is to ageing.
+ * A stack of blocks: the last given is the first taken, for it is the warmest. What lies at the bottom has not been
+ * used since the stack was last that low, and that is all there is to ageing.
  */
 #include "base/big.h"
 

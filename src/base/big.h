@@ -1,9 +1,10 @@
 /*
  * big.h - large blocks of memory, kept for the next use.
  *
- * A block of this size comes fresh from the system, and the system gives it page by page, each at the price of a fault: a
- * message of 1 MiB would pay more for that than for all else. So a thread that says so keeps some of the blocks that were
- * given back to it, whoever took them: they are plain memory of base/mem.h, and other threads simply free them.
+ * A block of this size comes fresh from the system, and the system gives it page by page, each at the price of a
+ * fault: a message of 1 MiB would pay more for that than for all else. So a thread that says so keeps some of the
+ * blocks that were given back to it, whoever took them: they are plain memory of base/mem.h, and other threads simply
+ * free them.
  *
  * Invariants: 1. no thread keeps more than it said, nor more than 32 blocks. 2. what was not used between two calls of
  * wf_big_rest goes back to the system at the second.

@@ -27,7 +27,8 @@ typedef struct wf_blob {
 /* One reference, `len` bytes to be written before it is shared. NULL when memory is out. */
 wf_blob *wf_blob_new(size_t len, atomic_size_t *account);
 
-/* Takes over the bytes of a buffer, which is empty then. One reference. NULL when memory is out: the buffer is unchanged. */
+/* Takes over the bytes of a buffer, which is empty then. One reference. NULL when memory is out: the buffer is
+ * unchanged. */
 wf_blob *wf_blob_of_buf(wf_buf *buf, atomic_size_t *account);
 
 wf_blob *wf_blob_ref(wf_blob *blob);

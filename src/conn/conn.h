@@ -16,8 +16,9 @@
 /* False: no kind at all. */
 bool wf_kind_split(weft_kind kind, uint8_t *out_opcode, bool *out_plain);
 
-/* A message as its callback takes it. Its first half is written in one piece: passed on the stack, the struct is copied by 16
- * bytes, and such a copy of what two stores have just written waits until both are in the cache (22 cycles on a Zen 3). */
+/* A message as its callback takes it. Its first half is written in one piece: passed on the stack, the struct is
+ * copied by 16 bytes, and such a copy of what two stores have just written waits until both are in the cache (22
+ * cycles on a Zen 3). */
 static inline weft_message wf_message_of(const wf_ws_event *event) {
     typedef uint64_t half __attribute__((vector_size(16)));
     weft_message message = {(weft_kind)event->opcode, event->data, event->len};

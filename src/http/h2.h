@@ -1,11 +1,13 @@
 /*
- * h2.h - a server's HTTP/2 connection (RFC 9113, by nghttp2): bytes in and out, streams by pull. Sans-I/O, no callbacks.
+ * h2.h - a server's HTTP/2 connection (RFC 9113, by nghttp2): bytes in and out, streams by pull. Sans-I/O, no
+ * callbacks.
  *
  *      received ---feed---> [ wf_h2 ] <--send, end, close-- stream
  *       to send <--output---[       ] ---next: OPENED, RECEIVED, EOF, SENT, GONE--> stream
  *
- * A stream carries what a TCP connection with HTTP/1.1 would (h2_text.h): a request as text, the answer as text, and after
- * a 101 whatever comes. So it keeps the contract of a sock (net/loop.h), and who stands above cannot tell them apart.
+ * A stream carries what a TCP connection with HTTP/1.1 would (h2_text.h): a request as text, the answer as text, and
+ * after a 101 whatever comes. So it keeps the contract of a sock (net/loop.h), and who stands above cannot tell them
+ * apart.
  *
  * A stream that is not read from fills its own window and stops none of the others: the connection's window opens again
  * with the bytes that came, the stream's with those that were taken.
@@ -50,8 +52,8 @@ enum { WF_H2_SLACK = 64 };
 wf_h2 *wf_h2_new(const wf_h2_limits *limits); /* NULL: no memory. Its SETTINGS are there to be sent. */
 void wf_h2_free(wf_h2 *h2);                   /* with its streams, untold */
 
-/* WF_OK; WF_ERROR: the peer broke a rule (RFC 9113 5.4.1), a GOAWAY is there to be sent and nothing more is read; WF_ENOMEM:
- * over. */
+/* WF_OK; WF_ERROR: the peer broke a rule (RFC 9113 5.4.1), a GOAWAY is there to be sent and nothing more is read;
+ * WF_ENOMEM: over. */
 int wf_h2_feed(wf_h2 *h2, const uint8_t *data, size_t len);
 
 /* WF_OK: an event. WF_WANT_INPUT: there is none now. Streams that are closed by their owner give none. */

@@ -1,9 +1,9 @@
 /*
  * h2_text.h - an HTTP/2 request as the HTTP/1.1 text that means the same, and the answer back into header fields. Pure.
  *
- * So HTTP has one reader, one set of limits and refusals and one way to a route, whatever it came by: what a proxy in front
- * of a server does (RFC 9113 8), within it. An extended CONNECT (RFC 8441) becomes the upgrade of RFC 6455 with a key that
- * is nobody's, and 101 becomes 200.
+ * So HTTP has one reader, one set of limits and refusals and one way to a route, whatever it came by: what a proxy in
+ * front of a server does (RFC 9113 8), within it. An extended CONNECT (RFC 8441) becomes the upgrade of RFC 6455 with
+ * a key that is nobody's, and 101 becomes 200.
  */
 #ifndef WF_HTTP_H2_TEXT_H
 #define WF_HTTP_H2_TEXT_H
@@ -24,8 +24,8 @@ typedef struct wf_h2_head {
 /* One field, in the order they come. WF_OK, WF_ENOMEM. */
 int wf_h2_head_add(wf_h2_head *head, wf_str name, wf_str value);
 
-/* Appends the text. `ends`: no body follows; else, without a length, it is to be chunked, and *out_chunked says so. WF_OK;
- * WF_ENOMEM; WF_EINVAL: it is answered with *out_status. */
+/* Appends the text. `ends`: no body follows; else, without a length, it is to be chunked, and *out_chunked says so.
+ * WF_OK; WF_ENOMEM; WF_EINVAL: it is answered with *out_status. */
 int wf_h2_head_write(const wf_h2_head *head, bool ends, wf_buf *out, bool *out_chunked, int *out_status);
 void wf_h2_head_deinit(wf_h2_head *head);
 

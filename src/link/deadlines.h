@@ -1,10 +1,9 @@
 /*
  * deadlines.h - what a connection waits for, and until when. Pure: the clock is a parameter.
  *
- * Times are milliseconds of the loop's clock, their low halves: each is looked at within 24 days, from where the other half
- * is known. A connection has one timer; it is armed for the earliest of
- * these and asks again when it fires, so that ordinary traffic only writes a time down and never touches the
- * timer.
+ * Times are milliseconds of the loop's clock, their low halves: each is looked at within 24 days, from where the
+ * other half is known. A connection has one timer; it is armed for the earliest of these and asks again when it
+ * fires, so that ordinary traffic only writes a time down and never touches the timer.
  */
 #ifndef WF_LINK_DEADLINES_H
 #define WF_LINK_DEADLINES_H

@@ -202,8 +202,8 @@ int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port, int bel
  * outlive it. */
 void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms);
 
-/* Gives it a descriptor that is connecting or connected, and queues the request; with `tls` its hello goes first. WF_OK;
- * WF_ESYS with errno, or WF_ENOMEM: descriptor and tls stay the caller's and it may be tried again. */
+/* Gives it a descriptor that is connecting or connected, and queues the request; with `tls` its hello goes first.
+ * WF_OK; WF_ESYS with errno, or WF_ENOMEM: descriptor and tls stay the caller's and it may be tried again. */
 int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request);
 
 void wf_link_deinit(wf_link *link); /* closes what is open, at once */
@@ -225,8 +225,8 @@ static inline void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
 void wf_link_sent(wf_link *link, size_t len);
 void wf_link_waits(wf_link *link); /* WF_LOOP_WAITS: what counts as sent has not left yet, but goes on */
 
-/* As received, with a promise: wf_link_settle is called before the loop takes `data` back. A long message that is answered
- * with itself is then sent from there, and copied only when the kernel does not take it by that time. */
+/* As received, with a promise: wf_link_settle is called before the loop takes `data` back. A long message that is
+ * answered with itself is then sent from there, and copied only when the kernel does not take it by that time. */
 static inline void wf_link_received_lent(wf_link *link, uint8_t *data, size_t len) {
     link->env->lender = link;
     link->env->lent_data = data;
@@ -289,7 +289,8 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
 /* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
 int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
 
-/* RAW: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what is left until then. */
+/* RAW: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what is left until
+ * then. */
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
 size_t wf_link_raw_room(const wf_link *link);
 void wf_link_raw_idle(wf_link *link, bool idle); /* it ends after keep_alive_ms of that */

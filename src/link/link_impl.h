@@ -25,7 +25,8 @@ void wf_link_connected(wf_link *link);
 /* The descriptor and `tls` (NULL: none) are the link's. WF_OK; WF_ENOMEM or WF_ESYS: they are still the caller's. */
 int wf_link_adopt(wf_link *link, int fd, wf_tls *tls);
 
-/* Sends what is sealed. WF_OK: nothing of it waits. WF_FULL: the kernel will tell when it can go on. WF_ESYS, with errno. */
+/* Sends what is sealed. WF_OK: nothing of it waits. WF_FULL: the kernel will tell when it can go on. WF_ESYS, with
+ * errno. */
 int wf_link_send_sealed(wf_link *link);
 
 /* As wf_sock_send, of plain bytes; never WF_SEND_LATER, for what is sealed is taken. */

@@ -1,6 +1,6 @@
 /*
- * A connection whose bytes are somebody else's to make sense of: HTTP/2, which server/http2.c parts into streams. Deadlines,
- * queue, TLS and the way it ends stay the link's.
+ * A connection whose bytes are somebody else's to make sense of: HTTP/2, which server/http2.c parts into streams.
+ * Deadlines, queue, TLS and the way it ends stay the link's.
  */
 #include "link/link_impl.h"
 

@@ -1,6 +1,6 @@
 /*
- * TLS between the socket and the rest: bytes are opened before anybody reads them and sealed after everybody has written.
- * What is sealed counts as sent for the queue, and goes to the kernel before anything else does.
+ * TLS between the socket and the rest: bytes are opened before anybody reads them and sealed after everybody has
+ * written. What is sealed counts as sent for the queue, and goes to the kernel before anything else does.
  */
 #include "link/link_impl.h"
 

@@ -210,7 +210,8 @@ static __attribute__((noinline)) void watch_progress(wf_link *link) {
         wf_link_arm(link);
 }
 
-/* What is no message is dealt with here. True: the server is to know of it. Not inlined, for messages are in a hurry. */
+/* What is no message is dealt with here. True: the server is to know of it. Not inlined, for messages are in a
+ * hurry. */
 static __attribute__((noinline)) bool on_control(wf_link *link, const wf_ws_event *event) {
     switch (event->kind) {
     case WF_WS_PING:
@@ -224,7 +225,8 @@ static __attribute__((noinline)) bool on_control(wf_link *link, const wf_ws_even
     }
 }
 
-/* Nothing more is taken from the session now. After a ping: an answer to what comes next would not fit behind the pong. */
+/* Nothing more is taken from the session now. After a ping: an answer to what comes next would not fit behind the
+ * pong. */
 static bool stops(const wf_link *link) {
     return link->stage == WF_LINK_DEAD || wf_link_has_done_enough(link) ||
            (link->stage == WF_LINK_OPEN && (link->deadlines.until_ms || wf_outq_full(&link->q)));

@@ -38,8 +38,8 @@ struct wf_loop_backend {
 
 extern const struct wf_loop_backend wf_loop_epoll, wf_loop_uring;
 
-/* One system call. Bytes taken, or WF_ESYS with errno set, which is not EINTR. One range is the usual case, and send costs
- * the kernel less than sendmsg. */
+/* One system call. Bytes taken, or WF_ESYS with errno set, which is not EINTR. One range is the usual case, and send
+ * costs the kernel less than sendmsg. */
 int64_t wf_send_many(int fd, const struct iovec *ranges, int count);
 static inline int64_t wf_send_ranges(int fd, const struct iovec *ranges, int count) {
     if (!wf_usual(count == 1))

@@ -26,8 +26,8 @@ static inline bool wf_join_pays(const struct iovec *ranges, int count) {
     return count > 2 || (count == 2 && ranges[1].iov_len <= WF_JOIN_SHORT);
 }
 
-/* Lays out in join->ranges the bytes of `count` ranges, or as many of the first as there is room for; they live until the
- * next call, and no longer than what was given. Returns the number of ranges there. */
+/* Lays out in join->ranges the bytes of `count` ranges, or as many of the first as there is room for; they live until
+ * the next call, and no longer than what was given. Returns the number of ranges there. */
 int wf_join_ranges(wf_join *join, const struct iovec *ranges, int count);
 
 #endif

@@ -2,10 +2,10 @@
  * Two questions stand before a socket may listen: is the address somebody else's, and is what lies there ours
  * to replace?
  *
- * TCP: our threads each open the address through SO_REUSEPORT, which would just as well let a second server
- * of the same user join in silence and take half of the connections. So, unless sharing is asked for, the first
- * socket is preceded by a throw-away one that binds without SO_REUSEPORT: it is refused when anyone listens. It never listens itself,
- * so no client can land on it.
+ * TCP: our threads each open the address through SO_REUSEPORT, which would just as well let a second server of the
+ * same user join in silence and take half of the connections. So, unless sharing is asked for, the first socket is
+ * preceded by a throw-away one that binds without SO_REUSEPORT: it is refused when anyone listens. It never listens
+ * itself, so no client can land on it.
  *
  * Unix: a socket file outlives its server. Connecting tells: refused means nobody is there, and the file is
  * replaced. Whatever is not a socket is never removed.

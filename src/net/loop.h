@@ -5,16 +5,19 @@
  *     while (wf_loop_next(loop, &event) == WF_OK) ...   // handle each
  *
  * The contract fits readiness (epoll) and completion (io_uring) alike:
- *   - Received bytes arrive in a buffer that belongs to the loop; they are the caller's to change in place until the next
- *     wf_loop_next or wf_loop_wait on this loop. WF_RECV_SLACK bytes behind them may be read (their content is nothing).
- *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: nothing was taken, no second send may be
- *     started, and an event WF_LOOP_SENT follows when to try again. WF_LOOP_FAILED and wf_sock_close end the wait as well.
+ *   - Received bytes arrive in a buffer that belongs to the loop; they are the caller's to change in place until the
+ *     next wf_loop_next or wf_loop_wait on this loop. WF_RECV_SLACK bytes behind them may be read (their content is
+ *     nothing).
+ *   - wf_sock_send either takes bytes now (positive), or answers WF_SEND_LATER: nothing was taken, no second send may
+ *     be started, and an event WF_LOOP_SENT follows when to try again. WF_LOOP_FAILED and wf_sock_close end the wait
+ *     as well.
  *   - A closed socket gives no event any more, not even one that was already collected in this turn.
  *   - The events of one turn come in any order, but for those of one direction of one sock: RECEIVED before its EOF.
  *
- * A message costs the system calls it needs, or less: with epoll one to receive, one to send, and its share of the wait; with
- * io_uring only its share. Waiting, next, receive and send allocate nothing as long as peers are read and read themselves:
- * io_uring keeps what comes before a pause is known to the kernel, and what was sent soon and not taken (wf_loop_memory).
+ * A message costs the system calls it needs, or less: with epoll one to receive, one to send, and its share of the
+ * wait; with io_uring only its share. Waiting, next, receive and send allocate nothing as long as peers are read and
+ * read themselves: io_uring keeps what comes before a pause is known to the kernel, and what was sent soon and not
+ * taken (wf_loop_memory).
  *
  * A backend is one table of functions (struct wf_loop_backend in backend.h); loop.c chooses: epoll or io_uring.
  */
@@ -70,8 +73,8 @@ typedef struct wf_loop_event {
 typedef enum wf_loop_kind { WF_LOOP_AUTO, WF_LOOP_EPOLL, WF_LOOP_URING } wf_loop_kind;
 
 /* `recv_bytes`: size of the loop's receive buffers together (0: 512 KiB). AUTO is what the environment variable
- * WEFT_BACKEND names ("epoll", "io_uring"), else io_uring where the kernel has enough of it (6.12) and we may use it, else
- * epoll. On failure NULL and errno is set. */
+ * WEFT_BACKEND names ("epoll", "io_uring"), else io_uring where the kernel has enough of it (6.12) and we may use it,
+ * else epoll. On failure NULL and errno is set. */
 wf_loop *wf_loop_new_on(wf_loop_kind kind, size_t recv_bytes);
 wf_loop *wf_loop_new(size_t recv_bytes); /* AUTO */
 void wf_loop_free(wf_loop *loop);        /* closes no sock: their owners do, before */
@@ -86,16 +89,17 @@ int wf_loop_fd(wf_loop *loop);
  * or WF_ESYS with errno set. */
 int wf_loop_wait(wf_loop *loop, int64_t timeout_ms);
 
-/* The next event of this turn: WF_OK, or WF_WANT_INPUT when there is none left. A turn ends: of one sock it gives out what
- * the kernel had for it when the wait ended, and no more than the receive buffers hold (epoll: one RECEIVED), so that one
- * busy peer cannot starve the others. */
+/* The next event of this turn: WF_OK, or WF_WANT_INPUT when there is none left. A turn ends: of one sock it gives out
+ * what the kernel had for it when the wait ended, and no more than the receive buffers hold (epoll: one RECEIVED), so
+ * that one busy peer cannot starve the others. */
 int wf_loop_next(wf_loop *loop, wf_loop_event *out_event);
 
-/* Bytes of memory held for socks: what came while they were paused, what was taken from them and not yet by the kernel. */
+/* Bytes of memory held for socks: what came while they were paused, what was taken from them and not yet by the
+ * kernel. */
 size_t wf_loop_memory(const wf_loop *loop);
 
-/* Does what else the next wait would: hands the kernel what was sent soon and what was closed. For a thread that will not
- * wait again. */
+/* Does what else the next wait would: hands the kernel what was sent soon and what was closed. For a thread that will
+ * not wait again. */
 void wf_loop_flush(wf_loop *loop);
 
 /* The only call that may come from another thread (and from a signal handler). Wakes are merged: what was
@@ -109,8 +113,9 @@ void wf_loop_wake(wf_loop *loop);
  * caller's). What is no stream at all is refused here (epoll, mostly), or told in WF_LOOP_FAILED (io_uring). */
 int wf_sock_adopt(wf_loop *loop, wf_sock *sock, int fd);
 
-/* One that is connecting, and nothing more: WF_LOOP_SENT says that it is connected, WF_LOOP_FAILED that it is not to be.
- * Nothing is read from it, so that a copy of its descriptor (dup) may be adopted behind its close. Same answers. */
+/* One that is connecting, and nothing more: WF_LOOP_SENT says that it is connected, WF_LOOP_FAILED that it is not to
+ * be. Nothing is read from it, so that a copy of its descriptor (dup) may be adopted behind its close. Same
+ * answers. */
 int wf_sock_adopt_connecting(wf_loop *loop, wf_sock *sock, int fd);
 
 /* Stops and restarts RECEIVED, or ACCEPTED on a listening sock. While a stream is paused, a peer that went
@@ -131,8 +136,8 @@ enum { WF_SEND_LATER = 0 };
 int64_t wf_sock_send(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
 
 /* The same for bytes that may go together with others of this turn, at the latest with the next wf_loop_wait: what is
- * taken is the loop's to deliver, in order, and lost only when the sock is closed before that, or fails. That the kernel
- * does not take it yet is told (WF_LOOP_WAITS). */
+ * taken is the loop's to deliver, in order, and lost only when the sock is closed before that, or fails. That the
+ * kernel does not take it yet is told (WF_LOOP_WAITS). */
 int64_t wf_sock_send_soon(wf_loop *loop, wf_sock *sock, const struct iovec *ranges, int count);
 
 void wf_sock_shutdown(wf_loop *loop, wf_sock *sock); /* FIN: nothing more is sent */

@@ -1,6 +1,7 @@
 /*
- * port.h - a sock without a descriptor: whoever opens the port carries its bytes, an HTTP/2 stream for one, and tells what
- * happens to it in events of his own making. The sock is used as any other (loop.h), and its contract is the port's to keep.
+ * port.h - a sock without a descriptor: whoever opens the port carries its bytes, an HTTP/2 stream for one, and tells
+ * what happens to it in events of his own making. The sock is used as any other (loop.h), and its contract is the
+ * port's to keep.
  */
 #ifndef WF_NET_PORT_H
 #define WF_NET_PORT_H
@@ -23,8 +24,8 @@ struct wf_port {
     wf_sock *sock; /* whose bytes it carries */
 };
 
-/* Opens `sock` on a port. `below` is the descriptor its bytes go by in the end, shown as the sock's, not owned. WF_OK, or
- * WF_ENOMEM. */
+/* Opens `sock` on a port. `below` is the descriptor its bytes go by in the end, shown as the sock's, not owned.
+ * WF_OK, or WF_ENOMEM. */
 int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below);
 
 #endif

@@ -175,8 +175,8 @@ int wf_uring_submit_and_end(wf_uring *u) {
 int wf_uring_enter(wf_uring *u, int64_t timeout_ms) {
     if (enable(u) < 0)
         return WF_ESYS;
-    /* Of what was submitted in the last turn, completions may stand here: sends that were looked at, sends that were not,
-     * which count among those that the wait expects, and others, for which nobody waits. */
+    /* Of what was submitted in the last turn, completions may stand here: sends that were looked at, sends that were
+     * not, which count among those that the wait expects, and others, for which nobody waits. */
     u->turn_end = u->settled;
     const struct io_uring_cqe *unseen;
     while ((unseen = wf_uring_next(u)) && wf_uring_op_of(unseen) == WF_URING_SEND)

@@ -34,7 +34,8 @@ typedef struct wf_uring {
     bool enabled;
     int event_fd; /* -1: nobody watches us */
 
-    /* Received bytes. The kernel fills the buffers in turn, each piece by piece: `filled` is what it has said of them. */
+    /* Received bytes. The kernel fills the buffers in turn, each piece by piece: `filled` is what it has said of
+     * them. */
     struct io_uring_buf_ring *buf_ring;
     uint8_t *bufs;
     uint32_t buf_bytes;
@@ -81,9 +82,9 @@ const struct io_uring_cqe *wf_uring_settled(wf_uring *u);
 const struct io_uring_cqe *wf_uring_next(wf_uring *u);
 void wf_uring_seen(wf_uring *u);
 
-/* The bytes of the receive that wf_uring_next answered with, and of those behind it that go on where it ends (same slot,
- * same place: a message that is longer than a buffer's rest comes so). All of them are seen. The bytes are the caller's
- * until wf_uring_give_back. `out_cqe` is the last of them. */
+/* The bytes of the receive that wf_uring_next answered with, and of those behind it that go on where it ends (same
+ * slot, same place: a message that is longer than a buffer's rest comes so). All of them are seen. The bytes are the
+ * caller's until wf_uring_give_back. `out_cqe` is the last of them. */
 size_t wf_uring_take(wf_uring *u, uint8_t **out_bytes, struct io_uring_cqe *out_cqe);
 void wf_uring_give_back(wf_uring *u);
 

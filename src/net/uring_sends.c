@@ -1,7 +1,8 @@
 /*
- * A small send is copied into the ring's arena and leaves with the next entry; if the kernel then takes only a part, the
- * rest waits in the slot's spill, its owner is told (WF_LOOP_WAITS), and a send is answered WF_SEND_LATER until it has
- * gone. A large send, or one that may not wait, is a system call of its own, as with epoll: nothing is copied then.
+ * A small send is copied into the ring's arena and leaves with the next entry; if the kernel then takes only a part,
+ * the rest waits in the slot's spill, its owner is told (WF_LOOP_WAITS), and a send is answered WF_SEND_LATER until
+ * it has gone. A large send, or one that may not wait, is a system call of its own, as with epoll: nothing is copied
+ * then.
  */
 #include "net/uring_loop.h"
 

@@ -1,6 +1,6 @@
 /*
- * uring_slots.h - what the answers of io_uring lead to: a slot for each sock, the bytes that wait with it, and the list of
- * those that something is due of. Pure: no call to the kernel.
+ * uring_slots.h - what the answers of io_uring lead to: a slot for each sock, the bytes that wait with it, and the
+ * list of those that something is due of. Pure: no call to the kernel.
  *
  *      sock --slot--> list[] | sock | spill | armed |  <--user_data-- completion
  *

@@ -1,12 +1,12 @@
 /*
- * HTTP/2 connections: each stream is a weft_conn like any other, on a port in place of a socket, so that routes, limits,
- * deadlines and callbacks are the same for all (RFC 8441).
+ * HTTP/2 connections: each stream is a weft_conn like any other, on a port in place of a socket, so that routes,
+ * limits, deadlines and callbacks are the same for all (RFC 8441).
  *
  *      bytes --> link (RAW) --> wf_h2 --> stream --event--> weft_conn's link --> ...
  *      bytes <-- link (RAW) <-- wf_h2 <-- stream <--port--- weft_conn's link <-- ...
  *
- * The connection itself has no application. It is pumped after whatever may have moved one of its streams: its own bytes,
- * or a flush, for which a stream that has sent puts it on the ready list.
+ * The connection itself has no application. It is pumped after whatever may have moved one of its streams: its own
+ * bytes, or a flush, for which a stream that has sent puts it on the ready list.
  */
 #include "server/server_impl.h"
 
@@ -155,8 +155,8 @@ bool wf_http2_pump(weft_conn *conn) {
             return false;
         more = fill(conn); /* what went may make room for more */
     }
-    /* Streams have deadlines of their own. When nobody has one, the peer is to go on: with a head that it has begun, with
-     * windows for the last answers, or with something new. */
+    /* Streams have deadlines of their own. When nobody has one, the peer is to go on: with a head that it has begun,
+     * with windows for the last answers, or with something new. */
     bool idle = wf_h2_owned(conn->http2) == 0, takes = wf_h2_memory(conn->http2) < held;
     if (idle == (conn->link.deadlines.until_ms == 0) || (idle && takes))
         wf_link_raw_idle(&conn->link, idle);

@@ -80,8 +80,8 @@ static bool hello_name(SSL *ssl, const char **out_name, size_t *out_len) {
     return *out_len > 0 && *out_len <= len - 5; /* OpenSSL would take 0 for "up to the NUL" */
 }
 
-/* An exact or wildcard name of a certificate; else it stays the first, and its name tells the client. Chosen from the raw
- * hello: later a session may have been resumed already, under another host's context. */
+/* An exact or wildcard name of a certificate; else it stays the first, and its name tells the client. Chosen from the
+ * raw hello: later a session may have been resumed already, under another host's context. */
 static int on_client_hello(SSL *ssl, int *alert, void *unused) {
     (void)alert, (void)unused;
     const char *name;

@@ -46,8 +46,8 @@ wf_tls_context *wf_tls_server_context(const wf_tls_server_options *options, char
 wf_tls_context *wf_tls_client_context(const wf_tls_client_options *options, char *why, size_t why_cap);
 void wf_tls_context_free(wf_tls_context *context); /* NULL is accepted. Connections may outlive it. */
 
-/* Reads the files again. WF_OK: new connections get what is there now. WF_ERROR, and `why` is filled: all stays as it was.
- * Any thread. */
+/* Reads the files again. WF_OK: new connections get what is there now. WF_ERROR, and `why` is filled: all stays as it
+ * was. Any thread. */
 int wf_tls_reload(wf_tls_context *context, char *why, size_t why_cap);
 
 /* SHA-256 of a server's first certificate, "AB:CD:...", NUL-terminated: what a client shows that looks at it. */

@@ -1,5 +1,6 @@
 /*
- * tickets.h - the keys that session tickets are sealed with (RFC 5077, RFC 8446 4.6.1): no session is kept on the server.
+ * tickets.h - the keys that session tickets are sealed with (RFC 5077, RFC 8446 4.6.1): no session is kept on the
+ * server.
  *
  * A key seals for WF_TICKET_KEY_MS and opens for as long again; then it is forgotten, and with it whatever was recorded
  * under it. Shared by threads and by all certificates; survives a reload.

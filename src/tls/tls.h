@@ -4,10 +4,10 @@
  *      received ---feed---> [ wf_tls ] ---open---> plain
  *        to send <--sealed--[        ] <--seal---- plain
  *
- * Opening puts all that was fed into one buffer of the loop's (wf_tls_shared), so that what stands above sees one run of
- * bytes a read, as it does without TLS. Sealing joins small ranges into records of up to 16 KiB. What is sealed and not yet
- * sent is the connection's, in a block that goes from one connection to the next: an idle connection holds no buffer,
- * ours or OpenSSL's (SSL_MODE_RELEASE_BUFFERS).
+ * Opening puts all that was fed into one buffer of the loop's (wf_tls_shared), so that what stands above sees one run
+ * of bytes a read, as it does without TLS. Sealing joins small ranges into records of up to 16 KiB. What is sealed
+ * and not yet sent is the connection's, in a block that goes from one connection to the next: an idle connection
+ * holds no buffer, ours or OpenSSL's (SSL_MODE_RELEASE_BUFFERS).
  *
  * TLS 1.2 and 1.3, never renegotiated, no early data (RFC 8446 2.3: it can be replayed, and a handshake is no GET).
  */
@@ -34,15 +34,16 @@ typedef struct wf_tls_shared {
 
 void wf_tls_shared_deinit(wf_tls_shared *shared);
 
-/* A server's connection, or a client's to `host`: its hello is there to be sent. The context is needed no longer than this
- * call. NULL: no memory. `shared` must outlive it. */
+/* A server's connection, or a client's to `host`: its hello is there to be sent. The context is needed no longer than
+ * this call. NULL: no memory. `shared` must outlive it. */
 wf_tls *wf_tls_accept(wf_tls_context *context, wf_tls_shared *shared);
 wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host);
 void wf_tls_free(wf_tls *tls); /* NULL is accepted */
 
-/* Takes what the socket gave and opens it. What comes of it is at *out_data until the next wf_tls_open on the same shared,
- * with WF_TLS_SLACK readable bytes behind. WF_OK: *out_len bytes, which may be none. WF_ECLOSED: these bytes, and the
- * peer's close_notify behind them. WF_ERROR: over (wf_tls_rule), an alert may be there to be sent. WF_ENOMEM: over. */
+/* Takes what the socket gave and opens it. What comes of it is at *out_data until the next wf_tls_open on the same
+ * shared, with WF_TLS_SLACK readable bytes behind. WF_OK: *out_len bytes, which may be none. WF_ECLOSED: these bytes,
+ * and the peer's close_notify behind them. WF_ERROR: over (wf_tls_rule), an alert may be there to be sent. WF_ENOMEM:
+ * over. */
 enum { WF_TLS_SLACK = 64 };
 int wf_tls_open(wf_tls *tls, const uint8_t *data, size_t len, uint8_t **out_data, size_t *out_len);
 
@@ -51,8 +52,8 @@ bool wf_tls_was_ready(const wf_tls *tls); /* also when it is over since */
 
 bool wf_tls_http2(const wf_tls *tls); /* that is what both want to speak */
 
-/* Seals from the front of the ranges, at most so much that a send is worth its call. > 0: plain bytes taken. WF_ERROR (not
- * ready, or over), WF_ENOMEM. */
+/* Seals from the front of the ranges, at most so much that a send is worth its call. > 0: plain bytes taken. WF_ERROR
+ * (not ready, or over), WF_ENOMEM. */
 enum { WF_TLS_SEAL_BYTES = 128 * 1024 };
 int64_t wf_tls_seal(wf_tls *tls, const struct iovec *ranges, int count);
 bool wf_tls_seal_end(

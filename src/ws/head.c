@@ -1,5 +1,6 @@
 /*
- * A head that lies whole in the input is read there. Of one that is cut, bytes are gathered, and never one more than it has.
+ * A head that lies whole in the input is read there. Of one that is cut, bytes are gathered, and never one more than
+ * it has.
  */
 #include "ws/head.h"
 

@@ -1,6 +1,6 @@
 /*
- * head.h - a frame's head as it comes (RFC 6455 5.2), judged as soon as the bytes that condemn it are there: the first two say
- * nearly everything, the rest the length. Pure: what may stand there now is told each time.
+ * head.h - a frame's head as it comes (RFC 6455 5.2), judged as soon as the bytes that condemn it are there: the
+ * first two say nearly everything, the rest the length. Pure: what may stand there now is told each time.
  */
 #ifndef WF_WS_HEAD_H
 #define WF_WS_HEAD_H
@@ -20,8 +20,8 @@ typedef struct wf_head_rules {
     bool in_message; /* a fragmented message is open */
 } wf_head_rules;
 
-/* Takes from *input what belongs to the head. WF_OK: it is *out_frame, and `head` is ready for the next. WF_WANT_INPUT: all was
- * taken. WF_ERROR: *out_rule is broken (1002), and `head` is of no more use. */
+/* Takes from *input what belongs to the head. WF_OK: it is *out_frame, and `head` is ready for the next.
+ * WF_WANT_INPUT: all was taken. WF_ERROR: *out_rule is broken (1002), and `head` is of no more use. */
 int wf_head_read(wf_head *head, const wf_head_rules *rules, wf_str *input, wf_frame *out_frame, const char **out_rule);
 
 /* A message that is one frame, whole in the input, and no extension has touched: nearly all are. */
@@ -30,8 +30,8 @@ typedef struct wf_whole {
     size_t head_len, len;
 } wf_whole;
 
-/* True: `data` begins with one, good in every respect but its text. False: whatever it begins with, wf_head_read has the
- * verdict. */
+/* True: `data` begins with one, good in every respect but its text. False: whatever it begins with, wf_head_read has
+ * the verdict. */
 static inline bool wf_head_whole(const uint8_t *data, size_t data_len, bool masked, wf_whole *out) {
     size_t head_len = masked ? 6 : 2;
     if (!wf_usual(data_len >= head_len))

@@ -9,8 +9,8 @@
  * every verdict but that on the text, to next_part.
  *
  * Payload is unmasked, and text validated, in the one pass that reads it, whether in place or on its way into
- * ws->part->message. A message in fragments is gathered in ws->part->message. A compressed one is unmasked in place, inflated,
- * and its text validated as it comes out.
+ * ws->part->message. A message in fragments is gathered in ws->part->message. A compressed one is unmasked in place,
+ * inflated, and its text validated as it comes out.
  */
 #include "ws/session.h"
 
@@ -360,7 +360,8 @@ static int read_payload(wf_ws *ws, wf_ws_event *out_event) {
     return ws->part->compressed ? read_compressed(ws, out_event) : read_data(ws, out_event);
 }
 
-/* A whole text, unmasked in place unless `key` is NULL. Not inlined: its state would be made room for on the short way too. */
+/* A whole text, unmasked in place unless `key` is NULL. Not inlined: its state would be made room for on the short
+ * way too. */
 static __attribute__((noinline)) int open_text(wf_ws *ws, uint8_t *data, size_t len, const uint8_t *key) {
     wf_utf8 utf8 = {0};
     int got = key ? wf_mask_utf8(data, data, len, key, 0, &utf8) : wf_utf8_feed(&utf8, data, len);

@@ -71,8 +71,8 @@ static inline void wf_ws_feed(wf_ws *ws, uint8_t *data, size_t len) {
     ws->in_len = (uint32_t)len;
 }
 
-/* The next event, of use with WF_OK only. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too (1011). After a
- * close frame or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
+/* The next event, of use with WF_OK only. WF_OK, WF_WANT_INPUT, WF_ERROR (sticks), or WF_ENOMEM, which is a fault too
+ * (1011). After a close frame or a fault everything that follows is passed over (RFC 6455 5.5.1, 7.1.7). */
 int wf_ws_next(wf_ws *ws, wf_ws_event *out_event);
 
 /* Why it is over; its status is 0 while nothing is wrong. */
@@ -86,8 +86,8 @@ static inline bool wf_ws_at_rest(const wf_ws *ws) {
 /* What is left of the bytes fed, for a caller that stops pulling in between; they count as unfed afterwards. */
 size_t wf_ws_take_rest(wf_ws *ws, uint8_t **out_data);
 
-/* The message that was handed out last, when it is `data` and was gathered in memory of its own: as a blob, of which this is a
- * reference for the caller. NULL: it is not, or memory is out. */
+/* The message that was handed out last, when it is `data` and was gathered in memory of its own: as a blob, of which
+ * this is a reference for the caller. NULL: it is not, or memory is out. */
 wf_blob *wf_ws_share(wf_ws *ws, const uint8_t *data, size_t len, atomic_size_t *account);
 
 /* In the middle of a frame or of a fragmented message. */

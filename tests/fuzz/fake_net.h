@@ -1,7 +1,7 @@
 /*
- * fake_net.h - the functions of net/loop.h and base/clock.h that a link calls, without a kernel: one socket, whose output is
- * a block of bytes with as much room as the harness gives it. Linked in place of src/net and src/base/clock.c, and strict:
- * what loop.h does not allow ends the process.
+ * fake_net.h - the functions of net/loop.h and base/clock.h that a link calls, without a kernel: one socket, whose
+ * output is a block of bytes with as much room as the harness gives it. Linked in place of src/net and
+ * src/base/clock.c, and strict: what loop.h does not allow ends the process.
  */
 #ifndef WF_TESTS_FUZZ_FAKE_NET_H
 #define WF_TESTS_FUZZ_FAKE_NET_H

@@ -1,6 +1,6 @@
 /*
- * frames.h - frames from an input, and what a receiver owes for them: a decoder written once more, straight from RFC 6455,
- * for which all bytes lie in one block.
+ * frames.h - frames from an input, and what a receiver owes for them: a decoder written once more, straight from RFC
+ * 6455, for which all bytes lie in one block.
  */
 #ifndef WF_TESTS_FUZZ_FRAMES_H
 #define WF_TESTS_FUZZ_FRAMES_H
@@ -8,8 +8,8 @@
 #include "fuzz.h"
 #include "ws/session.h"
 
-/* The wire bytes that an input describes, as sent to `receiver`: frames, most of them in order. Uses up the input, or stops
- * after WIRE_BYTES_MAX. */
+/* The wire bytes that an input describes, as sent to `receiver`: frames, most of them in order. Uses up the input, or
+ * stops after WIRE_BYTES_MAX. */
 enum { FUZZ_WIRE_BYTES_MAX = 40000 };
 void fuzz_put_frames(fuzz_bytes *wire, wf_ws_role receiver, fuzz_input *in);
 

@@ -2,8 +2,8 @@
  * fuzz.h - what the fuzz harnesses share. A harness is one function over one input, in fuzz_NAME.c: libFuzzer calls it
  * with inputs it makes up (build-fuzz/tests/fuzz_NAME), replay.c with the files of the corpus (every other build).
  *
- * CHECK and its relatives (test.h) end the process here, so that the input is kept. What a harness does may depend on its
- * input alone: no clock, no address, no state from the input before.
+ * CHECK and its relatives (test.h) end the process here, so that the input is kept. What a harness does may depend on
+ * its input alone: no clock, no address, no state from the input before.
  *
  *     fuzz_input in = {data, size};
  *     size_t limit = fuzz_byte(&in) & 1 ? 16 : 1024;      // choices stand in front, the bytes themselves behind
@@ -72,7 +72,8 @@ size_t fuzz_cut(fuzz_cuts *cuts, size_t left);
 
 /* ---- UTF-8, slowly ---- */
 
-/* How many bytes could be the beginning of a text: `len` when all could. *out_complete: they end at a character's end. */
+/* How many bytes could be the beginning of a text: `len` when all could. *out_complete: they end at a character's
+ * end. */
 size_t fuzz_utf8_possible(const uint8_t *text, size_t len, bool *out_complete);
 
 #endif

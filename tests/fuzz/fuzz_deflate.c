@@ -1,10 +1,10 @@
 /*
- * Round trips through permessage-deflate: what any library compresses is read by the slow reader and by every library, in any
- * cut, and refers no further back than was promised.
+ * Round trips through permessage-deflate: what any library compresses is read by the slow reader and by every
+ * library, in any cut, and refers no further back than was promised.
  *
- * An input: window bits (4 bits), takeover (1 bit); the shortest message to compress; which allocation fails in one more run;
- * then messages: a byte that tells how (0-127: as many bytes of the input; else a text made of the
- * next bytes, repeated; 224 and up: perhaps a long one).
+ * An input: window bits (4 bits), takeover (1 bit); the shortest message to compress; which allocation fails in one
+ * more run; then messages: a byte that tells how (0-127: as many bytes of the input; else a text made of the next
+ * bytes, repeated; 224 and up: perhaps a long one).
  */
 #include "slow_inflate.h"
 #include "zips.h"

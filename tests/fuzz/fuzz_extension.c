@@ -1,9 +1,9 @@
 /*
- * Agreeing on permessage-deflate: arbitrary header lines as an offer and as an answer, against a slow reading of RFC 7692 7.1;
- * and what either side writes is understood by the other.
+ * Agreeing on permessage-deflate: arbitrary header lines as an offer and as an answer, against a slow reading of RFC
+ * 7692 7.1; and what either side writes is understood by the other.
  *
- * An input: a byte of what the server agrees to, two of what the client offers, then header values, parted by LF, in blocks of
- * their exact size.
+ * An input: a byte of what the server agrees to, two of what the client offers, then header values, parted by LF, in
+ * blocks of their exact size.
  */
 #include "base/status.h"
 #include "handshakes.h"
@@ -143,8 +143,8 @@ static bool same_params(const wf_pmd_params *a, const wf_pmd_params *b) {
            a->client_bits_named == b->client_bits_named;
 }
 
-/* What was written for `params` is accepted by the client that made `offer`. It takes a server's window for longer, and its
- * own for shorter, where the answer does not name them; and may give up its context unasked. */
+/* What was written for `params` is accepted by the client that made `offer`. It takes a server's window for longer,
+ * and its own for shorter, where the answer does not name them; and may give up its context unasked. */
 static void check_written(const wf_pmd_params *params, const wf_pmd_offer *offer) {
     char text[WF_PMD_TEXT_MAX];
     wf_pmd_params got;

@@ -1,9 +1,9 @@
 /*
- * The receiving half of permessage-deflate: messages of any bytes, by each library, in any cut, and always what a slow reader
- * of RFC 1951 makes of them; with an allocation failing in one more run.
+ * The receiving half of permessage-deflate: messages of any bytes, by each library, in any cut, and always what a
+ * slow reader of RFC 1951 makes of them; with an allocation failing in one more run.
  *
- * An input: window bits (4 bits; under 8: no context takeover) and the limit (2 bits); which allocation fails; then messages,
- * each a byte with its length, 255 for all that is left.
+ * An input: window bits (4 bits; under 8: no context takeover) and the limit (2 bits); which allocation fails; then
+ * messages, each a byte with its length, 255 for all that is left.
  */
 #include "slow_inflate.h"
 #include "zips.h"

@@ -2,13 +2,13 @@
  * A whole connection, from accept to the last byte, in a world without a kernel (links.h).
  *
  * An input: four bytes that choose limits, times, compression and what the application does; a byte that tells which
- * allocation fails in one more run; then a list of things that happen: bytes, requests and frames from the peer, its end, room
- * for output, time, sends, publishes, closes.
+ * allocation fails in one more run; then a list of things that happen: bytes, requests and frames from the peer, its
+ * end, room for output, time, sends, publishes, closes.
  *
- * Oracles: exactly one ENDED, last; nothing delivered before the handshake; memory as accounted and bounded by what was
- * received and the limits, none at the end; what was sent is a sequence of responses, then of frames, with a close frame at
- * the end where one is owed; events and output the same however the input is cut, but where something was refused or failed:
- * then it counts what the kernel had taken by that time.
+ * Oracles: exactly one ENDED, last; nothing delivered before the handshake; memory as accounted and bounded by what
+ * was received and the limits, none at the end; what was sent is a sequence of responses, then of frames, with a
+ * close frame at the end where one is owed; events and output the same however the input is cut, but where something
+ * was refused or failed: then it counts what the kernel had taken by that time.
  */
 #include "links.h"
 

@@ -1,10 +1,11 @@
 /*
- * The request reader: pipelined requests, fed whole, byte by byte and in random pieces, under small and large limits and
- * with an allocation failing. However they are cut, the same requests come out, at the same places, then the same fault.
+ * The request reader: pipelined requests, fed whole, byte by byte and in random pieces, under small and large limits
+ * and with an allocation failing. However they are cut, the same requests come out, at the same places, then the same
+ * fault.
  *
- * A request that comes out is judged by a second reading (requests.c) that has all bytes before it, and, written anew in
- * the plainest form, it must be read as the same again. Memory stays within what came, an eighth and 4 KiB, and within
- * what the limits allow.
+ * A request that comes out is judged by a second reading (requests.c) that has all bytes before it, and, written anew
+ * in the plainest form, it must be read as the same again. Memory stays within what came, an eighth and 4 KiB, and
+ * within what the limits allow.
  *
  * An input: a byte that chooses limits, a byte that tells which allocation fails in one more run, wire bytes.
  */

@@ -1,9 +1,9 @@
 /*
- * The rules of the opening handshake over an arbitrary parsed head: names and values in blocks of their exact size, so that
- * one that is read as a C string, or past its end, is seen.
+ * The rules of the opening handshake over an arbitrary parsed head: names and values in blocks of their exact size,
+ * so that one that is read as a C string, or past its end, is seen.
  *
- * An input: a byte whose bits choose method, version, body and what is allowed; then lines, parted by LF. A line's first byte
- * chooses the header's name, or the path or query, the rest is the value.
+ * An input: a byte whose bits choose method, version, body and what is allowed; then lines, parted by LF. A line's
+ * first byte chooses the header's name, or the path or query, the rest is the value.
  *
  * Oracles: a slow reading of each rule, written from the RFCs over copied text.
  */

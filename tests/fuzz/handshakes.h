@@ -1,5 +1,6 @@
 /*
- * handshakes.h - the rules of the opening handshake once more, slowly: from the RFCs' words, over copies that end in NUL.
+ * handshakes.h - the rules of the opening handshake once more, slowly: from the RFCs' words, over copies that end in
+ * NUL.
  */
 #ifndef WF_TESTS_FUZZ_HANDSHAKES_H
 #define WF_TESTS_FUZZ_HANDSHAKES_H

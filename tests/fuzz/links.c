@@ -13,8 +13,9 @@ enum { PULLS_MAX = 200000, TURNS_MAX = 20000, SLACK = 16 * 1024 };
 
 /* ---- memory ---- */
 
-/* What the peer can make the link hold: twice what it sent, an eighth and 4 KiB more of it for what is held and for a message,
- * and beside that a control frame. Compressed, a message may be as long as its limit, beside windows and a decompressor. */
+/* What the peer can make the link hold: twice what it sent, an eighth and 4 KiB more of it for what is held and for a
+ * message, and beside that a control frame. Compressed, a message may be as long as its limit, beside windows and a
+ * decompressor. */
 static size_t input_allowed(const world *w) {
     size_t allowed = 2 * w->wire.len * 9 / 8 + 2 * 4096 + 256 + WF_CONTROL_BYTES_MAX;
     if (w->deflates)

@@ -1,6 +1,7 @@
 /*
- * What a client sees: whole responses, one after the other, and behind a 101 the frames of a server, which a session of the
- * library's own reads (its judge is the fuzzer frame_client). The end may be cut short only where something excuses it.
+ * What a client sees: whole responses, one after the other, and behind a 101 the frames of a server, which a session
+ * of the library's own reads (its judge is the fuzzer frame_client). The end may be cut short only where something
+ * excuses it.
  */
 #include "links.h"
 

@@ -1,6 +1,6 @@
 /*
- * A harness without libFuzzer: runs it over files, and over all files of folders. So every build keeps what fuzzing once
- * found as a regression test.
+ * A harness without libFuzzer: runs it over files, and over all files of folders. So every build keeps what fuzzing
+ * once found as a regression test.
  */
 #include "fuzz.h"
 

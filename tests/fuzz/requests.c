@@ -1,6 +1,6 @@
 /*
- * The second reading knows nothing but lines: it is what a proxy in front of us might believe the bytes to be. Where the
- * two differ, requests could be smuggled.
+ * The second reading knows nothing but lines: it is what a proxy in front of us might believe the bytes to be. Where
+ * the two differ, requests could be smuggled.
  */
 #include "requests.h"
 

@@ -102,8 +102,8 @@ static bool put_match(reader *r, size_t length, size_t distance) {
     return true;
 }
 
-/* A length or distance from its symbol: `plain` symbols without extra bits, then one bit more every `per_step`; each begins
- * where the one before ends. False: cut. */
+/* A length or distance from its symbol: `plain` symbols without extra bits, then one bit more every `per_step`; each
+ * begins where the one before ends. False: cut. */
 static bool take_number(reader *r, int symbol, int plain, int per_step, int base, size_t *out) {
     for (int i = 0; i < symbol; i++)
         base += i < plain ? 1 : 1 << ((i - plain) / per_step + 1);
@@ -170,7 +170,8 @@ static bool read_lengths(reader *r, const codes *meta, size_t count, uint8_t *le
     return true;
 }
 
-/* Too many codes are corrupt. Too few are as well, but for one distance alone or none; who finds that out, and when, differs. */
+/* Too many codes are corrupt. Too few are as well, but for one distance alone or none; who finds that out, and when,
+ * differs. */
 static bool judge_codes(reader *r, codes *c, bool distances) {
     size_t symbols;
     order_codes(c);

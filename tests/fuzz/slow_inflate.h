@@ -13,8 +13,9 @@ typedef struct slow_inflate {
     size_t far; /* the furthest distance */
 } slow_inflate;
 
-/* Appends the message, or what of it comes before the corrupt place, to *out, which holds the history: its last `history` bytes may be referred to. The four bytes that a
- * sender leaves off are put behind `data` unless it ends between two blocks. */
+/* Appends the message, or what of it comes before the corrupt place, to *out, which holds the history: its last
+ * `history` bytes may be referred to. The four bytes that a sender leaves off are put behind `data` unless it ends
+ * between two blocks. */
 slow_inflate slow_inflate_message(const uint8_t *data, size_t len, size_t history, fuzz_bytes *out);
 
 #endif

@@ -19,7 +19,8 @@ static const sim_model *const models[] = {
 static sim_client clients[CLIENTS_MAX];
 static int count;
 
-/* SILENCE: an answer of 30 s, a ping after at most 25 s and its 8 s, no more progress for 30 s, a close of 5 s, a linger of 2 s. */
+/* SILENCE: an answer of 30 s, a ping after at most 25 s and its 8 s, no more progress for 30 s, a close of 5 s, a
+ * linger of 2 s. */
 enum { CONTROL_BYTES_MAX = 127, SILENCE_MAX_MS = 105000, STALL_MAX_MS = 40000, LOOP_BYTES_MAX = 8192 };
 
 uint64_t sim_client_gives(const sim_client *c, uint32_t ms) {
@@ -46,8 +47,8 @@ static void begin(sim_client *c, int id) {
     /* A handshake of some 200 bytes is done within 8 s. */
     if (c->delay_us_max > c->write_max * 40000)
         c->delay_us_max = c->write_max * 40000;
-    /* What the kernel holds for us, and the loop over io_uring, is read within 5 s: the server cannot see that we have not
-     * its ping yet. */
+    /* What the kernel holds for us, and the loop over io_uring, is read within 5 s: the server cannot see that we
+     * have not its ping yet. */
     uint32_t held = sim_ring_bytes() + (sim.on_uring ? LOOP_BYTES_MAX : 0);
     while (sim_client_takes(c, 5000) < held && c->read_max < sim_ring_bytes())
         c->read_max *= 2;

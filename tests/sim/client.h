@@ -1,5 +1,6 @@
 /*
- * client.h - the clients: each a connection, a pace, and a model of the protocol that says what to send and what must come.
+ * client.h - the clients: each a connection, a pace, and a model of the protocol that says what to send and what must
+ * come.
  */
 #ifndef WF_TESTS_SIM_CLIENT_H
 #define WF_TESTS_SIM_CLIENT_H

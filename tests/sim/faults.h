@@ -1,5 +1,6 @@
 /*
- * faults.h - what goes wrong in a run, and how often. Each kind has a rate of its own per seed, and all end at one moment.
+ * faults.h - what goes wrong in a run, and how often. Each kind has a rate of its own per seed, and all end at one
+ * moment.
  */
 #ifndef WF_TESTS_SIM_FAULTS_H
 #define WF_TESTS_SIM_FAULTS_H

@@ -1,6 +1,6 @@
 /*
- * Descriptors and streams. A descriptor is the lowest free number, as POSIX has it: so one that is closed in the middle of
- * a batch of events is the next one accepted, while the batch may still name it.
+ * Descriptors and streams. A descriptor is the lowest free number, as POSIX has it: so one that is closed in the
+ * middle of a batch of events is the next one accepted, while the batch may still name it.
  */
 #include "kernel_impl.h"
 

@@ -1,6 +1,6 @@
 /*
- * kernel_impl.h - the kernel's tables, shared by what changes them: kernel.c (streams, from the clients' side), poll.c (epoll),
- * uring.c (io_uring) and syscalls.c (what the server calls).
+ * kernel_impl.h - the kernel's tables, shared by what changes them: kernel.c (streams, from the clients' side),
+ * poll.c (epoll), uring.c (io_uring) and syscalls.c (what the server calls).
  */
 #ifndef WF_TESTS_SIM_KERNEL_IMPL_H
 #define WF_TESTS_SIM_KERNEL_IMPL_H
@@ -61,7 +61,8 @@ typedef struct sim_kernel {
 
 extern sim_kernel kernel;
 
-/* The entry of a descriptor the server names; fails when it is none of ours, or closed, or of another kind (FD_FREE: any). */
+/* The entry of a descriptor the server names; fails when it is none of ours, or closed, or of another kind (FD_FREE:
+ * any). */
 fd_entry *sim_fd(int fd, fd_kind kind, const char *call);
 
 int sim_fd_open(fd_kind kind); /* the lowest free one; -1: EMFILE */

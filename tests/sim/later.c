@@ -1,6 +1,7 @@
 /*
- * Requests that are answered in a later turn: by another thread, or from the callback of some other connection on the same
- * loop. An accepted handshake comes to `open`, or to `lost` when the client had gone: never to both, nor to neither.
+ * Requests that are answered in a later turn: by another thread, or from the callback of some other connection on the
+ * same loop. An accepted handshake comes to `open`, or to `lost` when the client had gone: never to both, nor to
+ * neither.
  */
 #include "app.h"
 #include "client.h"

@@ -7,7 +7,8 @@
  *
  * Odd seeds run on io_uring and even ones on epoll, unless --backend NAME says on which all do.
  *
- * Ends with 1 when an oracle spoke, a seed did not repeat itself, or it all went slower than --ratio times real time (1,000).
+ * Ends with 1 when an oracle spoke, a seed did not repeat itself, or it all went slower than --ratio times real time
+ * (1,000).
  */
 #include "app.h"
 #include "client.h"

@@ -1,6 +1,6 @@
 /*
- * The member of a room: publishes its numbered messages, and wants those of the others exactly as the application handed
- * them on, from its joining on, in that order and without a gap. Where the room's policy is to drop, gaps are
+ * The member of a room: publishes its numbered messages, and wants those of the others exactly as the application
+ * handed them on, from its joining on, in that order and without a gap. Where the room's policy is to drop, gaps are
  * allowed, and nothing else.
  */
 #include "app.h"

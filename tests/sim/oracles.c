@@ -7,8 +7,8 @@
 
 enum {
     IDLE_TURNS_MAX = 8,
-    /* Calls a run may cost: for each thing that a client or a fault did, each connection, each second. Some twice as many as
-     * are needed, seen over many seeds. */
+    /* Calls a run may cost: for each thing that a client or a fault did, each connection, each second. Some twice as
+     * many as are needed, seen over many seeds. */
     CALLS_BASE = 100,
     CALLS_PER_DEED = 5,
     CALLS_PER_CONNECTION = 30,

@@ -1,6 +1,6 @@
 /*
- * The HTTP client: pipelines numbered requests, some of which are answered in a later turn, and wants their answers in order,
- * each with its own body. At the end it asks to close, says FIN and still wants its answers, or just waits.
+ * The HTTP client: pipelines numbered requests, some of which are answered in a later turn, and wants their answers
+ * in order, each with its own body. At the end it asks to close, says FIN and still wants its answers, or just waits.
  */
 #include "client.h"
 #include "sim.h"

@@ -1,9 +1,9 @@
 /*
- * epoll and time. Time passes only here (sim_wait): up to the next thing a client does, or the timeout. What is ready is told in an order
- * of the seed's, and not always all of it.
+ * epoll and time. Time passes only here (sim_wait): up to the next thing a client does, or the timeout. What is ready
+ * is told in an order of the seed's, and not always all of it.
  *
- * A turn that comes with nothing new, no time passed and nothing moved since the one before, is idle; a few of them in a row
- * are a spin.
+ * A turn that comes with nothing new, no time passed and nothing moved since the one before, is idle; a few of them
+ * in a row are a spin.
  */
 #include "kernel_impl.h"
 

@@ -1,8 +1,8 @@
 /*
  * sim.h - one run of the simulator: its seed, its time and its trace, for all files of this directory.
  *
- * The library runs unchanged on a kernel that is not there: the linker turns its system calls into ours (--wrap). All that is
- * decided, by the kernel and by the clients, comes from one generator, so that a seed is a run.
+ * The library runs unchanged on a kernel that is not there: the linker turns its system calls into ours (--wrap). All
+ * that is decided, by the kernel and by the clients, comes from one generator, so that a seed is a run.
  */
 #ifndef WF_TESTS_SIM_H
 #define WF_TESTS_SIM_H

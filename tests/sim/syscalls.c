@@ -1,6 +1,6 @@
 /*
- * What the server calls. The linker sends every call of these names here (--wrap); one on a descriptor that is not of this
- * kernel ends the run.
+ * What the server calls. The linker sends every call of these names here (--wrap); one on a descriptor that is not of
+ * this kernel ends the run.
  */
 #include "kernel_impl.h"
 

@@ -1,7 +1,7 @@
 /*
- * io_uring: liburing's calls, on queues that lie in our memory, so that the functions that are inline there work on them. The
- * queues are of a size drawn per run, smaller than what was asked for: then they run over. Entering may be refused, or take
- * only some of the requests, and tell only some of what is complete.
+ * io_uring: liburing's calls, on queues that lie in our memory, so that the functions that are inline there work on
+ * them. The queues are of a size drawn per run, smaller than what was asked for: then they run over. Entering may be
+ * refused, or take only some of the requests, and tell only some of what is complete.
  */
 #include "uring_impl.h"
 
@@ -112,8 +112,8 @@ static void flush_overflow(void) {
 
 /* ---- entering ---- */
 
-/* Requests are done in order; those that find the kernel short of memory stay where they are. How many were done, or why
- * none: -EAGAIN. */
+/* Requests are done in order; those that find the kernel short of memory stay where they are. How many were done, or
+ * why none: -EAGAIN. */
 static int submit(struct io_uring *u) {
     sim_fd(u->ring_fd, FD_URING, "io_uring_enter");
     if (!uring.enabled)

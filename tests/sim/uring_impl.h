@@ -1,6 +1,6 @@
 /*
- * uring_impl.h - the one simulated ring: uring.c has its queues and what the server calls, uring_run.c what the requests in it
- * do.
+ * uring_impl.h - the one simulated ring: uring.c has its queues and what the server calls, uring_run.c what the
+ * requests in it do.
  */
 #ifndef WF_TESTS_SIM_URING_IMPL_H
 #define WF_TESTS_SIM_URING_IMPL_H

@@ -1,7 +1,7 @@
 /*
- * What requests do. A send is done at once, as a socket that may not block does it; polls and receives stay. A receive fills
- * the buffers in order, piece by piece; a buffer that was given to the kernel is scribbled over at once, so that who still
- * reads it reads nonsense.
+ * What requests do. A send is done at once, as a socket that may not block does it; polls and receives stay. A
+ * receive fills the buffers in order, piece by piece; a buffer that was given to the kernel is scribbled over at
+ * once, so that who still reads it reads nonsense.
  *
  * What the kernel does for a request is no call of the server's, and does not count as work.
  */

@@ -1,6 +1,6 @@
 /*
- * The violator breaks one rule, goes on talking for a while, and must be told which it was: a status before the handshake, a
- * close code behind it.
+ * The violator breaks one rule, goes on talking for a while, and must be told which it was: a status before the
+ * handshake, a close code behind it.
  */
 #include "client.h"
 #include "sim.h"

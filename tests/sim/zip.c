@@ -1,6 +1,6 @@
 /*
- * permessage-deflate (RFC 7692), the client's half, by zlib alone. Its compressor has a small window, to be cheap to make; what
- * it reads may refer as far back as anything may.
+ * permessage-deflate (RFC 7692), the client's half, by zlib alone. Its compressor has a small window, to be cheap to
+ * make; what it reads may refer as far back as anything may.
  */
 #include "client.h"
 #include "sim.h"

@@ -64,8 +64,8 @@ size_t test_mem_calls(void);                  /* allocations tried since the las
 size_t test_mem_live(void);                   /* blocks alive */
 size_t test_mem_bytes(void);                  /* bytes alive */
 
-/* From calls_faulty.c: the n-th call of this function from now fails (1 = the next, 0 = each) with this error: in errno, or
- * as its answer where errors are answered. NULL: none. */
+/* From calls_faulty.c: the n-th call of this function from now fails (1 = the next, 0 = each) with this error: in
+ * errno, or as its answer where errors are answered. NULL: none. */
 void test_call_fail_at(const char *name, size_t n, int error);
 
 /* Rings that are made from now on have so many entries (powers of two), so that they run over soon. 0: as they are. */

@@ -1,6 +1,6 @@
 /*
- * with_io_uring PROGRAM [ARG...] - runs a test on the loop over io_uring. Where there is none (not built, not in this kernel,
- * not allowed) it says why and ends with 77, which ctest counts as skipped.
+ * with_io_uring PROGRAM [ARG...] - runs a test on the loop over io_uring. Where there is none (not built, not in this
+ * kernel, not allowed) it says why and ends with 77, which ctest counts as skipped.
  */
 #include "net/loop.h"
 

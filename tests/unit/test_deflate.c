@@ -1,6 +1,6 @@
 /*
- * Both halves of permessage-deflate on one connection: what the one makes, the other reads; when a message goes plain; what is
- * held between two messages.
+ * Both halves of permessage-deflate on one connection: what the one makes, the other reads; when a message goes
+ * plain; what is held between two messages.
  */
 #include "base/status.h"
 #include "test.h"

@@ -1,6 +1,6 @@
 /*
- * Agreeing on permessage-deflate (RFC 7692 5, 7.1): rows of what a client offers and what our server answers, and of what a
- * server answers and what our client makes of it.
+ * Agreeing on permessage-deflate (RFC 7692 5, 7.1): rows of what a client offers and what our server answers, and of
+ * what a server answers and what our client makes of it.
  */
 #include "test.h"
 #include "ws/extension.h"

@@ -2,8 +2,8 @@
  * The loop with real sockets: streams, their ends, pauses, and what may not happen after a close. Every state
  * in which a sock waits for its owner is checked to be silent and to cost next to nothing (check_silent).
  *
- * What is said here holds for every backend; which one runs is WEFT_BACKEND's choice. How events of one turn are ordered, and
- * how bytes are cut, is a backend's own: see test_loop_epoll.c and test_loop_uring.c.
+ * What is said here holds for every backend; which one runs is WEFT_BACKEND's choice. How events of one turn are
+ * ordered, and how bytes are cut, is a backend's own: see test_loop_epoll.c and test_loop_uring.c.
  */
 #include "net/backend.h"
 #include "net_help.h"

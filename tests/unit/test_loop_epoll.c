@@ -1,6 +1,6 @@
 /*
- * How the loop over epoll does it: what it asks of epoll and how often, in which order a turn's events come, and what it
- * makes of epoll's refusals. Calls of epoll_ctl are counted by standing in for it.
+ * How the loop over epoll does it: what it asks of epoll and how often, in which order a turn's events come, and what
+ * it makes of epoll's refusals. Calls of epoll_ctl are counted by standing in for it.
  */
 #include "net/backend.h"
 #include "net_help.h"

@@ -1,6 +1,6 @@
 /*
- * What the loop over io_uring is when there is none, and how it sends: what the kernel takes in part is kept, and queues run
- * over. What every backend promises is in test_loop.c; receiving and closing in test_loop_uring_recv.c.
+ * What the loop over io_uring is when there is none, and how it sends: what the kernel takes in part is kept, and
+ * queues run over. What every backend promises is in test_loop.c; receiving and closing in test_loop_uring_recv.c.
  */
 #include "uring_help.h"
 

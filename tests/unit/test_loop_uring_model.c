@@ -1,7 +1,7 @@
 /*
- * The loop over io_uring against a model: connections to peers that write, read, break and leave at random, and an owner that
- * sends soon and at once, pauses, shuts down and closes at random. The model knows what each side must have seen. Small rings,
- * small buffers and a kernel that refuses to be entered make everything run over that can.
+ * The loop over io_uring against a model: connections to peers that write, read, break and leave at random, and an
+ * owner that sends soon and at once, pauses, shuts down and closes at random. The model knows what each side must
+ * have seen. Small rings, small buffers and a kernel that refuses to be entered make everything run over that can.
  */
 #include "uring_help.h"
 

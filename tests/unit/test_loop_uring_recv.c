@@ -1,6 +1,6 @@
 /*
- * How the loop over io_uring receives: into buffers that wrap and run out, and what comes while a sock is paused; and how it
- * closes: by request, while others are under way.
+ * How the loop over io_uring receives: into buffers that wrap and run out, and what comes while a sock is paused; and
+ * how it closes: by request, while others are under way.
  */
 #include "uring_help.h"
 

@@ -1,5 +1,6 @@
 /*
- * Two ends of TLS and no socket between them: bytes are carried by hand, in pieces of every size, and now and then wrong.
+ * Two ends of TLS and no socket between them: bytes are carried by hand, in pieces of every size, and now and then
+ * wrong.
  */
 #include "test.h"
 #include "tls/context_impl.h"

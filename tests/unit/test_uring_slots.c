@@ -1,6 +1,6 @@
 /*
- * Slots beside a plain model: who is due, in which order, what is kept, and that a slot is another's only when nobody speaks
- * of it any more.
+ * Slots beside a plain model: who is due, in which order, what is kept, and that a slot is another's only when nobody
+ * speaks of it any more.
  */
 #include "net/uring_slots.h"
 #include "test.h"

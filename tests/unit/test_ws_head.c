@@ -1,6 +1,6 @@
 /*
- * Frame heads as they come: the verdict and the frame are the same however the bytes are cut, and no byte behind the one that
- * condemns is asked for. wire.heads goes through all first bytes in a session.
+ * Frame heads as they come: the verdict and the frame are the same however the bytes are cut, and no byte behind the
+ * one that condemns is asked for. wire.heads goes through all first bytes in a session.
  */
 #include "base/status.h"
 #include "test.h"

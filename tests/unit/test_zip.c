@@ -1,6 +1,6 @@
 /*
- * The compression libraries behind their interface: whatever one writes every other reads, and zlib used directly reads it
- * too, in a window no longer than was promised.
+ * The compression libraries behind their interface: whatever one writes every other reads, and zlib used directly
+ * reads it too, in a window no longer than was promised.
  */
 #include "base/status.h"
 #include "test.h"

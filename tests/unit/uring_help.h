@@ -1,6 +1,6 @@
 /*
- * uring_help.h - what the tests of the loop over io_uring share: a loop whose end is checked, and a pattern that tells each
- * byte's place in a stream.
+ * uring_help.h - what the tests of the loop over io_uring share: a loop whose end is checked, and a pattern that
+ * tells each byte's place in a stream.
  */
 #ifndef WF_TESTS_URING_HELP_H
 #define WF_TESTS_URING_HELP_H

@@ -1,6 +1,7 @@
 /*
- * The table of cases with permessage-deflate agreed on (RFC 7692). Unless a row says otherwise the peer keeps its context, in a
- * window of 32 KiB. Compressed payloads are given as bytes: f248cdc9c90700 is "Hello", f200110000 is the same again.
+ * The table of cases with permessage-deflate agreed on (RFC 7692). Unless a row says otherwise the peer keeps its
+ * context, in a window of 32 KiB. Compressed payloads are given as bytes: f248cdc9c90700 is "Hello", f200110000 is
+ * the same again.
  */
 #include "cases.h"
 

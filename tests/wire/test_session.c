@@ -52,8 +52,8 @@ static void replay_deinit(replay *r) {
     free(r->log.data);
 }
 
-/* What a session may hold: an eighth more than what came, and 4 KiB. What is compressed may become as much as the limit, and
- * beside it there may be a window and a decompressor. */
+/* What a session may hold: an eighth more than what came, and 4 KiB. What is compressed may become as much as the
+ * limit, and beside it there may be a window and a decompressor. */
 static size_t memory_allowed(const replay *r) {
     size_t got = r->fed * 2 * 9 / 8 + 4096 + 256;
     return r->deflates ? got + (size_t)r->limits.message_bytes_max * 9 / 8 + 34816 + 96 * 1024 : got;

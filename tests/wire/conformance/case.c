@@ -1,6 +1,6 @@
 /*
- * Making cases. A case begins with its opening handshake, where one is spoken, and ends with a closing handshake, so that
- * whatever an endpoint says too much is seen there.
+ * Making cases. A case begins with its opening handshake, where one is spoken, and ends with a closing handshake, so
+ * that whatever an endpoint says too much is seen there.
  */
 #include "case.h"
 

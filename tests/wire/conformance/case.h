@@ -1,8 +1,8 @@
 /*
  * case.h - a conformance case: what is sent to a WebSocket endpoint, what must come back, and the clause that says so.
  *
- * Cases are made by code, one after the other, and handed to whoever runs them as soon as they are whole: with a few thousand
- * of them, some of 16 MB, there are never more in memory than are at work.
+ * Cases are made by code, one after the other, and handed to whoever runs them as soon as they are whole: with a few
+ * thousand of them, some of 16 MB, there are never more in memory than are at work.
  *
  *     conf_case *c = case_begin(suite, "control", "RFC6455/5.5.2", LEVEL_MUST, "ping of %d bytes", len);
  *     case_frame(c, 0x89, payload, len);

@@ -1,5 +1,6 @@
 /*
- * The closing handshake (RFC 6455 5.5.1, 7): which codes may travel, what a reason may be, and that nothing comes after.
+ * The closing handshake (RFC 6455 5.5.1, 7): which codes may travel, what a reason may be, and that nothing comes
+ * after.
  */
 #include "case.h"
 

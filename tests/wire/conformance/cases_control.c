@@ -128,7 +128,8 @@ static void between_fragments(suite *s) {
     }
 }
 
-/* Around other things: a ping before a message, after one, and one whose answer comes before the echo of what follows. */
+/* Around other things: a ping before a message, after one, and one whose answer comes before the echo of what
+ * follows. */
 static void around(suite *s) {
     static const char *const kinds[] = {"text", "binary"};
     for (unsigned opcode = TEXT; opcode <= BINARY; opcode++) {

@@ -1,9 +1,9 @@
 /*
- * permessage-deflate (RFC 7692): every set of parameters that can be offered, messages of all sizes, and what a peer may do
- * though few do: several blocks, stored blocks, a last block that is not the last, plain messages in between.
+ * permessage-deflate (RFC 7692): every set of parameters that can be offered, messages of all sizes, and what a peer
+ * may do though few do: several blocks, stored blocks, a last block that is not the last, plain messages in between.
  *
- * The judge reads what comes back with the window the endpoint promised and, without context takeover, with a window that is
- * empty for each message: an endpoint that promises and does not keep it is found out.
+ * The judge reads what comes back with the window the endpoint promised and, without context takeover, with a window
+ * that is empty for each message: an endpoint that promises and does not keep it is found out.
  */
 #include "frames.h"
 
@@ -60,8 +60,8 @@ static bool round_trip(suite *s, conf_case *c, unsigned opcode, const bytes *con
     return case_expect_echo(s, c, opcode, content->data, content->len);
 }
 
-/* Every combination of the four parameters. Each is tried with messages short and long, of both kinds, compressible or not, in one frame
- * or many; which ones, turns with the number of the combination. */
+/* Every combination of the four parameters. Each is tried with messages short and long, of both kinds, compressible
+ * or not, in one frame or many; which ones, turns with the number of the combination. */
 static void every_offer(suite *s) {
     static const size_t lens[] = {0, 1, 125, 126, 1024, 4096, 65536, 131072};
     static const size_t fragments[] = {0, 100, 1000, 7};
@@ -80,7 +80,8 @@ static void every_offer(suite *s) {
                 case_offer(s, c, &o);
                 bool goes_on = true;
                 for (unsigned i = 0; i < 7 && goes_on; i++) {
-                    /* The same words again and again from far: there is something to refer to, beyond a short window too. */
+                    /* The same words again and again from far: there is something to refer to, beyond a short window
+                     * too. */
                     bytes content = {0};
                     unsigned opcode = (n + i) % 2 ? TEXT : BINARY;
                     size_t len = i < 5 ? lens[(n + i) % 6] : lens[4 + (n + i) % 4];
@@ -175,7 +176,8 @@ static void pack_final_stored(bytes *out, const uint8_t *data, size_t len) {
     bytes_put_byte(out, 0);
 }
 
-/* Empty blocks before and behind, and the 00 00 ff ff left on: what is cut off by the sender is only the last (7.2.1). */
+/* Empty blocks before and behind, and the 00 00 ff ff left on: what is cut off by the sender is only the last
+ * (7.2.1). */
 static void pack_padded(bytes *out, const uint8_t *data, size_t len) {
     for (int i = 0; i < 3; i++)
         deflate_stored(out, data, 0, false);

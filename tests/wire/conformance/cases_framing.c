@@ -43,7 +43,8 @@ static void lengths(suite *s) {
             }
 }
 
-/* A length that would fit a shorter form (5.2: "the minimal number of bytes MUST be used"), and the reserved top bit. */
+/* A length that would fit a shorter form (5.2: "the minimal number of bytes MUST be used"), and the reserved top
+ * bit. */
 static void long_forms(suite *s) {
     static const struct {
         unsigned width;

@@ -1,5 +1,6 @@
 /*
- * The opening handshake (RFC 6455 4), rule by rule: a valid request with one thing changed, and the answer's status and headers.
+ * The opening handshake (RFC 6455 4), rule by rule: a valid request with one thing changed, and the answer's status
+ * and headers.
  */
 #include "http.h"
 
@@ -133,7 +134,8 @@ static const row rows[] = {
     {"a header of 4,000 bytes", "RFC6455/4.2.1", "", "X-Long: $\r\n", 101, accepted},
 };
 
-/* 4.2.1 asks for "an appropriate HTTP error code (such as 400)" and 10.2 leaves origins to the server; a Host is RFC 9112's. */
+/* 4.2.1 asks for "an appropriate HTTP error code (such as 400)" and 10.2 leaves origins to the server; a Host is RFC
+ * 9112's. */
 static case_level level_of(const char *clause, int status) {
     return status == 101 || strcmp(clause, "RFC9112/3.2") == 0 ? LEVEL_MUST
            : status == 403                                     ? LEVEL_STRICT

@@ -1,6 +1,7 @@
 /*
- * Sizes: messages up to 16 MB in one frame, in many, in small writes; many messages; and what is over the limit, refused before
- * it is there (RFC 6455 7.4.1, 10.4). A size over the endpoint's limit is expected to be refused with 1009.
+ * Sizes: messages up to 16 MB in one frame, in many, in small writes; many messages; and what is over the limit,
+ * refused before it is there (RFC 6455 7.4.1, 10.4). A size over the endpoint's limit is expected to be refused with
+ * 1009.
  */
 #include "case.h"
 

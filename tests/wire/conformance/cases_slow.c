@@ -1,7 +1,7 @@
 /*
- * A peer that sends and does not read for a while: echoes and pongs pile up at the endpoint, and the socket takes no more. When it
- * is read from again everything must be there, and the answer to the close frame at the end: control frames need room of their
- * own, and an endpoint may stop reading but may not forget (RFC 6455 5.5).
+ * A peer that sends and does not read for a while: echoes and pongs pile up at the endpoint, and the socket takes no
+ * more. When it is read from again everything must be there, and the answer to the close frame at the end: control
+ * frames need room of their own, and an endpoint may stop reading but may not forget (RFC 6455 5.5).
  */
 #include "case.h"
 

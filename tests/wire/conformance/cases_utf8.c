@@ -1,9 +1,10 @@
 /*
  * UTF-8 (RFC 3629), as RFC 6455 8.1 asks it of text: made from the ranges of code points, not from a list of examples.
  *
- * A sequence is sent in several ways: in one frame between two letters, byte by byte in fragments of one byte, and with chops
- * of one byte on the wire. And what is impossible must be refused with 1007 as soon as its first impossible byte is there, not
- * when the message is whole: such a case sends nothing after that byte, and hears nothing before it.
+ * A sequence is sent in several ways: in one frame between two letters, byte by byte in fragments of one byte, and
+ * with chops of one byte on the wire. And what is impossible must be refused with 1007 as soon as its first
+ * impossible byte is there, not when the message is whole: such a case sends nothing after that byte, and hears
+ * nothing before it.
  */
 #include "frames.h"
 
@@ -29,8 +30,8 @@ static void encode(uint32_t point, unsigned len, uint8_t *out) {
 /* How many bytes it takes to see that this is no UTF-8; 0: it is, or may become so. */
 static size_t impossible_at(const uint8_t *data, size_t len) {
     for (size_t i = 0; i < len; i++) {
-        /* A beginning is possible when some end makes it whole: the ends of a character are at most three continuations, and it
-         * is enough to try the least and the greatest of each. */
+        /* A beginning is possible when some end makes it whole: the ends of a character are at most three
+         * continuations, and it is enough to try the least and the greatest of each. */
         bool possible = utf8_ok(data, i + 1);
         for (unsigned more = 1; more <= 3 && !possible; more++)
             for (unsigned pick = 0; pick < 1u << more && !possible; pick++) {
@@ -168,7 +169,8 @@ static void bad_leads(suite *s) {
     }
 }
 
-/* One good character of each shape; each of its bytes replaced by what cannot stand there, and each of its beginnings. */
+/* One good character of each shape; each of its bytes replaced by what cannot stand there, and each of its
+ * beginnings. */
 static void broken_characters(suite *s) {
     static const char *const good[] = {"\xc2\x80",         "\xdf\xbf",         "\xe0\xa0\x80",
                                        "\xe1\x80\x80",     "\xed\x9f\xbf",     "\xee\x80\x80",
@@ -226,7 +228,8 @@ static void cuts(suite *s) {
         }
 }
 
-/* Long texts whose one bad byte is far in: whatever checks many bytes at once must see it in every place of its block. */
+/* Long texts whose one bad byte is far in: whatever checks many bytes at once must see it in every place of its
+ * block. */
 static void far_in(suite *s) {
     for (size_t at = 0; at < 70; at++)
         for (int kind = 0; kind < 2; kind++) {

@@ -1,10 +1,10 @@
 /*
- * The same cases without a socket: the library's receiving half with a small echo behind it, in both roles. As a client it is
- * sent unmasked frames, and what it may not be sent is masked.
+ * The same cases without a socket: the library's receiving half with a small echo behind it, in both roles. As a
+ * client it is sent unmasked frames, and what it may not be sent is masked.
  *
- * Each case is judged step by step. Then its whole input is given again in other pieces - under every split in two when it is
- * short, byte by byte, and at random - and what comes out must be the same bytes. Pieces are blocks of exactly their size, so
- * that a sanitizer sees a read too far or too late.
+ * Each case is judged step by step. Then its whole input is given again in other pieces - under every split in two
+ * when it is short, byte by byte, and at random - and what comes out must be the same bytes. Pieces are blocks of
+ * exactly their size, so that a sanitizer sees a read too far or too late.
  */
 #include "base/status.h"
 #include "http.h"

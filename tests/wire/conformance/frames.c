@@ -133,8 +133,8 @@ void zip_deflate(zip *z, const uint8_t *data, size_t len, bytes *out) {
     out->len -= 4;
 }
 
-/* zlib lets a reference reach as far back as there is output of the same call; so that it sees the promised window and no
- * more, a shorter one is filled a byte at a time. */
+/* zlib lets a reference reach as far back as there is output of the same call; so that it sees the promised window
+ * and no more, a shorter one is filled a byte at a time. */
 static const char *run_inflate(zip *z, const uint8_t *data, size_t len, bytes *out) {
     uint8_t room[16384];
     z_stream *s = &z->inflate;

@@ -1,6 +1,6 @@
 /*
- * frames.h - the suite's own WebSocket: frames (RFC 6455 5.2), UTF-8 (RFC 3629) and deflate (RFC 7692 7.2), written for the
- * suite and without a line of the library it judges.
+ * frames.h - the suite's own WebSocket: frames (RFC 6455 5.2), UTF-8 (RFC 3629) and deflate (RFC 7692 7.2), written
+ * for the suite and without a line of the library it judges.
  */
 #ifndef WF_TESTS_CONFORMANCE_FRAMES_H
 #define WF_TESTS_CONFORMANCE_FRAMES_H

@@ -15,7 +15,8 @@ void http_request(bytes *out, const suite *s, const char *lines);
 /* "Sec-WebSocket-Extensions: ...\r\n" */
 void http_offer(bytes *out, const pmd_offer *offer);
 
-/* Reads a response at *at, with its body when it `has_body`. 1: it is there, *at behind it; 0: not all of it; -1: broken. */
+/* Reads a response at *at, with its body when it `has_body`. 1: it is there, *at behind it; 0: not all of it; -1:
+ * broken. */
 typedef struct http_response {
     int status;
     const char *head; /* with its empty line */
@@ -27,8 +28,8 @@ int http_take(const bytes *in, size_t *at, bool has_body, http_response *out_res
 /* The value of a header, and how often it is there. Not NUL-terminated. */
 int http_header(const http_response *response, const char *name, const char **out_value, size_t *out_len);
 
-/* NULL, or what is wrong. Each line asks something of the head: "name: part" is there once and contains this, without case;
- * "!name" is not there; "?name: one|other" is not there, or there once and is one of these. */
+/* NULL, or what is wrong. Each line asks something of the head: "name: part" is there once and contains this, without
+ * case; "!name" is not there; "?name: one|other" is not there, or there once and is one of these. */
 const char *http_judge_lines(const http_response *response, const char *lines);
 
 /* NULL, or what is wrong with the answer to an offer; *out_agreed.on: whether it was accepted. */

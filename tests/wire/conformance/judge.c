@@ -1,6 +1,6 @@
 /*
- * The steps of a case are gone through one by one. What comes is kept until a step asks for it; what nobody asks for is seen
- * by the last step, which asks for the end of the stream.
+ * The steps of a case are gone through one by one. What comes is kept until a step asks for it; what nobody asks for
+ * is seen by the last step, which asks for the end of the stream.
  */
 #include "judge.h"
 
@@ -41,8 +41,8 @@ static void keep(judge *j, bytes *kept, const frame *f) {
     frame_put(kept, f->first, f->payload, f->len, !j->c->masks, 0);
 }
 
-/* The next frame of those that have come, where pongs and messages may overtake each other: those that are not asked for are
- * kept. A close frame is the last of all and is always given. */
+/* The next frame of those that have come, where pongs and messages may overtake each other: those that are not asked
+ * for are kept. A close frame is the last of all and is always given. */
 static bool next_frame(judge *j, bool wants_pong, frame *out_frame) {
     const char *wrong = NULL;
     bool theirs = !j->c->masks;

@@ -1,5 +1,6 @@
 /*
- * judge.h - one run of a case against one endpoint, sans-I/O: says what to send, is told what came, and finds the fault.
+ * judge.h - one run of a case against one endpoint, sans-I/O: says what to send, is told what came, and finds the
+ * fault.
  */
 #ifndef WF_TESTS_CONFORMANCE_JUDGE_H
 #define WF_TESTS_CONFORMANCE_JUDGE_H

@@ -1,8 +1,8 @@
 /*
  * conformance [--jobs N] [--filter TEXT] [--limit BYTES] [--require-deflate] [--list] [--tsv] URL
  *
- * Runs the suite against an echo service, whoever wrote it: a line for each failure, counts for each category, and the sum.
- * The exit code is 1 when a case failed.
+ * Runs the suite against an echo service, whoever wrote it: a line for each failure, counts for each category, and
+ * the sum. The exit code is 1 when a case failed.
  */
 #include "socket.h"
 

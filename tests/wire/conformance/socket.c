@@ -1,6 +1,7 @@
 /*
- * Each case has a connection of its own, all in one poll loop. A connection is written to as long as its judge has something
- * to send, and read from always: an endpoint that answers while it is being sent to must not be made to wait.
+ * Each case has a connection of its own, all in one poll loop. A connection is written to as long as its judge has
+ * something to send, and read from always: an endpoint that answers while it is being sent to must not be made to
+ * wait.
  */
 #include "socket.h"
 
@@ -38,8 +39,8 @@ static bool is_over(const job *w) {
     return w->judge.verdict >= PASSED;
 }
 
-/* How long the judge may wait for what comes next. An endpoint that has failed the connection may wait for our close frame and
- * our end before its own (RFC 6455 7.1.1); it gets them a little later than one that does not. */
+/* How long the judge may wait for what comes next. An endpoint that has failed the connection may wait for our close
+ * frame and our end before its own (RFC 6455 7.1.1); it gets them a little later than one that does not. */
 static void set_deadline(const socket_runner *r, job *w) {
     unsigned ms = w->judge.verdict == JUDGE_LISTENS                   ? judge_silence_ms(&w->judge)
                   : judge_waits_for_end(&w->judge) && !w->closed_ours ? ANSWER_AFTER_MS
