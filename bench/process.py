@@ -1,5 +1,6 @@
 """What the benches share: servers pinned to a core, lines from their stdout, their memory, and the machine."""
 
+import contextlib
 import os
 import platform
 import select
@@ -160,7 +161,9 @@ def machine():
 def children(pid):
     """The processes that a process has started and that still run."""
     found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
-            found += [int(child) for child in file.read().split()]
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may have gone
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                    open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:  # or a thread of it
+                found += [int(child) for child in file.read().split()]
     return found
