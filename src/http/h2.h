@@ -72,7 +72,6 @@ size_t wf_h2_memory(const wf_h2 *h2);  /* bytes held for streams */
 /* Of one stream, until it is GONE or closed. */
 void wf_h2_stream_set_user(wf_h2_stream *stream, void *user);
 void *wf_h2_stream_user(const wf_h2_stream *stream);
-wf_h2 *wf_h2_stream_of(const wf_h2_stream *stream);
 
 /* Bytes taken, of the ranges together; 0: SENT will follow; WF_ENOMEM. */
 int64_t wf_h2_stream_send(wf_h2_stream *stream, const struct iovec *ranges, int count);

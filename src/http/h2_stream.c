@@ -18,10 +18,6 @@ void *wf_h2_stream_user(const wf_h2_stream *s) {
     return s->user;
 }
 
-wf_h2 *wf_h2_stream_of(const wf_h2_stream *s) {
-    return s->h2;
-}
-
 /* Called by nghttp2 when there is room in the windows. */
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t cap, uint32_t *flags,
                         nghttp2_data_source *source, void *user) {

@@ -336,11 +336,3 @@ void wf_tls_sent(wf_tls *tls, size_t len) {
 const char *wf_tls_version(const wf_tls *tls) {
     return SSL_get_version(tls->ssl);
 }
-
-const char *wf_tls_cipher(const wf_tls *tls) {
-    return SSL_get_cipher_name(tls->ssl);
-}
-
-bool wf_tls_resumed(const wf_tls *tls) {
-    return SSL_session_reused(tls->ssl) == 1;
-}

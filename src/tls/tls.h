@@ -70,9 +70,7 @@ const char *wf_tls_rule(const wf_tls *tls);
 /* Of a client: why the certificate was refused, X509_V_ERR_...; 0: it was not. */
 long wf_tls_verify_error(const wf_tls *tls);
 
-/* For logs and metrics: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; whether an earlier session went on. */
+/* What was agreed on: "TLSv1.3". */
 const char *wf_tls_version(const wf_tls *tls);
-const char *wf_tls_cipher(const wf_tls *tls);
-bool wf_tls_resumed(const wf_tls *tls);
 
 #endif
