@@ -20,8 +20,6 @@
 
 enum { LOOK_MS = 1000 };
 
-enum { ORDER_RELOAD = 'r', ORDER_STOP = 's' };
-
 static struct {
     weft_server *server;
     const app_config *config;
@@ -65,22 +63,21 @@ static void *run(void *unused) {
     uint64_t loaded = look(), last = loaded;
     for (;;) {
         struct pollfd order = {.fd = watch.orders[0], .events = POLLIN};
-        char what = 0;
-        if (poll(&order, 1, LOOK_MS) > 0 && read(watch.orders[0], &what, 1) < 0)
-            what = 0;
+        char byte;
+        bool ordered = poll(&order, 1, LOOK_MS) > 0 && read(watch.orders[0], &byte, 1) == 1;
         if (atomic_load(&watch.stops))
             return NULL;
         uint64_t now = look();
-        if (what == ORDER_RELOAD || (now == last && now != loaded)) {
+        if (ordered || (now == last && now != loaded)) {
             loaded = now;
-            reload(what == ORDER_RELOAD ? "SIGHUP" : "a file has changed");
+            reload(ordered ? "SIGHUP" : "a file has changed");
         }
         last = now;
     }
 }
 
-static void order(char what) {
-    ssize_t unused = write(watch.orders[1], &what, 1); /* a full pipe holds the same order already */
+static void wake(void) {
+    ssize_t unused = write(watch.orders[1], "", 1); /* a full pipe wakes as well */
     (void)unused;
 }
 
@@ -102,7 +99,7 @@ void app_certs_stop(void) {
     if (!watch.runs)
         return;
     atomic_store(&watch.stops, true);
-    order(ORDER_STOP);
+    wake();
     pthread_join(watch.thread, NULL);
     watch.runs = false;
     close(watch.orders[0]);
@@ -110,5 +107,5 @@ void app_certs_stop(void) {
 }
 
 void app_certs_reload(void) {
-    order(ORDER_RELOAD);
+    wake();
 }
