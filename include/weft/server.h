@@ -151,9 +151,10 @@ WEFT_API void weft_server_stop(weft_server *server);
  * it. NULL is accepted. */
 WEFT_API void weft_server_free(weft_server *server);
 
-/* Sends a message to all subscribers of a topic, on all workers, from any thread. All subscribers see the
- * messages of one topic in one order. WEFT_OK: handed on, also when nobody is there. WEFT_EINVAL,
- * WEFT_ENOMEM, WEFT_ECLOSED (stopped). The payload is copied once; each subscriber costs a queue entry. */
+/* Sends a message to all subscribers of a topic, on all workers, from any thread. All subscribers see the messages of
+ * one topic in one order, that of the calls: one that begins when another has returned comes after it. WEFT_OK: handed
+ * on, also when nobody is there. WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECLOSED (stopped). The payload is copied once; each
+ * subscriber costs a queue entry. */
 WEFT_API int weft_publish(weft_server *server, const char *topic, weft_kind kind, const void *data, size_t len);
 
 typedef struct weft_topic_info {

@@ -41,7 +41,7 @@ static wf_topic *topic_of(wf_map_node *node) {
 }
 
 void wf_hub_init(wf_hub *hub, const wf_hub_config *config) {
-    *hub = (wf_hub) {.config = *config};
+    *hub = (wf_hub) {.config = *config, .nobody.closed = true};
     wf_map_init(&hub->topics, config->hash_key);
     pthread_mutex_init(&hub->lock, NULL);
 }
@@ -221,11 +221,19 @@ static void drop_if_idle(wf_hub *hub, wf_topic *topic) {
         topic_forget(hub, topic);
 }
 
-int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_outq *q, wf_str name, size_t most) {
+static uint32_t next_join(wf_hub *hub) {
+    if (++hub->joins == 0)
+        hub->joins = 1;
+    return hub->joins;
+}
+
+int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_str name, uint32_t *out_join) {
     if (name.len == 0 || name.len > WF_TOPIC_NAME_MAX)
         return WF_EINVAL;
-    if (*find_sub(who, name))
+    if (*find_sub(who, name)) {
+        *out_join = 0;
         return WF_OK;
+    }
     if (who->count >= who->count_max)
         return WF_ELIMIT;
     wf_topic *topic = topic_find(hub, name);
@@ -239,13 +247,25 @@ int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_outq *q, wf_str name, s
     }
     if (count == 0)
         vacant_remove(hub, topic);
-    *sub = (wf_sub) {.topic = topic, .q = q, .next = who->first, .index = count};
+    *out_join = next_join(hub);
+    *sub = (wf_sub) {.topic = topic, .q = &hub->nobody, .next = who->first, .index = count, .join = *out_join};
     topic->subs[count] = sub;
     set_sub_count(topic, count + 1);
     who->first = sub;
     who->count++;
-    replay(topic, q, most);
     return WF_OK;
+}
+
+void wf_hub_join(wf_hub *hub, wf_subscriber *who, uint32_t join, wf_outq *q, size_t most) {
+    wf_sub *sub = who->first;
+    while (sub && sub->join != join)
+        sub = sub->next;
+    if (!sub)
+        return;
+    wf_assert(join != 0 && sub->q == &hub->nobody);
+    sub->join = 0;
+    sub->q = q;
+    replay(sub->topic, q, most);
 }
 
 static void leave(wf_hub *hub, wf_subscriber *who, wf_sub **link) {
@@ -334,7 +354,8 @@ void wf_hub_check(wf_hub *hub) {
     while ((node = wf_map_next(&hub->topics, &walk))) {
         wf_topic *topic = topic_of(node);
         for (uint32_t i = 0; i < sub_count(topic); i++)
-            wf_assert(topic->subs[i]->index == i && topic->subs[i]->topic == topic);
+            wf_assert(topic->subs[i]->index == i && topic->subs[i]->topic == topic &&
+                      (topic->subs[i]->join != 0) == (topic->subs[i]->q == &hub->nobody));
         wf_assert(sub_count(topic) > 0 || topic->history_count > 0);
         bytes += topic->history_bytes;
         vacant += sub_count(topic) == 0;

@@ -11,7 +11,7 @@
  *
  * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without history does
  * not exist. 3. a topic stands in the vacant list exactly when it has no subscribers, in the order of time. 4.
- * history_bytes is the sum over all topics.
+ * history_bytes is the sum over all topics. 5. a sub has a join number exactly while its queue is nobody's.
  */
 #ifndef WF_HUB_HUB_H
 #define WF_HUB_HUB_H
@@ -27,9 +27,10 @@ typedef struct wf_topic wf_topic;
 
 typedef struct wf_sub {
     wf_topic *topic;
-    wf_outq *q;          /* the subscriber's */
+    wf_outq *q;          /* the subscriber's; of one that has not joined yet, the hub's `nobody` */
     struct wf_sub *next; /* of the same subscriber */
     uint32_t index;      /* in topic->subs */
+    uint32_t join;       /* its number; 0: it has joined */
 } wf_sub;
 
 /* Embedded in a connection. Begins as zero but for count_max. */
@@ -59,6 +60,8 @@ typedef struct wf_hub {
     const wf_history_rule *rules; /* the first whose prefix fits counts */
     size_t rule_count;
     uint64_t now_ms; /* set by the loop */
+    wf_outq nobody;  /* takes nothing */
+    uint32_t joins;
     size_t history_bytes;
     wf_topic *vacant_first, *vacant_last; /* longest vacant first */
     uint32_t vacant_count;
@@ -73,10 +76,14 @@ void wf_hub_deinit(wf_hub *hub); /* every subscriber has left */
 /* Borrowed. Before the first topic. */
 void wf_hub_set_rules(wf_hub *hub, const wf_history_rule *rules, size_t count);
 
-/* Joins `name`, whose messages go to `q`, the same for all topics of a subscriber; with `replay`, queues that
- * many of the last messages first, as many as half the queue's budget holds. WF_OK, also when subscribed
- * already; WF_EINVAL for a bad name; WF_ELIMIT when it has `who->count_max` topics; WF_ENOMEM. */
-int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_outq *q, wf_str name, size_t replay);
+/* Subscribes to `name`, and queues nothing of it before wf_hub_join with *out_join; 0: it is subscribed already. WF_OK;
+ * WF_EINVAL for a bad name; WF_ELIMIT when it has `who->count_max` topics; WF_ENOMEM. */
+int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_str name, uint32_t *out_join);
+
+/* From now on messages go to `q`, the same for all topics of a subscriber; with `replay`, that many of the last ones
+ * first, as many as half the queue's budget holds. Unsubscribed meanwhile: nothing happens. O(its topics). */
+void wf_hub_join(wf_hub *hub, wf_subscriber *who, uint32_t join, wf_outq *q, size_t replay);
+
 void wf_hub_unsubscribe(wf_hub *hub, wf_subscriber *who, wf_str name);
 void wf_hub_leave_all(wf_hub *hub, wf_subscriber *who);
 

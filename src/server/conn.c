@@ -7,12 +7,31 @@
 
 #include <string.h>
 
+/* A place in the topic's order is taken at its home. When that is here and all its mail has been read, it is now. */
+static int subscribe(weft_conn *conn, wf_str topic, uint32_t replay) {
+    wf_worker *w = wf_conn_worker(conn), *home = wf_publish_home_of(w->server, topic);
+    uint32_t join = 0;
+    wf_mail *m = wf_mail_new(MAIL_JOIN, wf_handle_of(conn), NULL, NULL, 0);
+    int got = m ? wf_hub_subscribe(&w->hub, &conn->subscriber, topic, &join) : WF_ENOMEM;
+    if (join == 0) {
+        wf_mail_free(m);
+        return got;
+    }
+    m->join = join;
+    m->replay = replay;
+    if (home == w && wf_worker_mail_read(w))
+        wf_publish_join(w, m);
+    else
+        wf_worker_mail(w, home->index, m);
+    return WF_OK;
+}
+
 int weft_conn_subscribe(weft_conn *conn, const char *topic, size_t replay) {
     if (wf_link_is_client(&conn->link))
         return WEFT_EINVAL;
     if (conn->link.stage != WF_LINK_OPEN)
         return WEFT_ECLOSED;
-    return wf_hub_subscribe(&wf_conn_worker(conn)->hub, &conn->subscriber, &conn->link.q, wf_str_of(topic), replay);
+    return subscribe(conn, wf_str_of(topic), replay < UINT32_MAX ? (uint32_t)replay : UINT32_MAX);
 }
 
 int weft_conn_unsubscribe(weft_conn *conn, const char *topic) {
@@ -33,11 +52,7 @@ weft_handle weft_conn_handle(const weft_conn *conn) {
 static int post(weft_server *server, weft_handle handle, wf_mail *m) {
     if (!m)
         return WEFT_ENOMEM;
-    wf_worker *w = wf_handle_worker(server, handle), *here = wf_worker_current();
-    if (here && here->server == server)
-        wf_worker_mail(here, w->index, m);
-    else
-        wf_mailbox_post(&w->mail, w->loop, m);
+    wf_worker_post(wf_handle_worker(server, handle), m);
     return WEFT_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * A stack with one atomic head: posting is a compare-and-swap, taking is an exchange with NULL, and since
- * nobody ever pops a single node there is no ABA. The owner turns the stack over to get the order of posting.
+ * A stack with one atomic head: putting is a compare-and-swap, taking is an exchange with NULL, and since
+ * nobody ever pops a single node there is no ABA. The owner turns the stack over to get the order of putting.
  */
 #include "server/mailbox.h"
 
@@ -28,55 +28,28 @@ void wf_mail_free(wf_mail *m) {
     wf_mem_free(m);
 }
 
-void wf_outbox_add(wf_outbox *box, wf_mail *m) {
-    m->next = NULL;
-    *(box->last ? &box->last->next : &box->first) = m;
-    box->last = m;
+void wf_mailbox_put(wf_mailbox *box, wf_mail *m) {
+    m->next = atomic_load_explicit(&box->last, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&box->last, &m->next, m, memory_order_release, memory_order_relaxed))
+        ;
 }
 
-void wf_outbox_free(wf_outbox *box) {
-    for (wf_mail *m = box->first, *next; m; m = next) {
-        next = m->next;
-        wf_mail_free(m);
-    }
-    *box = (wf_outbox) {0};
-}
-
-/* `newest` .. `oldest` is a chain through next. */
-static void push_chain(wf_mailbox *to, wf_loop *loop, wf_mail *newest, wf_mail *oldest) {
-    wf_mail *before = atomic_load_explicit(&to->last, memory_order_relaxed);
-    do {
-        oldest->next = before;
-    } while (
-        !atomic_compare_exchange_weak_explicit(&to->last, &before, newest, memory_order_release, memory_order_relaxed));
-    if (!before && loop)
+/* The owner takes back the mark before it takes the mail: so whoever still finds it set has put his in before that. */
+void wf_mailbox_wake(wf_mailbox *box, wf_loop *loop) {
+    if (!wf_mailbox_empty(box) && !atomic_exchange_explicit(&box->woken, true, memory_order_acq_rel))
         wf_loop_wake(loop);
 }
 
-static wf_mail *turned_over(wf_mail *m) {
+wf_mail *wf_mailbox_take(wf_mailbox *box) {
+    if (atomic_load_explicit(&box->woken, memory_order_relaxed))
+        atomic_exchange_explicit(&box->woken, false, memory_order_acq_rel);
+    if (wf_mailbox_empty(box))
+        return NULL;
     wf_mail *out = NULL;
-    while (m) {
-        wf_mail *next = m->next;
+    for (wf_mail *m = atomic_exchange_explicit(&box->last, NULL, memory_order_acquire), *next; m; m = next) {
+        next = m->next;
         m->next = out;
         out = m;
-        m = next;
     }
     return out;
-}
-
-void wf_outbox_post(wf_outbox *box, wf_mailbox *to, wf_loop *loop) {
-    if (!box->first)
-        return;
-    wf_mail *oldest = box->first;
-    wf_mail *newest = turned_over(oldest);
-    *box = (wf_outbox) {0};
-    push_chain(to, loop, newest, oldest);
-}
-
-void wf_mailbox_post(wf_mailbox *to, wf_loop *loop, wf_mail *m) {
-    push_chain(to, loop, m, m);
-}
-
-wf_mail *wf_mailbox_take(wf_mailbox *box) {
-    return turned_over(atomic_exchange_explicit(&box->last, NULL, memory_order_acquire));
 }

@@ -1,9 +1,9 @@
 /*
  * mailbox.h - how one thread speaks to another's loop: mail goes in from any thread without a lock, the owner
- * takes all of it at once, in the order of posting.
+ * takes all of it at once, in the order in which it was put in.
  *
- * A worker collects what it has for another in an outbox and posts it once at the end of its turn: one atomic
- * exchange and at most one wake-up, however many messages.
+ * A worker puts mail in at once, so that the order of calls is the order of mail whoever calls, and wakes the owners
+ * when its turn ends: at most one wake-up each, however many messages.
  */
 #ifndef WF_SERVER_MAILBOX_H
 #define WF_SERVER_MAILBOX_H
@@ -15,6 +15,7 @@
 typedef enum mail_kind {
     MAIL_PUBLISH, /* to the topic's home: give it its place in the order */
     MAIL_DELIVER, /* from the home: queue it to your subscribers */
+    MAIL_JOIN,    /* to the topic's home, and from there to the connection's worker: what follows is for it */
     MAIL_SEND,    /* to one connection */
     MAIL_CLOSE,
     MAIL_ANSWER /* to a request */
@@ -23,9 +24,11 @@ typedef enum mail_kind {
 typedef struct wf_mail {
     struct wf_mail *next;
     mail_kind kind;
-    uint64_t handle; /* SEND, CLOSE: whom; PUBLISH, DELIVER: whom not */
+    uint32_t join;   /* JOIN: which (hub/hub.h) */
+    uint64_t handle; /* SEND, CLOSE, JOIN: whom; PUBLISH, DELIVER: whom not */
     wf_blob *blob;   /* PUBLISH, DELIVER, SEND: a reference */
     int code;        /* CLOSE */
+    uint32_t replay; /* JOIN: how much of the past */
     void *answer;    /* ANSWER: request.c's own */
     size_t text_len;
     char text[]; /* topic or close reason, NUL-terminated */
@@ -37,22 +40,17 @@ void wf_mail_free(wf_mail *m);
 
 typedef struct wf_mailbox {
     _Atomic(wf_mail *) last; /* newest first */
+    atomic_bool woken;       /* the owner was woken for what is here */
 } wf_mailbox;
 
-typedef struct wf_outbox {
-    wf_mail *first, *last;
-} wf_outbox;
+/* Any thread, also before the loop runs. Who puts something in wakes the owner, then or soon. */
+void wf_mailbox_put(wf_mailbox *box, wf_mail *m);
+void wf_mailbox_wake(wf_mailbox *box, wf_loop *loop);
 
-void wf_outbox_add(wf_outbox *box, wf_mail *m);
-
-void wf_outbox_free(wf_outbox *box); /* with all mail in it */
-
-/* Posts everything in the outbox, which is empty then. Wakes the loop (NULL: nobody) when the mailbox was
- * empty. */
-void wf_outbox_post(wf_outbox *box, wf_mailbox *to, wf_loop *loop);
-
-/* Any thread, also before the loop runs. */
-void wf_mailbox_post(wf_mailbox *to, wf_loop *loop, wf_mail *m);
+/* Any thread; may be over a moment later. */
+static inline bool wf_mailbox_empty(const wf_mailbox *box) {
+    return !atomic_load_explicit(&box->last, memory_order_relaxed);
+}
 
 /* Owner: all mail, oldest first; NULL when there is none. */
 wf_mail *wf_mailbox_take(wf_mailbox *box);

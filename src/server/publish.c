@@ -1,7 +1,9 @@
 /*
- * One order per topic. Each topic has a home, the worker its name hashes to. A publish goes there first; the
- * home queues it to its own subscribers and passes it on to every other worker, all in the order in which it
- * took them. So every worker sees the messages of a topic in the same order, and each keeps the same history.
+ * One order per topic, that of the calls. Each topic has a home, the worker its name hashes to. A publish goes
+ * into its mailbox at once; the home queues it to its own subscribers and passes it on to every other worker, all
+ * in the order in which it took them. So every worker sees the messages of a topic in the same order, and each
+ * keeps the same history. A new subscriber's place in that order is taken in the same way: by mail to the home,
+ * and from there to its worker.
  *
  *      publish --> home --deliver--> worker 1's subscribers
  *                    \-------------> worker 2's subscribers
@@ -65,7 +67,7 @@ static void deflate_for(wf_worker *w, wf_str topic, wf_blob *blob) {
 }
 
 /* FNV-1a: only spreads topics over workers; the table's own hash is keyed. */
-static wf_worker *home_of(weft_server *server, wf_str topic) {
+wf_worker *wf_publish_home_of(weft_server *server, wf_str topic) {
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < topic.len; i++)
         hash = (hash ^ (uint8_t)topic.data[i]) * 16777619u;
@@ -86,22 +88,26 @@ void wf_publish_deliver(wf_worker *w, const wf_mail *m) {
 
 /* At the home: the message gets its place. All mail is made first, so that it reaches every worker or none. */
 void wf_publish_home(wf_worker *w, wf_mail *m) {
-    wf_outbox copies = {0};
+    wf_mail *copies = NULL;
     deflate_for(w, (wf_str) {m->text, m->text_len}, m->blob);
     for (unsigned i = 2; i < w->server->worker_count; i++) {
         wf_mail *copy = wf_mail_new(MAIL_DELIVER, m->handle, wf_blob_ref(m->blob), m->text, m->text_len);
         if (!copy) {
             wf_count_add(&w->env.pool.drops, 1);
-            wf_outbox_free(&copies);
-            wf_mail_free(m);
+            m->next = copies;
+            for (wf_mail *next; m; m = next) {
+                next = m->next;
+                wf_mail_free(m);
+            }
             return;
         }
-        wf_outbox_add(&copies, copy);
+        copy->next = copies;
+        copies = copy;
     }
     deliver(w, (wf_str) {m->text, m->text_len}, m->blob, m->handle);
     wf_count_add(&w->published, 1);
     m->kind = MAIL_DELIVER;
-    m->next = copies.first; /* the mail itself travels on too */
+    m->next = copies; /* the mail itself travels on too */
     for (unsigned i = 0; i < w->server->worker_count; i++) {
         if (i == w->index)
             continue;
@@ -113,11 +119,22 @@ void wf_publish_home(wf_worker *w, wf_mail *m) {
         wf_mail_free(m);
 }
 
+void wf_publish_join(wf_worker *w, wf_mail *m) {
+    wf_worker *to = wf_handle_worker(w->server, m->handle);
+    if (to != w) {
+        wf_worker_mail(w, to->index, m);
+        return;
+    }
+    weft_conn *conn = wf_handle_conn(w, m->handle);
+    if (conn && conn->opened)
+        wf_hub_join(&w->hub, &conn->subscriber, m->join, &conn->link.q, m->replay);
+    wf_mail_free(m);
+}
+
 /* A burst within one callback goes on by mail, which is read between two offers to the kernel; then nothing may
  * overtake it. */
 static bool may_deliver_now(wf_worker *w) {
-    return w->published_bytes < w->server->relief_bytes && !w->outboxes[0].first &&
-           !atomic_load_explicit(&w->mail.last, memory_order_relaxed);
+    return w->published_bytes < w->server->relief_bytes && wf_worker_mail_read(w);
 }
 
 static int publish(weft_server *server, const char *name, weft_kind kind, const void *data, size_t len,
@@ -132,7 +149,7 @@ static int publish(weft_server *server, const char *name, weft_kind kind, const 
     wf_blob *blob = wf_publish_encode(server, opcode, plain, data, len);
     if (!blob)
         return WEFT_ENOMEM;
-    wf_worker *home = home_of(server, topic), *here = wf_worker_current();
+    wf_worker *home = wf_publish_home_of(server, topic), *here = wf_worker_current();
     if (here && here->server != server)
         here = NULL;
     if (here && server->worker_count == 1 && may_deliver_now(here)) {
@@ -145,10 +162,7 @@ static int publish(weft_server *server, const char *name, weft_kind kind, const 
     wf_mail *m = wf_mail_new(MAIL_PUBLISH, except, blob, name, topic.len);
     if (!m)
         return WEFT_ENOMEM;
-    if (here) /* by mail also when this is the home: nothing overtakes what was posted before */
-        wf_worker_mail(here, home->index, m);
-    else
-        wf_mailbox_post(&home->mail, home->loop, m);
+    wf_worker_post(home, m); /* also when this is the home: nothing overtakes what was posted before */
     return WEFT_OK;
 }
 

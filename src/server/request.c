@@ -261,7 +261,7 @@ static int mail(weft_request *request, wf_answer answer) {
     }
     *a = answer;
     m->answer = a;
-    wf_mailbox_post(&request->worker->mail, request->worker->loop, m);
+    wf_worker_post(request->worker, m);
     return WEFT_OK;
 }
 

@@ -79,8 +79,9 @@ struct wf_worker {
     wf_hub hub;
     wf_slots slots;
     wf_sock *listeners;
-    wf_outbox *outboxes; /* one per wf_worker */
-    bool has_mail;       /* one of them is not empty */
+    bool *to_wake;   /* by worker: it got mail from us and was not woken for it yet */
+    bool wakes;      /* one of them is set */
+    bool reads_mail; /* some that was taken is still to be read */
     weft_conn *half_first, *half_last;
     uint32_t half_count;
     weft_conn *ended; /* to be freed at the end of the turn */
@@ -136,10 +137,15 @@ struct weft_server {
     atomic_bool stop;
 };
 
-/* Mail for a worker, posted in this turn. */
+/* Mail for a worker, which is woken in the course of this turn. */
 static inline void wf_worker_mail(wf_worker *w, unsigned to, wf_mail *m) {
-    wf_outbox_add(&w->outboxes[to], m);
-    w->has_mail = true;
+    wf_mailbox_put(&w->server->workers[to].mail, m);
+    w->to_wake[to] = w->wakes = true;
+}
+
+/* All that was put into the worker's mailbox before has been read. */
+static inline bool wf_worker_mail_read(const wf_worker *w) {
+    return !w->reads_mail && wf_mailbox_empty(&w->mail);
 }
 
 static inline wf_worker *wf_conn_worker(const weft_conn *conn) {
@@ -185,7 +191,8 @@ static inline void wf_worker_relieve(wf_worker *w) { /* after each message: when
     if (w->published_bytes >= w->server->relief_bytes)
         wf_worker_offer(w);
 }
-wf_worker *wf_worker_current(void); /* of this thread; NULL outside of workers */
+wf_worker *wf_worker_current(void);             /* of this thread; NULL outside of workers */
+void wf_worker_post(wf_worker *to, wf_mail *m); /* any thread */
 
 /* dispatch.c: the one place that calls the application. */
 void wf_conn_pump(weft_conn *conn); /* pulls and dispatches the connection's events */
@@ -230,6 +237,8 @@ void wf_request_apply_late(wf_answer *a); /* one that came by mail, on the reque
 /* publish.c */
 void wf_publish_deliver(wf_worker *w, const wf_mail *m);
 void wf_publish_home(wf_worker *w, wf_mail *m);
+wf_worker *wf_publish_home_of(weft_server *server, wf_str topic);
+void wf_publish_join(wf_worker *w, wf_mail *m); /* at the home, and then at the connection's worker */
 wf_blob *wf_publish_encode(weft_server *server, uint8_t opcode, bool plain, const void *data, size_t len);
 void wf_publish_deflate(wf_worker *w, wf_blob *blob); /* the blob is not shared yet */
 

@@ -1,10 +1,9 @@
 /*
  * One turn of a worker:
  *
- *      wait -> socket events -> mail -> timers -> post mail to other workers -> flush queues -> free what ended
+ *      wait -> socket events -> mail -> timers -> wake whom we wrote to -> flush queues -> free what ended
  *
- * Mail is posted before anything is flushed: whoever sees an answer of ours may rely on what we did before it. An
- * answer to what a socket brought is flushed right after it; what was published waits for the end of the turn, or
+ * An answer to what a socket brought is flushed right after it; what was published waits for the end of the turn, or
  * until much was.
  *
  * Whatever happens to a connection ends in wf_conn_pump (dispatch.c).
@@ -60,10 +59,10 @@ int wf_worker_init(wf_worker *w, weft_server *server, unsigned index) {
         return WF_ESYS;
     wf_hub_init(&w->hub, &hub);
     w->loop = w->env.loop = wf_loop_new_on((wf_loop_kind)server->config.backend, 0);
-    w->outboxes = wf_mem_zalloc(server->worker_count * sizeof *w->outboxes);
+    w->to_wake = wf_mem_zalloc(server->worker_count * sizeof *w->to_wake);
     w->key_digest = wf_key_digest_new();
     /* Some more than the maximum, to be told 503 instead of being dropped. */
-    if (!w->loop || !w->outboxes || !w->key_digest || wf_slots_init(&w->slots, server->config.connections_max + 64) < 0)
+    if (!w->loop || !w->to_wake || !w->key_digest || wf_slots_init(&w->slots, server->config.connections_max + 64) < 0)
         return WF_ENOMEM;
     return WF_OK;
 }
@@ -90,12 +89,6 @@ void wf_worker_deinit(wf_worker *w) {
         next = m->next;
         free_mail(m);
     }
-    for (unsigned i = 0; w->outboxes && i < w->server->worker_count; i++) {
-        for (wf_mail *m = w->outboxes[i].first, *next; m; m = next) {
-            next = m->next;
-            free_mail(m);
-        }
-    }
     for (size_t i = 0; w->listeners && i < w->server->listener_count; i++)
         wf_sock_close(w->loop, &w->listeners[i]); /* open still when run could not start */
     wf_hub_deinit(&w->hub);
@@ -104,22 +97,32 @@ void wf_worker_deinit(wf_worker *w) {
     wf_tls_shared_deinit(&w->env.tls);
     wf_slots_deinit(&w->slots);
     wf_key_digest_free(w->key_digest);
-    wf_mem_free(w->outboxes);
+    wf_mem_free(w->to_wake);
     wf_mem_free(w->listeners);
     wf_loop_free(w->loop);
 }
 
-/* To all mailboxes, our own too. `read_follows`: ours is read next in this turn, it need not wake us. */
-static inline void post_mail(wf_worker *w, bool read_follows) {
-    if (!w->has_mail)
+/* Those we wrote to. We ourselves look at our mail before we wait. */
+static inline void wake_others(wf_worker *w) {
+    if (!w->wakes)
         return;
-    w->has_mail = false;
+    w->wakes = false;
     for (unsigned i = 0; i < w->server->worker_count; i++) {
         wf_worker *to = &w->server->workers[i];
-        if (!w->outboxes[i].first)
-            continue;
-        wf_outbox_post(&w->outboxes[i], &to->mail, to == w && read_follows ? NULL : to->loop);
+        if (w->to_wake[i] && to != w)
+            wf_mailbox_wake(&to->mail, to->loop);
+        w->to_wake[i] = false;
     }
+}
+
+void wf_worker_post(wf_worker *to, wf_mail *m) {
+    wf_worker *here = current;
+    if (here && here->server == to->server) {
+        wf_worker_mail(here, to->index, m);
+        return;
+    }
+    wf_mailbox_put(&to->mail, m);
+    wf_mailbox_wake(&to->mail, to->loop);
 }
 
 static weft_conn *conn_of(wf_outq *q) {
@@ -172,7 +175,7 @@ static inline void on_loop_event(wf_worker *w, const wf_loop_event *event) {
      * for the end of the turn: more may come. */
     bool answers = conn->link.q.written && !conn->link.in_flight;
     if (answers) {
-        post_mail(w, true);
+        wake_others(w);
         flush_one(conn);
     }
     wf_link_settle(&conn->link);
@@ -185,6 +188,7 @@ static inline void on_loop_event(wf_worker *w, const wf_loop_event *event) {
 static void read_mail(wf_worker *w) {
     for (wf_mail *m = wf_mailbox_take(&w->mail), *next; m; m = next) {
         next = m->next;
+        w->reads_mail = next != NULL;
         weft_conn *conn;
         switch (m->kind) {
         case MAIL_PUBLISH:
@@ -194,6 +198,9 @@ static void read_mail(wf_worker *w) {
         case MAIL_DELIVER:
             wf_publish_deliver(w, m);
             break;
+        case MAIL_JOIN:
+            wf_publish_join(w, m);
+            continue; /* it may go on, too */
         case MAIL_SEND:
             w->published_bytes += m->blob->len + WF_OUTQ_SEG_COST;
             conn = wf_handle_conn(w, m->handle);
@@ -264,7 +271,7 @@ static void flush(wf_worker *w) {
  * stays listed. */
 void wf_worker_offer(wf_worker *w) {
     w->published_bytes = 0;
-    post_mail(w, false);
+    wake_others(w);
     for (size_t left = w->env.pool.ready_count; left > 0; left--) {
         wf_outq *q = wf_outq_ready_take(&w->env.pool);
         weft_conn *conn = conn_of(q);
@@ -275,9 +282,9 @@ void wf_worker_offer(wf_worker *w) {
 }
 
 static void end_turn(wf_worker *w) {
-    post_mail(w, false);
+    wake_others(w);
     flush(w);
-    post_mail(w, false);
+    wake_others(w);
     wf_codec_rest(&w->env.codec);
     wf_worker_check_memory(w);
     free_ended(w);
@@ -289,7 +296,7 @@ static void end_turn(wf_worker *w) {
 /* The wheel's clock stands at the start of the last turn, which took its time. */
 static int64_t wait_ms(const wf_worker *w) {
     int64_t wait = wf_timers_wait_ms(&w->env.timers), passed = (int64_t)(w->turn_ended_ns / 1000000 - w->env.now_ms);
-    if (w->env.pool.ready_count > 0)
+    if (w->env.pool.ready_count > 0 || !wf_mailbox_empty(&w->mail))
         return 0;
     return wait < 0 ? wait : wait > passed ? wait - passed : 0;
 }
@@ -303,7 +310,6 @@ static void turn(wf_worker *w) {
     wf_loop_event event;
     while (wf_loop_next(w->loop, &event) == WF_OK)
         on_loop_event(w, &event);
-    post_mail(w, true);
     read_mail(w);
     run_timers(w);
     if (atomic_load_explicit(&w->server->drain, memory_order_relaxed))

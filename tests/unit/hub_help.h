@@ -33,6 +33,15 @@ static inline void fixture_init(fixture *f, const wf_hub_config *config) {
     }
 }
 
+/* Subscribes and joins at once. */
+static inline int subscribe(fixture *f, int who, wf_str name, size_t replay) {
+    uint32_t number = 0;
+    int got = wf_hub_subscribe(&f->hub, &f->who[who], name, &number);
+    if (got == WF_OK && number != 0)
+        wf_hub_join(&f->hub, &f->who[who], number, &f->q[who], replay);
+    return got;
+}
+
 static inline void fixture_deinit(fixture *f) {
     for (int i = 0; i < PEOPLE; i++) {
         wf_hub_leave_all(&f->hub, &f->who[i]);

@@ -9,7 +9,7 @@
 static const wf_hub_config roomy = {.history_bytes_max = 1 << 20, .vacant_max = 100, .vacant_ms = 1000};
 
 static int join(fixture *f, int who, const char *name, size_t replay) {
-    int got = wf_hub_subscribe(&f->hub, &f->who[who], &f->q[who], wf_str_of(name), replay);
+    int got = subscribe(f, who, wf_str_of(name), replay);
     wf_hub_check(&f->hub);
     return got;
 }
@@ -71,14 +71,37 @@ TEST(names_have_a_length_and_a_number) {
     char name[WF_TOPIC_NAME_MAX + 2];
     fixture_init(&f, &roomy);
     memset(name, 'n', sizeof name);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], (wf_str) {name, 0}, 0), WF_EINVAL);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], (wf_str) {name, WF_TOPIC_NAME_MAX + 1}, 0), WF_EINVAL);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], (wf_str) {name, WF_TOPIC_NAME_MAX}, 0), WF_OK);
+    CHECK_EQ(subscribe(&f, 0, (wf_str) {name, 0}, 0), WF_EINVAL);
+    CHECK_EQ(subscribe(&f, 0, (wf_str) {name, WF_TOPIC_NAME_MAX + 1}, 0), WF_EINVAL);
+    CHECK_EQ(subscribe(&f, 0, (wf_str) {name, WF_TOPIC_NAME_MAX}, 0), WF_OK);
     f.who[0].count_max = 2;
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], wf_str_of("b"), 0), WF_OK);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], wf_str_of("c"), 0), WF_ELIMIT);
-    CHECK_EQ(wf_hub_subscribe(&f.hub, &f.who[0], &f.q[0], wf_str_of("b"), 0), WF_OK);
+    CHECK_EQ(subscribe(&f, 0, wf_str_of("b"), 0), WF_OK);
+    CHECK_EQ(subscribe(&f, 0, wf_str_of("c"), 0), WF_ELIMIT);
+    CHECK_EQ(subscribe(&f, 0, wf_str_of("b"), 0), WF_OK);
     CHECK_EQ(topics(&f), 2);
+    fixture_deinit(&f);
+}
+
+TEST(what_is_published_before_the_join_is_not_for_it) {
+    fixture f;
+    uint32_t first, second, again;
+    fixture_init(&f, &roomy);
+    wf_hub_subscribe(&f.hub, &f.who[0], wf_str_of("few/a"), &first);
+    wf_hub_subscribe(&f.hub, &f.who[0], wf_str_of("few/a"), &again);
+    CHECK(first != 0 && again == 0);
+    CHECK_EQ(publish(&f, "few/a", "1", -1), 0);
+    wf_hub_join(&f.hub, &f.who[0], first, &f.q[0], 0);
+    CHECK_EQ(publish(&f, "few/a", "2", -1), 1);
+    CHECK_STR(received(&f, 0), "2");
+
+    wf_hub_subscribe(&f.hub, &f.who[1], wf_str_of("few/a"), &first);
+    part(&f, 1, "few/a");
+    wf_hub_subscribe(&f.hub, &f.who[1], wf_str_of("few/a"), &second);
+    wf_hub_join(&f.hub, &f.who[1], first, &f.q[1], 0); /* of a subscription that is no more */
+    CHECK_EQ(publish(&f, "few/a", "3", -1), 1);
+    wf_hub_join(&f.hub, &f.who[1], second, &f.q[1], 1);
+    CHECK_EQ(publish(&f, "few/a", "4", -1), 2);
+    CHECK_STR(received(&f, 1), "34"); /* the past is that of the join */
     fixture_deinit(&f);
 }
 

@@ -19,6 +19,7 @@ typedef struct note {
 
 typedef struct past_topic {
     bool exists, joined[PEOPLE];
+    uint32_t waits[PEOPLE]; /* the number of a join that is to come; 0: none is */
     note past[PAST_MAX];
     size_t past_count;
     uint64_t messages, vacant_order, vacant_since_ms;
@@ -113,7 +114,7 @@ static void model_publish(model *m, past_topic *t, int except, size_t len) {
         t->messages++;
         t->exists = true;
         for (int i = 0; i < PEOPLE; i++) {
-            if (t->joined[i] && i != except) {
+            if (t->joined[i] && t->waits[i] == 0 && i != except) {
                 expect(m, i, it);
                 want++;
             }
@@ -133,11 +134,18 @@ static void model_publish(model *m, past_topic *t, int except, size_t len) {
     wf_blob_unref(blob);
 }
 
+/* Subscribes; or joins, when it has subscribed. */
 static void model_join(model *m, past_topic *t, int who, size_t replay) {
-    CHECK_EQ(wf_hub_subscribe(&m->f.hub, &m->f.who[who], &m->f.q[who], wf_str_of(names[t - m->topics]), replay), WF_OK);
-    if (t->joined[who])
+    if (!t->joined[who] || t->waits[who] == 0) {
+        uint32_t number;
+        CHECK_EQ(wf_hub_subscribe(&m->f.hub, &m->f.who[who], wf_str_of(names[t - m->topics]), &number), WF_OK);
+        CHECK_EQ(number != 0, !t->joined[who]);
+        t->exists = t->joined[who] = true;
+        t->waits[who] = number;
         return;
-    t->exists = t->joined[who] = true;
+    }
+    wf_hub_join(&m->f.hub, &m->f.who[who], t->waits[who], &m->f.q[who], replay);
+    t->waits[who] = 0;
     for (size_t i = replay < t->past_count ? t->past_count - replay : 0; i < t->past_count; i++)
         expect(m, who, t->past[i]);
 }
@@ -147,6 +155,7 @@ static void model_part(model *m, past_topic *t, int who) {
     if (!t->joined[who])
         return;
     t->joined[who] = false;
+    t->waits[who] = 0;
     if (subscribers(t) == 0) {
         become_vacant(m, t);
         forget_if_idle(t);

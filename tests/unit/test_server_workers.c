@@ -203,6 +203,92 @@ TEST(between_the_past_and_the_present_there_is_neither_gap_nor_repeat) {
     CHECK_EQ(fixture_end(), WEFT_OK);
 }
 
+/* ---- a state that changes by publishing, and newcomers who are told it ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    int count; /* published */
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void count_up(void) {
+    char text[16];
+    pthread_mutex_lock(&state.lock);
+    snprintf(text, sizeof text, "%d", ++state.count);
+    if (weft_publish(fixture.server, "state", WEFT_TEXT, text, strlen(text)) != WEFT_OK)
+        diary("publish failed");
+    pthread_mutex_unlock(&state.lock);
+}
+
+static void count_up_on(weft_conn *conn, weft_message message, void *user) {
+    (void)conn, (void)message, (void)user;
+    count_up();
+}
+
+static void *count_up_outside(void *unused) {
+    for (int i = 0; atomic_load(&publish_on_and_on) && i < 20000; i++) {
+        count_up();
+        if (i % 8 == 0)
+            client_sleep_ms(1);
+    }
+    return unused;
+}
+
+static void *count_up_inside(void *writer) {
+    for (int i = 0; atomic_load(&publish_on_and_on) && i < 20000; i++) {
+        client_text(writer, "up");
+        if (i % 8 == 0)
+            client_sleep_ms(1);
+    }
+    return NULL;
+}
+
+static void tell_and_join(weft_conn *conn, const weft_request *request, void *user) {
+    (void)request, (void)user;
+    char text[16];
+    pthread_mutex_lock(&state.lock);
+    snprintf(text, sizeof text, "%d", state.count);
+    if (weft_conn_send(conn, WEFT_TEXT, text, strlen(text)) != WEFT_OK ||
+        weft_conn_subscribe(conn, "state", 0) != WEFT_OK)
+        diary("no state");
+    pthread_mutex_unlock(&state.lock);
+}
+
+/* On workers, and outside of them; newcomers on the topic's home and elsewhere. */
+TEST(what_is_told_under_a_lock_and_what_is_published_have_neither_gap_nor_repeat) {
+    pthread_t outside, inside[2];
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .workers = WORKERS, .connections_max = 256});
+    fixture_route("/", &(weft_route) {.open = tell_and_join});
+    fixture_route("/up", &(weft_route) {.message = count_up_on});
+    fixture_run(NULL);
+    state.count = 0;
+    atomic_store(&publish_on_and_on, true);
+    CHECK_EQ(pthread_create(&outside, NULL, count_up_outside, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(client_open(&writers[i], fixture.address, "/up", NULL), 101);
+        CHECK_EQ(pthread_create(&inside[i], NULL, count_up_inside, &writers[i]), 0);
+    }
+    EVENTUALLY(fixture_stats().published > 60);
+    int due = 0, number = 0;
+    for (int i = 0; i < READERS && number == due; i++) {
+        CHECK_EQ(client_open(&readers[i], fixture.address, "/", NULL), 101);
+        for (int n = 0; n < 40 && number == due; n++) {
+            const char *came = client_next(&readers[i]);
+            if (sscanf(came, "text %d", &number) != 1)
+                number = -1;
+            due = n == 0 ? number : due + 1;
+        }
+        client_close(&readers[i]);
+    }
+    atomic_store(&publish_on_and_on, false);
+    pthread_join(outside, NULL);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(inside[i], NULL);
+        client_close(&writers[i]);
+    }
+    CHECK_EQ(number, due);
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
 /* ---- handles and answers from many threads at once, while connections come and go ---- */
 
 static _Atomic weft_handle handles[16];
