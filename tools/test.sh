@@ -36,7 +36,7 @@ run() {
     fi
     result=$PWD/build-$preset/junit.xml
     rm -f "$result"
-    ctest --preset "$preset" --parallel "$jobs" --output-junit "$result" "$@"
+    ctest --preset "$preset" --parallel $((jobs * 2)) --output-junit "$result" "$@"
     status=$?
     if [ ! -f "$result" ]; then
         lost "running $preset"
