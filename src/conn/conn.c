@@ -85,8 +85,8 @@ void weft_conn_set_user(weft_conn *conn, void *user) {
 
 const char *weft_conn_peer(const weft_conn *conn, char *out, size_t cap) {
     wf_address address = {.len = sizeof address.storage};
-    if (link_of(conn)->sock.fd < 0 ||
-        getpeername(link_of(conn)->sock.fd, (struct sockaddr *)&address.storage, &address.len) < 0)
+    int fd = wf_sock_descriptor(link_of(conn)->env->loop, &link_of(conn)->sock);
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&address.storage, &address.len) < 0)
         snprintf(out, cap, "gone");
     else if (address.storage.ss_family == AF_UNIX)
         snprintf(out, cap, "unix");

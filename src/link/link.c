@@ -46,9 +46,9 @@ static void init(wf_link *link, wf_link_env *env) {
     wf_outq_init(&link->q, &env->pool, UINT32_MAX, WF_SLOW_CLOSE);
 }
 
-int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port, int below) {
+int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port) {
     init(link, env);
-    if (wf_port_adopt(env->loop, &link->sock, port, below) < 0)
+    if (wf_port_adopt(env->loop, &link->sock, port) < 0)
         return WF_ENOMEM;
     wf_link_enter(link, WF_LINK_HTTP, env->http->handshake_timeout_ms);
     return WF_OK;

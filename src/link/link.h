@@ -195,8 +195,8 @@ typedef struct wf_link {
  * WF_ENOMEM: descriptor and tls stay the caller's then and there is nothing to free. */
 int wf_link_init(wf_link *link, wf_link_env *env, int fd, wf_tls *tls);
 
-/* The same on a port, beside the connection with descriptor `below`. */
-int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port, int below);
+/* The same on a port. */
+int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port);
 
 /* A client's, CONNECTING and without a socket yet: starts the connect deadline (WF_NEVER: none). `limits` must
  * outlive it. */

@@ -152,9 +152,10 @@ int wf_listen_adopt(wf_loop *loop, wf_sock *sock, int fd) {
 
 /* ---- ports ---- */
 
-enum { PORTS_STEP = 64 };
+/* PORT_FD: it is open, and no descriptor has this number. */
+enum { PORTS_STEP = 64, PORT_FD = INT_MAX };
 
-int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below) {
+int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port) {
     while (loop->port_free < loop->port_cap && loop->ports[loop->port_free])
         loop->port_free++;
     if (loop->port_free == loop->port_cap) {
@@ -166,7 +167,7 @@ int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below) {
         loop->ports = ports;
         loop->port_cap = cap;
     }
-    *sock = (wf_sock) {.fd = below, .slot = loop->port_free, .kind = WF_SOCK_PORT};
+    *sock = (wf_sock) {.fd = PORT_FD, .slot = loop->port_free, .kind = WF_SOCK_PORT};
     loop->ports[sock->slot] = port;
     port->sock = sock;
     return WF_OK;
@@ -174,6 +175,11 @@ int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below) {
 
 static inline wf_port *port_of(const wf_loop *loop, const wf_sock *sock) {
     return sock->kind == WF_SOCK_PORT && sock->fd >= 0 ? loop->ports[sock->slot] : NULL;
+}
+
+int wf_sock_descriptor(const wf_loop *loop, const wf_sock *sock) {
+    const wf_port *port = port_of(loop, sock);
+    return port ? port->below->fd : sock->fd;
 }
 
 static void close_port(wf_loop *loop, wf_sock *sock, bool abort) {

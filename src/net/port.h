@@ -21,11 +21,14 @@ typedef struct wf_port_calls {
 
 struct wf_port {
     const wf_port_calls *calls;
-    wf_sock *sock; /* whose bytes it carries */
+    wf_sock *below; /* that its bytes go by in the end; it outlives the port, open or closed */
+    wf_sock *sock;  /* whose bytes it carries */
 };
 
-/* Opens `sock` on a port. `below` is the descriptor its bytes go by in the end, shown as the sock's, not owned.
- * WF_OK, or WF_ENOMEM. */
-int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below);
+/* Opens `sock` on a port. WF_OK, or WF_ENOMEM. */
+int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port);
+
+/* The descriptor that a sock's bytes go by, its own or that below; -1: it is closed. */
+int wf_sock_descriptor(const wf_loop *loop, const wf_sock *sock);
 
 #endif

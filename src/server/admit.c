@@ -94,9 +94,9 @@ void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd) {
     admit(w, conn);
 }
 
-bool wf_worker_accept_port(wf_worker *w, wf_port *port, int below) {
+bool wf_worker_accept_port(wf_worker *w, wf_port *port) {
     weft_conn *conn = wf_slots_add(&w->slots);
-    if (conn && wf_link_init_on_port(&conn->link, &w->env, port, below) == WF_OK) {
+    if (conn && wf_link_init_on_port(&conn->link, &w->env, port) == WF_OK) {
         admit(w, conn);
         return true;
     }

@@ -19,9 +19,8 @@ enum { STREAMS_MAX = 100, ROUNDS_MAX = 16 };
 
 /* A stream and its connection's sock. */
 typedef struct stream_port {
-    wf_port port; /* first */
+    wf_port port; /* first. Below is the sock of the HTTP/2 connection */
     wf_h2_stream *stream;
-    weft_conn *below; /* the HTTP/2 connection */
 } stream_port;
 
 static wf_h2_stream *stream_of(wf_port *port) {
@@ -30,7 +29,8 @@ static wf_h2_stream *stream_of(wf_port *port) {
 
 /* There is something for the connection to send. */
 static void stir(wf_port *port) {
-    wf_outq_mark_ready(&((stream_port *)port)->below->link.q);
+    weft_conn *below = (weft_conn *)port->below; /* a sock leads to its connection */
+    wf_outq_mark_ready(&below->link.q);
 }
 
 /* ---- a sock's calls ---- */
@@ -75,9 +75,9 @@ static void open_stream(weft_conn *below, wf_h2_stream *stream) {
         wf_h2_stream_close(stream, true);
         return;
     }
-    *port = (stream_port) {.port.calls = &calls, .stream = stream, .below = below};
+    *port = (stream_port) {.port = {.calls = &calls, .below = &below->link.sock}, .stream = stream};
     wf_h2_stream_set_user(stream, port);
-    if (wf_worker_accept_port(wf_conn_worker(below), &port->port, below->link.sock.fd))
+    if (wf_worker_accept_port(wf_conn_worker(below), &port->port))
         return;
     wf_mem_free(port);
     wf_h2_stream_close(stream, true);

@@ -199,7 +199,7 @@ void wf_conn_pump(weft_conn *conn); /* pulls and dispatches the connection's eve
 
 /* admit.c: connections come in, and are turned away when there are too many. */
 void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd);
-bool wf_worker_accept_port(wf_worker *w, wf_port *port, int below); /* false: there is no room */
+bool wf_worker_accept_port(wf_worker *w, wf_port *port); /* false: there is no room */
 void wf_worker_half_done(weft_conn *conn);
 void wf_worker_check_memory(wf_worker *w);
 

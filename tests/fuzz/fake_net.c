@@ -82,7 +82,7 @@ void wf_sock_abort(wf_loop *loop, wf_sock *sock) {
     wf_sock_close(loop, sock);
 }
 
-int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port, int below) {
-    (void)loop, (void)sock, (void)port, (void)below;
+int wf_port_adopt(wf_loop *loop, wf_sock *sock, wf_port *port) {
+    (void)loop, (void)sock, (void)port;
     return WF_ENOMEM;
 }

@@ -6,6 +6,7 @@
  * ordered, and how bytes are cut, is a backend's own: see test_loop_epoll.c and test_loop_uring.c.
  */
 #include "net/backend.h"
+#include "net/port.h"
 #include "net_help.h"
 
 #include <arpa/inet.h>
@@ -634,5 +635,37 @@ TEST(no_wake_from_another_thread_is_lost) {
     for (int i = 0; i < WAKE_THREADS; i++)
         pthread_join(threads[i], NULL);
     CHECK(events <= WAKE_THREADS * WAKES_EACH);
+    wf_loop_free(loop);
+}
+
+/* ---- ports ---- */
+
+static bool port_closed;
+
+static void close_test_port(wf_port *port, bool abort) {
+    (void)port, (void)abort;
+    port_closed = true;
+}
+
+/* A number that the kernel has given to somebody else meanwhile would be another peer's. */
+TEST(a_sock_on_a_port_has_the_descriptor_of_the_one_below_while_that_is_open) {
+    static const wf_port_calls calls = {.close = close_test_port};
+    int pair[2];
+    wf_sock below, above;
+    wf_port port = {.calls = &calls, .below = &below};
+    loop = wf_loop_new(0);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    CHECK_EQ(wf_sock_adopt(loop, &below, pair[0]), 0);
+    CHECK_EQ(wf_port_adopt(loop, &above, &port), WF_OK);
+    CHECK(port.sock == &above && above.fd >= 0);
+    CHECK_EQ(wf_sock_descriptor(loop, &below), pair[0]);
+    CHECK_EQ(wf_sock_descriptor(loop, &above), pair[0]);
+    wf_sock_close(loop, &below);
+    CHECK_EQ(wf_sock_descriptor(loop, &above), -1);
+    CHECK(above.fd >= 0 && !port_closed);
+    wf_sock_close(loop, &above);
+    CHECK(above.fd < 0 && port_closed);
+    CHECK_EQ(wf_sock_descriptor(loop, &above), -1);
+    close(pair[1]);
     wf_loop_free(loop);
 }
