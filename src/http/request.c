@@ -314,6 +314,10 @@ bool wf_http_reader_wants_continue(wf_http_reader *reader) {
     return wants;
 }
 
+wf_str wf_http_reader_head(const wf_http_reader *reader) {
+    return (wf_str) {(const char *)reader->bytes.data, reader->bytes.len};
+}
+
 bool wf_http_reader_idle(const wf_http_reader *reader) {
     return reader->phase == PHASE_HEAD && reader->fault.status == 0 && reader->guard.lines == 0 &&
            reader->guard.len == 0;

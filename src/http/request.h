@@ -103,6 +103,9 @@ bool wf_http_reader_wants_continue(wf_http_reader *reader);
 /* True before the first byte of a request (empty lines do not count): closing now loses nothing. */
 bool wf_http_reader_idle(const wf_http_reader *reader);
 
+/* Bytes of the head that have come, as far as they are kept. */
+wf_str wf_http_reader_head(const wf_http_reader *reader);
+
 /* Fills in what follows from the headers and version_minor: known, keep_alive, upgrade, websocket, expects_continue.
  * The reader does it; who makes a request by hand calls it. One pass. */
 void wf_http_request_index(wf_http_request *request);

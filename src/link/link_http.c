@@ -8,13 +8,31 @@
 #include <errno.h>
 #include <string.h>
 
-/* By agreement in the TLS handshake, or because it begins so (RFC 9113 3.2, 3.3); no method of HTTP/1.1 is "PRI". */
-static bool speaks_http2(const wf_link *link, const uint8_t *in, size_t len) {
-    if (link->served || link->reader)
+static const uint8_t preface[] = "PRI ";
+enum { PREFACE_BYTES = sizeof preface - 1 };
+
+/* By agreement in the TLS handshake, or because it begins so (RFC 9113 3.2, 3.3); no method of HTTP/1.1 is "PRI".
+ * *out_read: of these bytes, a reader has so many already. */
+static bool speaks_http2(const wf_link *link, const uint8_t *in, size_t len, size_t *out_read) {
+    wf_str read = link->reader ? wf_http_reader_head(link->reader) : (wf_str) {NULL, 0};
+    *out_read = read.len;
+    if (link->served)
         return false;
     if (link->secure)
-        return wf_tls_http2(link->aside->tls);
-    return link->env->http->h2c && link->sock.kind != WF_SOCK_PORT && len >= 4 && memcmp(in, "PRI ", 4) == 0;
+        return !link->reader && wf_tls_http2(link->aside->tls);
+    return link->env->http->h2c && link->sock.kind != WF_SOCK_PORT && read.len < PREFACE_BYTES &&
+           read.len + len >= PREFACE_BYTES && (read.len == 0 || memcmp(read.data, preface, read.len) == 0) &&
+           memcmp(in, preface + read.len, PREFACE_BYTES - read.len) == 0;
+}
+
+/* What a reader has is given back with the event. */
+static int begin_http2(wf_link *link, size_t read, wf_link_event *out_event) {
+    wf_http_reader_free(wf_link_take_reader(link));
+    wf_link_enter(link, WF_LINK_RAW, link->env->http->handshake_timeout_ms);
+    out_event->kind = WF_LINK_HTTP2;
+    out_event->message.data = preface;
+    out_event->message.len = read;
+    return WF_OK;
 }
 
 int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
@@ -22,11 +40,10 @@ int wf_link_next_http(wf_link *link, wf_link_event *out_event) {
     size_t in_len = wf_ws_take_rest(&link->ws, &in);
     if (in_len == 0 || link->close_after) /* the last answer is on its way: nothing more is read */
         return WF_WANT_INPUT;
-    if (speaks_http2(link, in, in_len)) {
+    size_t read;
+    if (speaks_http2(link, in, in_len, &read)) {
         wf_ws_feed(&link->ws, in, in_len);
-        wf_link_enter(link, WF_LINK_RAW, link->env->http->handshake_timeout_ms);
-        out_event->kind = WF_LINK_HTTP2;
-        return WF_OK;
+        return begin_http2(link, read, out_event);
     }
     if (!link->reader) {
         link->reader = wf_http_reader_new(&link->env->http->limits);

@@ -84,6 +84,7 @@ static __attribute__((noinline)) void on_event(weft_conn *conn, const wf_link_ev
         break;
     case WF_LINK_HTTP2:
         wf_http2_begin(conn);
+        wf_http2_bytes(conn, &event->message);
         break;
     case WF_LINK_BYTES:
         wf_http2_bytes(conn, &event->message);
