@@ -372,3 +372,12 @@ size_t wf_h2_owned(const wf_h2 *h2) {
 size_t wf_h2_memory(const wf_h2 *h2) {
     return h2->bytes;
 }
+void wf_h2_input_over(wf_h2 *h2) {
+    for (wf_h2_stream *s = h2->streams; s; s = s->next) {
+        if (s->in_over || s->gone || !(s->opened || s->listed)) /* of the last a head has only begun */
+            continue;
+        s->in_over = true;
+        wf_h2_list(s);
+    }
+}
+

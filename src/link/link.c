@@ -301,11 +301,10 @@ static void input_ended(wf_link *link) {
         if (wf_link_end_of(link)->received_code == 0 && wf_link_end_of(link)->fault.status == 0)
             wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
         break;
-    case WF_LINK_RAW:
     case WF_LINK_LINGER:
         wf_link_die(link, 0, NULL);
         break;
-    default:
+    default: /* RAW: what is still to be sent is known above, wf_link_raw_input_over tells it */
         break;
     }
 }

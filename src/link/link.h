@@ -294,6 +294,7 @@ int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_l
  * then. */
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
 size_t wf_link_raw_room(const wf_link *link);
+bool wf_link_raw_input_over(const wf_link *link); /* the peer sends no more, and all it sent was pulled */
 void wf_link_raw_idle(wf_link *link, bool idle); /* it ends after keep_alive_ms of that */
 void wf_link_raw_end(wf_link *link);
 

@@ -22,6 +22,10 @@ size_t wf_link_raw_room(const wf_link *link) {
     return link->q.bytes < RAW_QUEUE_BYTES ? RAW_QUEUE_BYTES - link->q.bytes : 0;
 }
 
+bool wf_link_raw_input_over(const wf_link *link) {
+    return link->input_over && link->ws.in_len == 0;
+}
+
 void wf_link_raw_idle(wf_link *link, bool idle) {
     if (link->stage == WF_LINK_RAW)
         wf_link_enter(link, WF_LINK_RAW, idle ? link->env->http->keep_alive_ms : WF_NEVER);

@@ -149,7 +149,9 @@ static bool fill(weft_conn *conn) {
 
 bool wf_http2_pump(weft_conn *conn) {
     size_t held = wf_h2_memory(conn->http2);
-    bool more = false;
+    bool more = false, input_over = wf_link_raw_input_over(&conn->link);
+    if (input_over)
+        wf_h2_input_over(conn->http2);
     for (int round = 0; round < ROUNDS_MAX && (tell_streams(conn) || round == 0); round++) {
         if (conn->link.stage != WF_LINK_RAW)
             return false;
@@ -160,7 +162,9 @@ bool wf_http2_pump(weft_conn *conn) {
     bool idle = wf_h2_owned(conn->http2) == 0, takes = wf_h2_memory(conn->http2) < held;
     if (idle == (conn->link.deadlines.until_ms == 0) || (idle && takes))
         wf_link_raw_idle(&conn->link, idle);
-    if (!more && (wf_h2_over(conn->http2) || (conn->http2_leaves && wf_h2_streams(conn->http2) == 0)))
+    /* What a peer that has said its last has no window for never goes. */
+    if (!more && (wf_h2_over(conn->http2) || (conn->http2_leaves && wf_h2_streams(conn->http2) == 0) ||
+                  (input_over && wf_h2_owned(conn->http2) == 0)))
         wf_link_raw_end(&conn->link);
     return more;
 }
