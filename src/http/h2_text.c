@@ -86,6 +86,8 @@ static int judge(const wf_h2_head *head, bool connects) {
         return 405; /* a tunnel to somewhere: we are no proxy */
     if (connects && !wf_str_eq_nocase(str_of(&head->protocol), wf_str_of("websocket")))
         return 501; /* RFC 9220 3 */
+    if (connects && head->has_length)
+        return 400; /* RFC 9110 9.3.6: what follows is the tunnel's */
     if (!is_word(&head->method) || !is_word(&head->path) || (head->authority.data && !is_word(&head->authority)))
         return 400;
     return head->protocol.data && !connects ? 400 : 0;

@@ -37,6 +37,8 @@ static const struct {
      "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, 0},
     {"a_tunnel", ":method CONNECT\n:authority a:1\n", NULL, false, 405},
     {"another_protocol", ":method CONNECT\n:protocol webtransport\n:authority a\n:path /\n", NULL, false, 501},
+    {"a_length_of_a_websocket", ":method CONNECT\n:protocol websocket\n:authority a\n:path /\ncontent-length 5\n", NULL,
+     false, 400},
     {"protocol_without_connect", ":method GET\n:protocol websocket\n:authority a\n:path /\n", NULL, true, 400},
     {"no_path", ":method GET\n:authority a\n", NULL, true, 400},
     {"a_path_of_two_words", ":method GET\n:authority a\n:path / HTTP/1.1\n", NULL, true, 400},
