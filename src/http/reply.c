@@ -67,6 +67,8 @@ static void finish(wf_http_reply_reader *reader) {
     reader->phase = PHASE_DONE;
 }
 
+static const char no_status_line[] = "RFC9112/4: the answer does not begin with an HTTP/1.x status line";
+
 static int judge_head(wf_http_reply_reader *reader) {
     reader->body_at = reader->bytes.len;
     size_t count = reader->guard.lines - 1;
@@ -78,7 +80,7 @@ static int judge_head(wf_http_reply_reader *reader) {
     }
     reader->reply.header_count = count;
     if (!cut_head(reader))
-        return refuse(reader, "RFC9112/4: the answer does not begin with an HTTP/1.x status line");
+        return refuse(reader, no_status_line);
     for (size_t i = 0; i < count; i++) {
         wf_str name = reader->reply.headers[i].name;
         if (!wf_http_is_token(name) || name.data[name.len] != ':') /* without one CR stands there */
@@ -134,8 +136,17 @@ static const char *vet_head_byte(wf_http_reply_reader *reader, uint8_t byte) {
     return wf_http_guard_byte(guard, byte);
 }
 
+/* What is no HTTP shows at once: its head may never end. */
+static bool begins_well(const wf_http_reply_reader *reader, const uint8_t *data, size_t len) {
+    static const char beginning[] = "HTTP/1.";
+    size_t at = reader->bytes.len, end = at + len;
+    if (end > sizeof beginning - 1)
+        end = sizeof beginning - 1;
+    return at >= end || memcmp(data, beginning + at, end - at) == 0;
+}
+
 static int feed_head(wf_http_reply_reader *reader, const uint8_t *data, size_t len, size_t *out_used) {
-    const char *rule = NULL;
+    const char *rule = begins_well(reader, data, len) ? NULL : no_status_line;
     size_t run = 0;
     while (run < len && !reader->guard.ended && !rule) {
         size_t room = reader->limits.head_bytes_max - reader->head_bytes, left = len - run;
@@ -169,6 +180,10 @@ int wf_http_reply_feed(wf_http_reply_reader *reader, const uint8_t *data, size_t
     }
     *out_used = used;
     return status == WF_OK && reader->phase != PHASE_DONE ? WF_WANT_INPUT : status;
+}
+
+bool wf_http_reply_has_head(const wf_http_reply_reader *reader) {
+    return reader->phase == PHASE_BODY;
 }
 
 int wf_http_reply_end(wf_http_reply_reader *reader) {

@@ -38,6 +38,9 @@ void wf_http_reply_reader_free(wf_http_reply_reader *reader);
 /* See the head of this file. *out_used is always set. Not to be called after WF_OK. */
 int wf_http_reply_feed(wf_http_reply_reader *reader, const uint8_t *data, size_t len, size_t *out_used);
 
+/* Only of the body more is awaited. */
+bool wf_http_reply_has_head(const wf_http_reply_reader *reader);
+
 /* No more comes. WF_OK: the body ends here; WF_ERROR: there is no whole head. */
 int wf_http_reply_end(wf_http_reply_reader *reader);
 

@@ -128,7 +128,8 @@ TEST(failures_are_told_in_words) {
     raw_server_end(&s);
     raw_server_start(&s, (script) {"x\n", 2, ENDS_WITH_FIN, NULL, 0});
     dial.url = s.url;
-    snprintf(expected, sizeof expected, "the handshake with %.*s failed: RFC9112/2.2: a LF without CR",
+    snprintf(expected, sizeof expected,
+             "the handshake with %.*s failed: RFC9112/4: the answer does not begin with an HTTP/1.x status line",
              (int)strlen(s.url) - 6, s.url + 5);
     check_dial(&dial, expected);
     raw_server_end(&s);
