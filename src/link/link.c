@@ -227,6 +227,8 @@ void wf_link_input_over(wf_link *link) {
 void wf_link_failed(wf_link *link, int sys_errno) {
     if (link->stage == WF_LINK_LINGER) /* all was said */
         wf_link_die(link, 0, NULL);
+    if (wf_link_reply_will_do(link))
+        return;
     wf_link_die(link, sys_errno, link->stage == WF_LINK_CONNECTING ? NULL : "the connection broke");
 }
 
@@ -519,7 +521,8 @@ static void stage_over(wf_link *link) {
         wf_link_die(link, ETIMEDOUT, "connect_timeout: no connection came about in time");
         break;
     case WF_LINK_REPLY:
-        wf_link_die(link, ETIMEDOUT, "handshake_timeout: no whole answer came in time");
+        if (!wf_link_reply_will_do(link))
+            wf_link_die(link, ETIMEDOUT, "handshake_timeout: no whole answer came in time");
         break;
     case WF_LINK_CLOSING:
         wf_link_die(link, 0, "the closing handshake was not finished in time");

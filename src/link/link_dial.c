@@ -59,6 +59,14 @@ int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
     return WF_OK;
 }
 
+bool wf_link_reply_will_do(wf_link *link) {
+    if (link->stage != WF_LINK_REPLY || !link->reply || !wf_http_reply_has_head(link->reply))
+        return false;
+    link->input_over = true;
+    link->deadlines.until_ms = 0;
+    return true;
+}
+
 wf_http_reply_reader *wf_link_take_reply(wf_link *link) {
     wf_http_reply_reader *reply = link->reply;
     link->reply = NULL;

@@ -60,6 +60,9 @@ int wf_link_next_http(wf_link *link, wf_link_event *out_event);
 int wf_link_next_raw(wf_link *link, wf_link_event *out_event);
 int wf_link_next_reply(wf_link *link, wf_link_event *out_event);
 
+/* A refusal whose body breaks off, or does not come in time, is one for all that: true, and REPLIED is to be pulled. */
+bool wf_link_reply_will_do(wf_link *link);
+
 /* A published message did not fit and the policy is to close: it fails with 1008. False: there is no such gap. */
 bool wf_link_fail_slow(wf_link *link);
 
