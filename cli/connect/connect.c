@@ -176,7 +176,7 @@ static int exit_of_dial(const weft_dial_failure *f) {
         return f->verify_error ? CONNECT_EXIT_CERTIFICATE : CONNECT_EXIT_TLS;
     if (f->response && weft_response_status(f->response) != 101)
         return CONNECT_EXIT_HTTP;
-    return f->rule ? CONNECT_EXIT_PROTOCOL : CONNECT_EXIT_ABNORMAL;
+    return f->rule && !f->sys_errno ? CONNECT_EXIT_PROTOCOL : CONNECT_EXIT_ABNORMAL;
 }
 
 static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {

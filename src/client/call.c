@@ -18,14 +18,22 @@ static weft_dial_phase phase_of(const wf_call *call) {
     return link->secure && !wf_tls_was_ready(link->aside->tls) ? WEFT_DIAL_TLS : WEFT_DIAL_HANDSHAKE;
 }
 
+/* Of what has no rule, and of what broke, the system knows more. */
+static void say_why(const wf_fault *fault, int find_error, char *out, size_t cap) {
+    bool broke = fault->rule && fault->sys_errno && fault->sys_errno != ETIMEDOUT && fault->sys_errno != ENOMEM;
+    bool unknown = !fault->rule && find_error != 0 && find_error != EAI_SYSTEM;
+    const char *system = unknown ? gai_strerror(find_error) : strerror(fault->sys_errno);
+    if (broke)
+        snprintf(out, cap, "%s: %s", fault->rule, system);
+    else
+        snprintf(out, cap, "%s", fault->rule ? fault->rule : system);
+}
+
 static void say_failed(const wf_call *call, const wf_http_reply *reply, char *out, size_t cap) {
-    const wf_fault *fault = &wf_link_end_of(&call->link)->fault;
-    const char *why = fault->rule ? fault->rule : strerror(fault->sys_errno);
     const wf_dialling *d = call->dialling;
-    char address[WF_ADDRESS_TEXT_BYTES] = "";
+    char address[WF_ADDRESS_TEXT_BYTES] = "", why[256];
     weft_dial_phase phase = phase_of(call);
-    if (d->find_error != 0 && d->find_error != EAI_SYSTEM && !fault->rule)
-        why = gai_strerror(d->find_error);
+    say_why(&wf_link_end_of(&call->link)->fault, d->find_error, why, sizeof why);
     if (d->count > 0)
         wf_address_format(&d->addresses[d->at], address, sizeof address);
     if (phase == WEFT_DIAL_RESOLVE)
