@@ -112,13 +112,14 @@ wf_tls *wf_tls_accept(wf_tls_context *context, wf_tls_shared *shared) {
     return tls;
 }
 
-/* An address is compared with the certificate's addresses, and not sent as a name (RFC 6066 3). */
+/* An address is compared with the certificate's addresses, and not sent as a name (RFC 6066 3). A common name says
+ * nothing (RFC 9110 4.3.4). */
 static bool name_host(SSL *ssl, const char *host) {
     unsigned char address[sizeof(struct in6_addr)];
     bool is_address = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
     if (is_address)
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
