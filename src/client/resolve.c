@@ -53,14 +53,19 @@ static const char *unix_address(const wf_url *url, wf_addresses *out_addresses) 
     return add(out_addresses, text);
 }
 
+/* RFC 6761 6.3, and the whole name, with its last dot, too. */
+static bool is_localhost(wf_str host) {
+    return wf_str_eq_nocase(host, wf_str_of("localhost")) || wf_str_eq_nocase(host, wf_str_of("localhost."));
+}
+
 int wf_addresses_of_url(const wf_url *url, wf_addresses *out_addresses, const char **out_why) {
-    static const char *const local[] = {"127.0.0.1", "[::1]"}; /* RFC 6761 6.3 */
+    static const char *const local[] = {"127.0.0.1", "[::1]"};
     char text[WF_HOST_BYTES_MAX + 8];
     const char *why = NULL;
     out_addresses->count = 0;
     if (url->socket.data) {
         why = unix_address(url, out_addresses);
-    } else if (wf_str_eq_nocase(url->host, wf_str_of("localhost"))) {
+    } else if (is_localhost(url->host)) {
         for (int i = 0; i < 2 && !why; i++) {
             snprintf(text, sizeof text, "%s:%u", local[i], url->port);
             why = add(out_addresses, text);
