@@ -427,9 +427,12 @@ static inline int64_t send_ranges(wf_link *link, const struct iovec *ranges, int
     return sent;
 }
 
-/* What was sealed goes first. False: nothing else can go now. */
+/* What was sealed goes first. False: nothing else can go now. The last step of a handshake leaves with what follows it:
+ * it saves a call, and a server that refuses our certificate then has not closed between the two, which would reset the
+ * connection before its alert is read. */
 static bool flush_sealed(wf_link *link) {
-    if (wf_link_send_sealed(link) < 0)
+    bool follows = wf_tls_ready(link->aside->tls) && wf_outq_sendable(&link->q) > 0;
+    if (!follows && wf_link_send_sealed(link) < 0)
         wf_link_failed(link, errno);
     return link->stage != WF_LINK_DEAD && !link->in_flight && wf_tls_ready(link->aside->tls);
 }
