@@ -11,11 +11,13 @@
 #include <netdb.h>
 #include <stdio.h>
 
+/* TLS 1.3 lets a client send before the server has looked at its certificate: what TLS says then is of TLS still. */
 static weft_dial_phase phase_of(const wf_call *call) {
     const wf_link *link = &call->link;
     if (!link->connected)
         return call->dialling->count == 0 ? WEFT_DIAL_RESOLVE : WEFT_DIAL_CONNECT;
-    return link->secure && !wf_tls_was_ready(link->aside->tls) ? WEFT_DIAL_TLS : WEFT_DIAL_HANDSHAKE;
+    const wf_tls *tls = wf_link_tls_of(link);
+    return tls && (!wf_tls_was_ready(tls) || wf_tls_rule(tls)) ? WEFT_DIAL_TLS : WEFT_DIAL_HANDSHAKE;
 }
 
 /* Of what has no rule, and of what broke, the system knows more. */

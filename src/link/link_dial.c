@@ -37,6 +37,10 @@ int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
     size_t in_len = wf_ws_take_rest(&link->ws, &in);
     if (in_len == 0 && !link->input_over)
         return WF_WANT_INPUT;
+    if (link->secure && !wf_tls_was_ready(link->aside->tls)) {
+        wf_link_die(link, 0, "the connection ended");
+        return WF_WANT_INPUT;
+    }
     if (!link->reply && !(link->reply = wf_http_reply_reader_new(&link->env->http->limits))) {
         wf_link_die(link, ENOMEM, "out of memory");
         return WF_WANT_INPUT;
