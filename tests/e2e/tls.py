@@ -19,6 +19,7 @@ import unittest
 
 import websockets
 
+from authority import Authority, openssl
 from weft import Weft, eventually, main, run
 
 TALKER = os.environ['TALKER']
@@ -26,41 +27,14 @@ BENCH = ['-c', '1', '-n', '5', '--warmup', '0', '--rate', '0', '-q']
 DONE = ['pong measured', 'all came back', "closed 4321 'thank you' clean"]
 
 
-def openssl(*args, text=b''):
-    return subprocess.run(['openssl', *args], input=text, capture_output=True, timeout=20, check=True).stdout
-
-
-class Authority:
-    """A root of our own, and what it signs."""
-
-    def __init__(self, folder, name='ca'):
-        self.folder = folder
-        self.cert, self.key = f'{folder}/{name}.pem', f'{folder}/{name}.key'
-        openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-                '-subj', f'/CN={name}', '-keyout', self.key, '-out', self.cert)
-
-    def sign(self, name, names, days='2', key_type='ec'):
-        """A certificate for `names`, and its key."""
-        cert, key, request, extra = (f'{self.folder}/{name}.{end}' for end in ('pem', 'key', 'csr', 'ext'))
-        kind = ['-newkey', 'rsa:2048'] if key_type == 'rsa' else ['-newkey', 'ec', '-pkeyopt',
-                                                                  'ec_paramgen_curve:P-256']
-        openssl('req', '-new', *kind, '-nodes', '-subj', f'/CN={name}', '-keyout', key, '-out', request)
-        with open(extra, 'w') as file:
-            file.write(f'subjectAltName={names}\n')
-        times = ['-days', days]
-        openssl('x509', '-req', '-in', request, '-CA', self.cert, '-CAkey', self.key, '-CAcreateserial',
-                *times, '-extfile', extra, '-out', cert)
-        return cert, key
-
-
 def setUpModule():
     global folder, ca, other_ca, local, rsa, wild, stale
     folder = tempfile.TemporaryDirectory()
     ca, other_ca = Authority(folder.name), Authority(folder.name, 'other')
     local = ca.sign('local', 'DNS:localhost,IP:127.0.0.1')
-    rsa = ca.sign('rsa', 'DNS:rsa.example', key_type='rsa')
+    rsa = ca.sign('rsa', 'DNS:rsa.example', key_type='rsa2048')
     wild = ca.sign('wild', 'DNS:*.example.org')
-    stale = ca.sign('stale', 'DNS:localhost,IP:127.0.0.1', days='0')
+    stale = ca.sign('stale', 'DNS:localhost,IP:127.0.0.1', times=('20200101000000Z', '20200102000000Z'))
 
 
 def tearDownModule():
