@@ -52,6 +52,21 @@ static void shed(weft_conn *conn, const char *why) {
     wf_conn_pump(conn);
 }
 
+/* Within the handshake of TLS nothing can be told: there it just ends, for who waits in it would hold a connection until
+ * its deadline. */
+static void shed_oldest(wf_worker *w) {
+    static const char why[] = "too many unfinished handshakes";
+    weft_conn *conn = w->half_first;
+    const wf_tls *tls = wf_link_tls_of(&conn->link);
+    if (!tls || wf_tls_ready(tls)) {
+        shed(conn, why);
+        return;
+    }
+    wf_count_add(&w->shed, 1);
+    wf_link_die(&conn->link, 0, why);
+    wf_conn_pump(conn);
+}
+
 /* It was given a slot and got no sock. */
 static void give_back(wf_worker *w, weft_conn *conn) {
     wf_slots_end(&w->slots, conn);
@@ -80,7 +95,7 @@ static void admit(wf_worker *w, weft_conn *conn) {
     else if (short_of_memory(server, 75))
         shed(conn, "short of memory");
     else if (w->half_count > (server->config.half_open_max - 1) / server->worker_count + 1)
-        shed(w->half_first, "too many unfinished handshakes");
+        shed_oldest(w);
 }
 
 void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd) {
