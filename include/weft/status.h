@@ -20,8 +20,9 @@ typedef struct weft_server weft_server;
 
 /* Zero: done. Positive: normal, the caller branches. Negative: not done, and will not be. */
 typedef enum weft_status {
-    WEFT_OK = 0,   /* done; for a send: queued, it leaves with the next flush, in this turn of the loop */
-    WEFT_FULL = 2, /* the queue budget is reached and nothing was queued; `drained` tells when there is room */
+    WEFT_OK = 0,      /* done; for a send: queued, it leaves with the next flush, in this turn of the loop */
+    WEFT_FULL = 2,    /* the queue budget is reached and nothing was queued; `drained` tells when there is room */
+    WEFT_TIMEOUT = 3, /* not in time (weft/blocking.h) */
 
     WEFT_ENOMEM = -2,  /* out of memory; nothing changed */
     WEFT_EINVAL = -3,  /* a wrong argument, or a call out of order */

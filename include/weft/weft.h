@@ -4,6 +4,7 @@
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 
+#include <weft/blocking.h>
 #include <weft/client.h>
 #include <weft/conn.h>
 #include <weft/limits.h>

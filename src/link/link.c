@@ -241,18 +241,30 @@ static bool gated(const wf_link *link) {
     case WF_LINK_WAITING:
         return true;
     case WF_LINK_OPEN:
-        return wf_outq_full(&link->q) || link->deadlines.until_ms != 0 || wf_link_has_done_enough(link);
+        return wf_outq_full(&link->q) || link->deadlines.until_ms != 0 || link->paused || wf_link_has_done_enough(link);
     default:
         return wf_link_has_done_enough(link);
     }
 }
 
+static void stop_reading(wf_link *link) {
+    if (link->deadlines.resting)
+        return;
+    link->deadlines.resting = true;
+    wf_sock_pause(link->env->loop, &link->sock);
+}
+
+void wf_link_pause(wf_link *link, bool pause) {
+    link->paused = pause;
+    if (pause && link->stage == WF_LINK_OPEN)
+        stop_reading(link); /* and so it is not as usual: the next pull looks for why */
+    else if (!pause && link->stage != WF_LINK_DEAD)
+        wf_outq_mark_ready(&link->q);
+}
+
 /* Stops reading and keeps what has been read. */
 static void rest(wf_link *link) {
-    if (!link->deadlines.resting) {
-        link->deadlines.resting = true;
-        wf_sock_pause(link->env->loop, &link->sock);
-    }
+    stop_reading(link);
     if (link->ws.in_len > 0 && !link->held) {
         uint8_t *in;
         size_t in_len = wf_ws_take_rest(&link->ws, &in);

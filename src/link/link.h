@@ -27,8 +27,9 @@
  * DEAD     the socket is closed.
  *
  * Reading rests while a request waits for its answer, while the queue is at its budget, while the peer has sent too
- * many pings, and until the next turn when much was inflated in this one. What had been read by then is kept in
- * `held`. So an application that answers each message with at most one of its own never finds the queue full.
+ * many pings, while its owner has paused it, and until the next turn when much was inflated in this one. What had been
+ * read by then is kept in `held`. So an application that answers each message with at most one of its own never finds
+ * the queue full.
  */
 #ifndef WF_LINK_LINK_H
 #define WF_LINK_LINK_H
@@ -182,6 +183,7 @@ typedef struct wf_link {
     bool deflates : 1;      /* permessage-deflate was agreed on; stays when it is gone */
     bool end_lost : 1;      /* there was no memory to say how it ended */
     bool secure : 1;        /* aside->tls is there */
+    bool paused : 1;        /* its owner wants no messages for now */
     bool due_broken : 1, due_unanswered : 1, due_ended : 1; /* events to come */
     union {
         wf_http_reader *reader;      /* before OPEN, a server's: while a request is being read */
@@ -316,6 +318,10 @@ int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t l
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin);
 int wf_link_ping(wf_link *link);
 int wf_link_close(wf_link *link, int code, const char *reason);
+
+/* While it is OPEN nothing is read, from the next pull on: no control frames either. Resumed, it is pulled by the next
+ * turn. */
+void wf_link_pause(wf_link *link, bool pause);
 
 /* Fails the connection: what is not begun is dropped, a close frame with `code` and the rule goes out, then
  * FIN. In HTTP: just ends. */

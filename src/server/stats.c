@@ -16,6 +16,8 @@ const char *weft_status_text(int status) {
         return "ok";
     case WEFT_FULL:
         return "queue full";
+    case WEFT_TIMEOUT:
+        return "not in time";
     case WEFT_ENOMEM:
         return "out of memory";
     case WEFT_EINVAL:
