@@ -111,6 +111,8 @@ group_test() {
     need nodejs has_command node
     need npm has_command npm
     need valgrind has_command valgrind
+    need libuv1-dev has_library libuv1-dev uv.h
+    need libglib2.0-dev has_library libglib2.0-dev glib.h
 }
 
 group_rivals() {
