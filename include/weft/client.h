@@ -85,7 +85,8 @@ typedef struct weft_dial {
     /* "ws://host[:port][/path][?query]", or wss (the certificate must be the host's), or over a unix socket
      * "ws+unix:/path/of/socket[:/path[?query]]". http means ws, https wss. A fragment is dropped; user and password in
      * it are refused. The host is an IP address ("[::1]" for IPv6) or a name: without `address` the system's resolver
-     * looks it up, on a thread of the client's (at most 4; at most 4,096 names wait). */
+     * looks it up, on a thread of the client's (at most 4; at most 4,096 names wait). Dials of one host and port that
+     * meet there are one question. */
     const char *url;
     /* Where to connect to in place of the URL's host and port: "127.0.0.1:9001", "[::1]:9001", "unix:/path",
      * "unix:@abstract"; or several TCP addresses parted by commas: the next is tried when one has failed or has not

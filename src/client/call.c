@@ -83,8 +83,8 @@ static void unlist(wf_call *call) {
     client->call_count--;
     if (!call->dialling)
         return;
-    if (call->dialling->seeking)
-        wf_lookups_give_up(client->lookups, call);
+    if (call->dialling->asker.lookup)
+        wf_lookups_give_up(client->lookups, &call->dialling->asker);
     wf_race_free(call->dialling->race);
     call->dialling->race = NULL;
     wf_call_wait_no_more(call);

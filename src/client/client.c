@@ -106,9 +106,12 @@ static void flush(weft_client *client) {
 static void take_lookups(weft_client *client) {
     wf_lookup *lookup;
     while (client->lookups && (lookup = wf_lookups_take(client->lookups))) {
-        wf_call *call = lookup->owner;
-        if (call->link.stage == WF_LINK_CONNECTING)
-            wf_call_found(call, lookup);
+        wf_asker *asker;
+        while ((asker = wf_lookup_next_asker(lookup))) {
+            wf_call *call = asker->owner;
+            if (call->link.stage == WF_LINK_CONNECTING)
+                wf_call_found(call, lookup);
+        }
         wf_mem_free(lookup);
     }
 }

@@ -34,7 +34,7 @@ typedef struct wf_dialling {
     unsigned port;
     bool secure;    /* wss */
     bool rooted;    /* the host's name ended with a dot: no search list is for it */
-    bool seeking;   /* the host is being looked up */
+    wf_asker asker; /* the call's, while the host is being looked up */
     int find_error; /* what came of that: of getaddrinfo */
     wf_pmd_offer offer;
     bool offers;

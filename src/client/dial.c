@@ -200,15 +200,14 @@ static void seek(wf_call *call) {
         client->lookups = wf_lookups_new(client->loop);
     char name[WF_HOST_BYTES_MAX + 1];
     snprintf(name, sizeof name, "%s%s", d->host, d->rooted ? "." : "");
-    int got = client->lookups ? wf_lookups_start(client->lookups, name, d->port, call) : WF_ENOMEM;
-    d->seeking = got == WF_OK;
+    d->asker.owner = call;
+    int got = client->lookups ? wf_lookups_start(client->lookups, name, d->port, &d->asker) : WF_ENOMEM;
     if (got != WF_OK)
         die_soon(call, got == WF_ESYS ? errno : got == WF_ENOMEM ? ENOMEM : ENOBUFS);
 }
 
 void wf_call_found(wf_call *call, const wf_lookup *lookup) {
     wf_dialling *d = call->dialling;
-    d->seeking = false;
     d->find_error = lookup->error;
     if (lookup->error != 0) {
         die_soon(call, lookup->sys_errno);

@@ -1,7 +1,7 @@
 /*
  * One lock guards the three lists: queued, in work, done. A lookup is on exactly one of them, and belongs to the list;
- * its thread touches only what the client does not read before it is done. Giving up takes it from its list, or, while
- * it is in work, takes its owner from it: the thread then throws it away.
+ * its thread touches only what the client does not read before it is done. When the last asker gives it up it is taken
+ * from its list; one in work is thrown away by its thread, if nobody has joined it by then.
  */
 #include "client/lookup.h"
 
@@ -45,23 +45,41 @@ static wf_lookup *list_take(lookup_list *list) {
     return first;
 }
 
-/* Frees those of this owner, or all (NULL). How many. */
-static size_t list_drop(lookup_list *list, const void *owner) {
-    lookup_list kept;
-    size_t dropped = 0;
+static void list_remove(lookup_list *list, const wf_lookup *lookup) {
+    wf_lookup **at = &list->first;
+    while (*at != lookup)
+        at = &(*at)->next;
+    if (!(*at = lookup->next))
+        list->end = at;
+}
+
+static void list_drop(lookup_list *list) {
     wf_lookup *lookup;
-    list_init(&kept);
-    while ((lookup = list_take(list))) {
-        if (owner && lookup->owner != owner) {
-            list_add(&kept, lookup);
-        } else {
-            wf_mem_free(lookup);
-            dropped++;
-        }
-    }
-    while ((lookup = list_take(&kept)))
-        list_add(list, lookup);
-    return dropped;
+    while ((lookup = list_take(list)))
+        wf_mem_free(lookup);
+}
+
+static void join(wf_lookup *lookup, wf_asker *asker) {
+    asker->lookup = lookup;
+    asker->next = lookup->askers;
+    asker->place = &lookup->askers;
+    if (asker->next)
+        asker->next->place = &asker->next;
+    lookup->askers = asker;
+}
+
+static void leave(wf_asker *asker) {
+    *asker->place = asker->next;
+    if (asker->next)
+        asker->next->place = asker->place;
+    asker->lookup = NULL;
+}
+
+wf_asker *wf_lookup_next_asker(wf_lookup *lookup) {
+    wf_asker *asker = lookup->askers;
+    if (asker)
+        leave(asker);
+    return asker;
 }
 
 /* ---- one lookup ---- */
@@ -108,10 +126,11 @@ static void lookups_free(wf_lookups *l) {
 }
 
 static void finish(wf_lookups *l, wf_lookup *lookup) {
-    if (!lookup->owner) {
+    if (!lookup->askers) {
         wf_mem_free(lookup);
         return;
     }
+    lookup->done = true;
     list_add(&l->done, lookup);
     wf_loop_wake(l->loop);
 }
@@ -183,11 +202,11 @@ void wf_lookups_close(wf_lookups *l) {
         return;
     pthread_mutex_lock(&l->lock);
     l->loop = NULL;
-    list_drop(&l->queued, NULL);
-    list_drop(&l->done, NULL);
+    list_drop(&l->queued);
+    list_drop(&l->done);
     for (size_t i = 0; i < WF_LOOKUP_THREADS_MAX; i++)
         if (l->working[i])
-            l->working[i]->owner = NULL;
+            l->working[i]->askers = NULL;
     bool last = l->thread_count == 0;
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->lock);
@@ -195,30 +214,63 @@ void wf_lookups_close(wf_lookups *l) {
         lookups_free(l);
 }
 
-int wf_lookups_start(wf_lookups *l, const char *host, unsigned port, void *owner) {
+static bool is_of(const wf_lookup *lookup, const char *host, unsigned port) {
+    return lookup->port == port && strcasecmp(lookup->host, host) == 0;
+}
+
+static wf_lookup *find(const wf_lookups *l, const char *host, unsigned port) {
+    for (size_t i = 0; i < WF_LOOKUP_THREADS_MAX; i++)
+        if (l->working[i] && is_of(l->working[i], host, port))
+            return l->working[i];
+    wf_lookup *lookup = l->queued.first;
+    while (lookup && !is_of(lookup, host, port))
+        lookup = lookup->next;
+    return lookup;
+}
+
+/* WF_OK: it is queued, and a thread will look at it. */
+static int queue(wf_lookups *l, wf_lookup *lookup) {
+    int error = 0;
+    if (l->queued_count == WF_LOOKUPS_MAX)
+        return WF_ELIMIT;
+    if (l->idle_count <= l->queued_count && l->thread_count < WF_LOOKUP_THREADS_MAX)
+        error = start_thread(l);
+    if (l->thread_count == 0) { /* one that could not be added is no loss beside others */
+        errno = error;
+        return WF_ESYS;
+    }
+    list_add(&l->queued, lookup);
+    l->queued_count++;
+    pthread_cond_signal(&l->work);
+    return WF_OK;
+}
+
+static int start_anew(wf_lookups *l, const char *host, unsigned port, wf_asker *asker) {
     wf_lookup *lookup = wf_mem_zalloc(sizeof *lookup);
     if (!lookup)
         return WF_ENOMEM;
     snprintf(lookup->host, sizeof lookup->host, "%s", host);
     lookup->port = port;
-    lookup->owner = owner;
-    int error = 0;
-    pthread_mutex_lock(&l->lock);
-    bool full = l->queued_count == WF_LOOKUPS_MAX;
-    if (!full && l->idle_count <= l->queued_count && l->thread_count < WF_LOOKUP_THREADS_MAX)
-        error = start_thread(l);
-    bool taken = !full && l->thread_count > 0; /* one that could not be added is no loss beside others */
-    if (taken) {
-        list_add(&l->queued, lookup);
-        l->queued_count++;
-        pthread_cond_signal(&l->work);
+    int got = queue(l, lookup), why = errno;
+    if (got == WF_OK) {
+        join(lookup, asker);
+    } else {
+        wf_mem_free(lookup);
+        errno = why;
     }
+    return got;
+}
+
+int wf_lookups_start(wf_lookups *l, const char *host, unsigned port, wf_asker *asker) {
+    int got = WF_OK;
+    pthread_mutex_lock(&l->lock);
+    wf_lookup *lookup = find(l, host, port);
+    if (lookup)
+        join(lookup, asker);
+    else
+        got = start_anew(l, host, port, asker);
     pthread_mutex_unlock(&l->lock);
-    if (taken)
-        return WF_OK;
-    wf_mem_free(lookup);
-    errno = error;
-    return full ? WF_ELIMIT : WF_ESYS;
+    return got;
 }
 
 wf_lookup *wf_lookups_take(wf_lookups *l) {
@@ -228,12 +280,17 @@ wf_lookup *wf_lookups_take(wf_lookups *l) {
     return lookup;
 }
 
-void wf_lookups_give_up(wf_lookups *l, const void *owner) {
+void wf_lookups_give_up(wf_lookups *l, wf_asker *asker) {
     pthread_mutex_lock(&l->lock);
-    l->queued_count -= list_drop(&l->queued, owner);
-    list_drop(&l->done, owner);
+    wf_lookup *lookup = asker->lookup;
+    leave(asker);
+    bool in_work = false;
     for (size_t i = 0; i < WF_LOOKUP_THREADS_MAX; i++)
-        if (l->working[i] && l->working[i]->owner == owner)
-            l->working[i]->owner = NULL;
+        in_work |= l->working[i] == lookup;
+    if (!lookup->askers && !in_work) {
+        list_remove(lookup->done ? &l->done : &l->queued, lookup);
+        l->queued_count -= !lookup->done;
+        wf_mem_free(lookup);
+    }
     pthread_mutex_unlock(&l->lock);
 }

@@ -439,13 +439,22 @@ static inline int64_t send_ranges(wf_link *link, const struct iovec *ranges, int
     return sent;
 }
 
+/* What became of a connect is told once. When a receive that waits has been told, a send finds a broken pipe: the event
+ * that is on its way says why. */
+static void send_failed(wf_link *link) {
+    if (link->stage != WF_LINK_CONNECTING || errno != EPIPE)
+        wf_link_failed(link, errno);
+}
+
 /* What was sealed goes first. False: nothing else can go now. The last step of a handshake leaves with what follows it:
  * it saves a call, and a server that refuses our certificate then has not closed between the two, which would reset the
  * connection before its alert is read. */
 static bool flush_sealed(wf_link *link) {
     bool follows = wf_tls_ready(link->aside->tls) && wf_outq_sendable(&link->q) > 0;
-    if (!follows && wf_link_send_sealed(link) < 0)
-        wf_link_failed(link, errno);
+    if (!follows && wf_link_send_sealed(link) < 0) {
+        send_failed(link);
+        return false;
+    }
     return link->stage != WF_LINK_DEAD && !link->in_flight && wf_tls_ready(link->aside->tls);
 }
 
@@ -456,7 +465,7 @@ static inline bool offered(wf_link *link, int64_t sent) {
         return true;
     }
     if (sent < 0) {
-        wf_link_failed(link, errno);
+        send_failed(link);
         return false;
     }
     wf_outq_taken(&link->q, 0); /* nothing was kept: what waits may still be dropped */

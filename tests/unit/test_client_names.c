@@ -157,10 +157,13 @@ TEST(what_waits_and_is_given_up_is_not_asked_for) {
     atomic_store(&slow_is_held, 1);
     atomic_store(&asked, 0);
     weft_client *c = weft_client_new(NULL);
-    weft_dial dial = dial_to("ws://slow.test/");
     weft_conn *conns[DIALS];
-    for (int i = 0; i < DIALS; i++)
+    for (int i = 0; i < DIALS; i++) {
+        char to[40];
+        snprintf(to, sizeof to, "ws://slow.test:%d/", i + 1);
+        weft_dial dial = dial_to(to);
         CHECK_EQ(weft_client_dial(c, &dial, &conns[i]), WEFT_OK);
+    }
     while (atomic_load(&asked) < WF_LOOKUP_THREADS_MAX)
         usleep(1000);
     for (int i = 0; i < DIALS; i++)
@@ -172,20 +175,96 @@ TEST(what_waits_and_is_given_up_is_not_asked_for) {
     CHECK_EQ(atomic_load(&asked), WF_LOOKUP_THREADS_MAX);
 }
 
+/* ---- dials of one name ---- */
+
+static size_t refused, given_up;
+
+static void count_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {
+    (void)conn, (void)user;
+    refused += failure->phase == WEFT_DIAL_CONNECT && failure->sys_errno == ECONNREFUSED;
+    given_up += failure->phase == WEFT_DIAL_RESOLVE && failure->sys_errno == ECONNABORTED;
+}
+
+static void dial_many(weft_client *c, const char *url, weft_conn **out_conns, size_t count) {
+    weft_dial dial = {WEFT_DIAL_INIT, .url = url, .failed = count_failed};
+    for (size_t i = 0; i < count; i++)
+        CHECK_EQ(weft_client_dial(c, &dial, &out_conns[i]), WEFT_OK);
+}
+
+/* Whichever of them give up, in work as it waits for a thread: each of the others is told. */
+TEST(dials_of_one_name_are_one_question) {
+    enum { DIALS = 1000, GIVE_UP = 300 };
+    static weft_conn *conns[DIALS], *others[WF_LOOKUP_THREADS_MAX];
+    for (int waiting = 0; waiting < 2; waiting++) {
+        test_context("%s", waiting ? "waiting" : "in work");
+        atomic_store(&slow_is_held, 1);
+        atomic_store(&asked, 0);
+        refused = given_up = 0;
+        weft_client *c = weft_client_new(NULL);
+        for (int i = 0; i < WF_LOOKUP_THREADS_MAX * waiting; i++) {
+            char to[40];
+            snprintf(to, sizeof to, "ws://slow.test:%d/", i + 2);
+            dial_many(c, to, &others[i], 1);
+        }
+        dial_many(c, "ws://slow.test:1/", conns, DIALS / 2);
+        dial_many(c, "ws://Slow.Test:1/", conns + DIALS / 2, DIALS / 2);
+        while (atomic_load(&asked) < (waiting ? WF_LOOKUP_THREADS_MAX : 1))
+            usleep(1000);
+        for (int i = 0; i < GIVE_UP; i++)
+            weft_conn_abort(conns[i * 3]);
+        CHECK_EQ(weft_client_turn(c, 0), WEFT_OK);
+        CHECK_EQ(given_up, GIVE_UP);
+        atomic_store(&slow_is_held, 0);
+        run_out(c);
+        CHECK_EQ(refused, DIALS - GIVE_UP + (waiting ? WF_LOOKUP_THREADS_MAX : 0));
+        CHECK_EQ(atomic_load(&asked), waiting ? WF_LOOKUP_THREADS_MAX + 1 : 1);
+        dial_many(c, "ws://slow.test:1/", conns, 1); /* no answer is kept */
+        run_out(c);
+        CHECK_EQ(atomic_load(&asked), waiting ? WF_LOOKUP_THREADS_MAX + 2 : 2);
+        weft_client_free(c);
+        check_all_is_freed();
+    }
+}
+
+/* One that all had given up, and that its thread is not done with, is there for who asks again. */
+TEST(a_lookup_in_work_is_joined_again) {
+    weft_conn *conn;
+    atomic_store(&slow_is_held, 1);
+    atomic_store(&asked, 0);
+    refused = given_up = 0;
+    weft_client *c = weft_client_new(NULL);
+    dial_many(c, "ws://slow.test:1/", &conn, 1);
+    while (atomic_load(&asked) == 0)
+        usleep(1000);
+    weft_conn_abort(conn);
+    run_out(c);
+    dial_many(c, "ws://slow.test:1/", &conn, 1);
+    atomic_store(&slow_is_held, 0);
+    run_out(c);
+    CHECK_EQ(given_up, 1);
+    CHECK_EQ(refused, 1);
+    CHECK_EQ(atomic_load(&asked), 1);
+    weft_client_free(c);
+    check_all_is_freed();
+}
+
 TEST(more_than_may_wait_are_refused) {
     atomic_store(&slow_is_held, 1);
     wf_loop *loop = wf_loop_new(0);
     wf_lookups *l = wf_lookups_new(loop);
-    int me, got = WF_OK;
-    size_t taken = 0;
-    atomic_store(&asked, 0);
-    while ((got = wf_lookups_start(l, "slow.test", 80, &me)) == WF_OK && taken < 2 * WF_LOOKUPS_MAX)
+    enum { MANY = WF_LOOKUPS_MAX + 2 * WF_LOOKUP_THREADS_MAX };
+    wf_asker *askers = calloc(MANY, sizeof *askers);
+    int got = WF_OK;
+    unsigned taken = 0;
+    while (taken < MANY && (got = wf_lookups_start(l, "slow.test", taken, &askers[taken])) == WF_OK)
         taken++;
     CHECK_EQ(got, WF_ELIMIT);
     CHECK(taken >= WF_LOOKUPS_MAX && taken <= WF_LOOKUPS_MAX + WF_LOOKUP_THREADS_MAX);
-    wf_lookups_give_up(l, &me);
-    CHECK_EQ(wf_lookups_start(l, "slow.test", 80, &me), WF_OK);
+    CHECK_EQ(wf_lookups_start(l, "slow.test", 0, &askers[taken]), WF_OK); /* who joins takes no place */
+    wf_lookups_give_up(l, &askers[taken - 1]);
+    CHECK_EQ(wf_lookups_start(l, "slow.test", MANY, &askers[taken - 1]), WF_OK);
     wf_lookups_close(l);
+    free(askers);
     atomic_store(&slow_is_held, 0);
     wf_loop_free(loop);
     check_all_is_freed();
