@@ -16,6 +16,7 @@ enum { BENCH_RULES_MAX = 64, BENCH_PIDS_MAX = 64, BENCH_LOCALS_MAX = 256 };
 typedef struct bench_config {
     const char *url;
     char address[256]; /* what the URL's host is called by numbers */
+    const char *proxy; /* NULL: none */
     weft_tls_client tls;
     const char *origin;
     const char *const *headers;      /* NULL-terminated */

@@ -45,6 +45,8 @@ static int exit_of_dial(const weft_dial_failure *f) {
         return BENCH_EXIT_DNS;
     if (f->phase == WEFT_DIAL_CONNECT)
         return BENCH_EXIT_CONNECT;
+    if (f->phase == WEFT_DIAL_PROXY)
+        return f->response ? BENCH_EXIT_HTTP : BENCH_EXIT_CONNECT;
     if (f->phase == WEFT_DIAL_TLS)
         return f->verify_error ? BENCH_EXIT_CERTIFICATE : BENCH_EXIT_TLS;
     if (f->response && weft_response_status(f->response) != 101)
@@ -105,7 +107,7 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
     bench_worker *w = p->worker;
     (void)conn;
     int code = exit_of_dial(failure);
-    bench_worker_fault(w, failure->phase <= WEFT_DIAL_CONNECT ? BENCH_FAULT_CONNECT : BENCH_FAULT_HANDSHAKE, 1);
+    bench_worker_fault(w, failure->phase <= WEFT_DIAL_PROXY ? BENCH_FAULT_CONNECT : BENCH_FAULT_HANDSHAKE, 1);
     bench_note(&w->examples, "%.300s", failure->text);
     if (code == BENCH_EXIT_HTTP && !w->failure.refusal)
         w->failure.refusal = refusal_of(failure->response);
@@ -119,6 +121,7 @@ void bench_worker_dial(bench_peer *p, uint64_t intended_ns) {
     weft_dial dial = {WEFT_DIAL_INIT,
                       .url = c->url,
                       .address = c->address[0] ? c->address : NULL,
+                      .proxy = c->proxy,
                       .local_address = c->local_count > 0 ? c->locals[p->id % c->local_count] : NULL,
                       .user = p,
                       .origin = c->origin,

@@ -24,7 +24,7 @@ typedef struct bench_options {
     uint32_t connections, duration_ms, count, inflight, skip, warmup_ms, settle_ms, grace_ms, interval_ms,
         connect_timeout_ms, publishers, subscribers, threads;
     weft_tls_client tls;
-    const char *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
+    const char *proxy, *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
     bool is_binary, storm, deflate, no_takeover, json, csv, hdr, html, quiet;
     cli_list headers, subprotocols, rules, outputs, pids;
     int color;
@@ -86,6 +86,8 @@ static const cli_option options[] = {
     {"header", 'H', CLI_LIST, AT(headers), "LINE", "'Name: value' in each handshake, repeatable", .rare = true},
     {"origin", 0, CLI_TEXT, AT(origin), "ORIGIN", "the Origin header", .rare = true},
     {"subprotocol", 's', CLI_LIST, AT(subprotocols), "NAME", "ask for it, repeatable", .rare = true},
+    {"proxy", 'x', CLI_TEXT, AT(proxy), "URL", "go through http://, socks5h:// or socks5://[user:password@]host[:port]",
+     .rare = true},
     {"insecure", 'k', CLI_FLAG, AT(tls.insecure), NULL, "wss: take any certificate", .rare = true},
     {"cacert", 0, CLI_TEXT, AT(tls.ca_file), "FILE", "wss: trust these authorities (PEM) in place of the system's",
      .rare = true},
@@ -286,6 +288,7 @@ static int read_options(const bench_options *o, bench_config *c) {
         return bench_usage(o->urls.count == 0 ? "bench needs the URL of a server" : "bench takes one URL");
     c->url = o->urls.items[0];
     c->tls = o->tls;
+    c->proxy = o->proxy;
     c->origin = o->origin;
     c->headers = o->headers.items;
     c->subprotocols = o->subprotocols.items;

@@ -172,6 +172,8 @@ static int exit_of_dial(const weft_dial_failure *f) {
         return CONNECT_EXIT_DNS;
     if (f->phase == WEFT_DIAL_CONNECT)
         return CONNECT_EXIT_CONNECT;
+    if (f->phase == WEFT_DIAL_PROXY)
+        return f->response ? CONNECT_EXIT_HTTP : CONNECT_EXIT_CONNECT;
     if (f->phase == WEFT_DIAL_TLS)
         return f->verify_error ? CONNECT_EXIT_CERTIFICATE : CONNECT_EXIT_TLS;
     if (f->response && weft_response_status(f->response) != 101)
@@ -197,6 +199,7 @@ int connect_dial(connect_session *s) {
     const connect_options *o = s->options;
     weft_dial dial = {WEFT_DIAL_INIT,
                       .url = o->urls.items[0],
+                      .proxy = o->proxy ? o->proxy : connect_proxy_of_environment(o->urls.items[0]),
                       .user = s,
                       .origin = o->origin,
                       .subprotocols = o->subprotocols.items,

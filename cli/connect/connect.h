@@ -26,6 +26,7 @@ enum {
 
 typedef struct connect_options {
     cli_list urls, headers, subprotocols, texts;
+    const char *proxy; /* NULL: what the environment says */
     const char *origin, *auth, *separator, *close_reason, *expect_text;
     weft_tls_client tls;
     bool text, binary, nul, one, only_send, only_receive, exit_on_eof, no_close, show_pongs, no_compress, raw, json,
@@ -90,6 +91,9 @@ void connect_leave(connect_session *s);
 
 /* true: it is tried again, and no failure yet. */
 bool connect_retry(connect_session *s, const weft_retry_end *end);
+
+/* The proxy on the way to this URL; NULL: none. Until the next call. */
+const char *connect_proxy_of_environment(const char *url);
 uint64_t connect_now_ns(void); /* the monotonic clock */
 
 /* true: the line was a command, and is done. */

@@ -48,6 +48,8 @@ static const cli_option options[] = {
      .max = 1 << 30, .rare = true},
     {"connect-timeout", 0, CLI_DURATION, AT(connect_timeout_ms), "TIME", "to connect, and again for the handshake",
      .standard = "10s", .min = 1, .rare = true},
+    {"proxy", 0, CLI_TEXT, AT(proxy), "URL", "go through http://, socks5h:// or socks5://[user:password@]host[:port]",
+     .rare = true},
     {"insecure", 'k', CLI_FLAG, AT(tls.insecure), NULL, "wss: take any certificate", .standard = NULL},
     {"cacert", 0, CLI_TEXT, AT(tls.ca_file), "FILE", "wss: trust these authorities (PEM) in place of the system's",
      .rare = true},

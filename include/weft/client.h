@@ -28,7 +28,7 @@ typedef struct weft_client weft_client;
 /* Zero is the value in brackets. */
 typedef struct weft_client_config {
     size_t struct_size;            /* WEFT_CLIENT_CONFIG_INIT */
-    uint32_t connect_timeout_ms;   /* [10,000] until connected: lookup and all addresses. WEFT_NONE: the system's */
+    uint32_t connect_timeout_ms;   /* [10,000] until connected: lookup, all addresses, proxy. WEFT_NONE: the system's */
     uint32_t handshake_timeout_ms; /* [10,000] from there to a whole response; bytes do not extend it */
     uint32_t head_bytes_max;       /* [16 KiB] of a response: status line and headers */
     uint32_t headers_max;          /* [100] */
@@ -36,6 +36,7 @@ typedef struct weft_client_config {
     weft_deflate deflate; /* what is offered [OFF] */
     weft_backend backend;
     weft_tls_client tls; /* its strings are not copied: keep them */
+    const char *proxy;   /* of every dial that names none (weft_dial.proxy) [none]; not copied either */
 } weft_client_config;
 
 #define WEFT_CLIENT_CONFIG_INIT .struct_size = sizeof(weft_client_config)
@@ -57,6 +58,7 @@ WEFT_API weft_text weft_response_body(const weft_response *response);
 typedef enum weft_dial_phase {
     WEFT_DIAL_RESOLVE = 1, /* no address for the host's name. sys_errno is ENOENT when there is no such name */
     WEFT_DIAL_CONNECT,     /* no connection */
+    WEFT_DIAL_PROXY,       /* connected to the proxy, and it made no connection to the host */
     WEFT_DIAL_TLS,         /* connected, and no TLS came of it */
     WEFT_DIAL_HANDSHAKE    /* and no WebSocket came of it */
 } weft_dial_phase;
@@ -66,9 +68,10 @@ typedef struct weft_dial_failure {
     weft_dial_phase phase;
     int sys_errno;     /* ECONNREFUSED, ETIMEDOUT (a timeout of ours too), ECONNABORTED (by us), ...; or 0 */
     const char *text;  /* all of it in words: "cannot connect to 127.0.0.1:9001: Connection refused" */
-    const char *rule;  /* the rule the server broke: "RFC6455/4.1: ..."; NULL: none was */
+    const char *rule;  /* the rule the server broke, or what a proxy of SOCKS said: "RFC6455/4.1: ..."; NULL: none */
     long verify_error; /* of TLS, when the server's certificate was refused: X509_V_ERR_... of OpenSSL; or 0 */
-    const weft_response *response; /* when a whole head came, also of 200, 302, 401, ...; NULL: none */
+    /* When a whole head came, also of 200, 302, 401, ...; in WEFT_DIAL_PROXY the proxy's. NULL: none. */
+    const weft_response *response;
 } weft_dial_failure;
 
 /*
@@ -93,6 +96,13 @@ typedef struct weft_dial {
      * answered for 250 ms, and the first that connects is taken (RFC 8305 5). What weft_resolve writes. */
     const char *address;
     const char *local_address; /* an IP address of this host to connect from: "127.0.0.2" */
+    /* The proxy to go through, [the client's]: "http://[user:password@]host[:port]" is asked to CONNECT (RFC 9110 9.3.6;
+     * port 80), also for ws; "socks5h://..." is one of SOCKS 5 (RFC 1928, RFC 1929; port 1080) that looks names up, and
+     * of "socks5://..." we do, and ask for the first address found. "none": no proxy. User and password are
+     * percent-decoded, and told to nobody but this proxy, before TLS. It is asked for `address` (the first) where that
+     * is given, found and connected to as a host is, from local_address, within connect_timeout_ms; redirects go
+     * through it too. To unix sockets leads none: the client's is not used, and one named here is refused. */
+    const char *proxy;
 
     void *user;                      /* yours: given to each callback, and at first the connection's (weft_conn_user) */
     const char *origin;              /* the Origin header */

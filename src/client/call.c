@@ -14,8 +14,11 @@
 /* TLS 1.3 lets a client send before the server has looked at its certificate: what TLS says then is of TLS still. */
 static weft_dial_phase phase_of(const wf_call *call) {
     const wf_link *link = &call->link;
+    const wf_dialling *d = call->dialling;
     if (!link->connected)
-        return call->dialling->count == 0 ? WEFT_DIAL_RESOLVE : WEFT_DIAL_CONNECT;
+        return d->count == 0 || (d->via && d->via->seeks) ? WEFT_DIAL_RESOLVE : WEFT_DIAL_CONNECT;
+    if (link->tunnels)
+        return WEFT_DIAL_PROXY;
     const wf_tls *tls = wf_link_tls_of(link);
     return tls && (!wf_tls_was_ready(tls) || wf_tls_rule(tls)) ? WEFT_DIAL_TLS : WEFT_DIAL_HANDSHAKE;
 }
@@ -33,28 +36,39 @@ static void say_why(const wf_fault *fault, int find_error, char *out, size_t cap
 
 static void say_failed(const wf_call *call, const wf_http_reply *reply, char *out, size_t cap) {
     const wf_dialling *d = call->dialling;
-    char address[WF_ADDRESS_TEXT_BYTES] = "", why[256];
+    const wf_via *via = d->via;
+    char address[WF_ADDRESS_TEXT_BYTES] = "", place[WF_ADDRESS_TEXT_BYTES + sizeof via->target + 32], why[256];
     weft_dial_phase phase = phase_of(call);
     say_why(&wf_link_end_of(&call->link)->fault, d->find_error, why, sizeof why);
     if (d->count > 0)
         wf_address_format(&d->addresses[d->at], address, sizeof address);
-    if (phase == WEFT_DIAL_RESOLVE)
+    if (via)
+        snprintf(place, sizeof place, "%s (through the proxy %s)", via->target, address);
+    else
+        snprintf(place, sizeof place, "%s", address);
+    if (phase == WEFT_DIAL_RESOLVE && via && !via->seeks)
+        snprintf(out, cap, "cannot find the proxy %s: %s", via->proxy.host, why);
+    else if (phase == WEFT_DIAL_RESOLVE)
         snprintf(out, cap, "cannot find %s: %s", d->host, why);
     else if (phase == WEFT_DIAL_CONNECT)
-        snprintf(out, cap, "cannot connect to %s: %s", address, why);
+        snprintf(out, cap, "cannot connect to %s%s: %s", via ? "the proxy " : "", address, why);
+    else if (phase == WEFT_DIAL_PROXY && reply)
+        snprintf(out, cap, "the proxy %s answered %d %s", address, reply->status, wf_http_status_text(reply->status));
+    else if (phase == WEFT_DIAL_PROXY)
+        snprintf(out, cap, "the proxy %s made no connection to %s: %s", address, via->target, why);
     else if (phase == WEFT_DIAL_TLS && wf_tls_verify_error(call->link.aside->tls))
-        snprintf(out, cap, "the certificate of %s is not good for %s: %s", address, d->host, why);
+        snprintf(out, cap, "the certificate of %s is not good for %s: %s", place, d->host, why);
     else if (phase == WEFT_DIAL_TLS)
-        snprintf(out, cap, "no TLS with %s: %s", address, why);
+        snprintf(out, cap, "no TLS with %s: %s", place, why);
     else if (reply && reply->status != 101)
-        snprintf(out, cap, "%s answered %d %s", address, reply->status, wf_http_status_text(reply->status));
+        snprintf(out, cap, "%s answered %d %s", place, reply->status, wf_http_status_text(reply->status));
     else
-        snprintf(out, cap, "the handshake with %s failed: %s", address, why);
+        snprintf(out, cap, "the handshake with %s failed: %s", place, why);
 }
 
 static void call_failed(wf_call *call) {
     const wf_http_reply *reply = call->dialling->reply ? wf_http_reply_of(call->dialling->reply) : NULL;
-    char text[512];
+    char text[1024];
     say_failed(call, reply, text, sizeof text);
     weft_dial_failure failure = {
         .phase = phase_of(call),
@@ -150,6 +164,9 @@ void wf_call_pump(wf_call *call) {
         switch (event.kind) {
         case WF_LINK_REPLIED:
             on_replied(call);
+            break;
+        case WF_LINK_BYTES:
+            wf_call_told(call, event.message.data, event.message.len);
             break;
         case WF_LINK_MESSAGE:
             if (call->message)

@@ -10,6 +10,7 @@
 
 #include "client/lookup.h"
 #include "client/race.h"
+#include "client/via.h"
 #include "conn/conn.h"
 #include "http/opening.h"
 #include "net/address.h"
@@ -42,6 +43,7 @@ typedef struct wf_dialling {
     wf_address local;
     wf_http_reply_reader *reply; /* NULL: none came */
     wf_again *again;             /* owned; NULL: redirects are not followed */
+    wf_via *via;                 /* owned; NULL: there is no proxy, and the addresses are the host's */
     wf_race *race;               /* owned; NULL: none is under way */
     size_t at;                   /* the address that won, or failed last */
     size_t count;                /* 0: none is known yet */
@@ -106,12 +108,19 @@ void wf_call_wait_no_more(wf_call *call);
 void wf_call_raced(wf_call *call, const wf_loop_event *event); /* an attempt has come to something */
 void wf_dialling_free(wf_dialling *dialling);
 
+/* A client's side of TLS with the host, the caller's; NULL when it is not to be secure. WF_OK or WF_ENOMEM. */
+int wf_call_tls(wf_call *call, wf_tls **out_tls);
+
 /* Makes the call anew. False: it cannot be, and nothing has changed. `again` is the call's then. */
 bool wf_call_dial_again(wf_call *call, wf_again *again);
 
 /* redirect.c: NULL when memory is out. */
 wf_again *wf_again_new(const weft_dial *dial);
 bool wf_call_redirected(wf_call *call); /* the answer leads elsewhere, and the call is on its way there */
+
+/* via.c */
+int wf_call_begin_via(wf_call *call, int fd);                      /* answers as wf_link_connect */
+void wf_call_told(wf_call *call, const uint8_t *data, size_t len); /* by the proxy; no bytes: it has said all */
 
 /* call.c: the one place that calls the application. */
 void wf_call_pump(wf_call *call);

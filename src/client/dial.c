@@ -30,6 +30,7 @@ void wf_dialling_free(wf_dialling *dialling) {
     if (!dialling)
         return;
     wf_race_free(dialling->race);
+    wf_via_free(dialling->via);
     wf_mem_free(dialling->again);
     wf_buf_deinit(&dialling->request);
     wf_http_reply_reader_free(dialling->reply);
@@ -134,10 +135,17 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     if (wf_url_parse(wf_str_of(dial->url), &url, out_why) < 0 ||
         find_addresses(dial, &url, &addresses, &local, out_why) < 0 || (url.tls && want_tls(client, out_why) < 0))
         return WF_EINVAL;
+    wf_via *via;
+    int got = wf_via_new(&client->config, dial, &url, &addresses, &via, out_why);
+    if (got != WF_OK)
+        return got;
     size_t room = addresses.count > 0 ? addresses.count : WF_ADDRESSES_MAX;
     wf_dialling *dialling = wf_mem_zalloc(sizeof *dialling + room * sizeof addresses.list[0]);
-    if (!dialling)
+    if (!dialling) {
+        wf_via_free(via);
         return WF_ENOMEM;
+    }
+    dialling->via = via;
     memcpy(dialling->addresses, addresses.list, addresses.count * sizeof addresses.list[0]);
     dialling->count = addresses.count;
     dialling->port = url.port;
@@ -146,7 +154,7 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     dialling->local = local;
     dialling->offers = deflate->mode != WEFT_DEFLATE_OFF;
     dialling->offer = offer_of(deflate);
-    int got = write_request(client, dialling, dial, &url, out_why);
+    got = write_request(client, dialling, dial, &url, out_why);
     if (got == WF_OK)
         got = copy_subprotocols(dialling, dial->subprotocols);
     if (got == WF_OK && (url.tls || !url.socket.data))
@@ -175,12 +183,20 @@ void wf_call_wait_no_more(wf_call *call) {
     call->waiting = false;
 }
 
+int wf_call_tls(wf_call *call, wf_tls **out_tls) {
+    wf_dialling *d = call->dialling;
+    weft_client *client = wf_call_client(call);
+    *out_tls = d->secure ? wf_tls_connect(client->tls, &client->env.tls, d->host) : NULL;
+    return d->secure && !*out_tls ? WF_ENOMEM : WF_OK;
+}
+
 /* Adopts a descriptor that connects. WF_OK; WF_ESYS with errno, or WF_ENOMEM: it is still the caller's. */
 static int begin(wf_call *call, int fd) {
     wf_dialling *d = call->dialling;
-    weft_client *client = wf_call_client(call);
-    wf_tls *tls = d->secure ? wf_tls_connect(client->tls, &client->env.tls, d->host) : NULL;
-    if (d->secure && !tls)
+    wf_tls *tls;
+    if (d->via)
+        return wf_call_begin_via(call, fd);
+    if (wf_call_tls(call, &tls) < 0)
         return WF_ENOMEM;
     int got = wf_link_connect(&call->link, fd, tls, (wf_str) {(const char *)d->request.data, d->request.len});
     if (got != WF_OK)
@@ -199,9 +215,14 @@ static void seek(wf_call *call) {
     if (!client->lookups)
         client->lookups = wf_lookups_new(client->loop);
     char name[WF_HOST_BYTES_MAX + 1];
-    snprintf(name, sizeof name, "%s%s", d->host, d->rooted ? "." : "");
+    bool proxy = d->via && !d->via->seeks;
+    unsigned port = proxy ? d->via->proxy.port : d->port;
+    if (proxy)
+        snprintf(name, sizeof name, "%s", d->via->proxy.host);
+    else
+        snprintf(name, sizeof name, "%s%s", d->host, d->rooted ? "." : "");
     d->asker.owner = call;
-    int got = client->lookups ? wf_lookups_start(client->lookups, name, d->port, &d->asker) : WF_ENOMEM;
+    int got = client->lookups ? wf_lookups_start(client->lookups, name, port, &d->asker) : WF_ENOMEM;
     if (got != WF_OK)
         die_soon(call, got == WF_ESYS ? errno : got == WF_ENOMEM ? ENOMEM : ENOBUFS);
 }
@@ -213,9 +234,13 @@ void wf_call_found(wf_call *call, const wf_lookup *lookup) {
         die_soon(call, lookup->sys_errno);
         return;
     }
-    d->count = lookup->found.count;
-    memcpy(d->addresses, lookup->found.list, d->count * sizeof d->addresses[0]);
-    wf_addresses_interleave(d->addresses, d->count);
+    if (d->via && d->via->seeks) {
+        wf_via_found(d->via, &lookup->found.list[0]);
+    } else {
+        d->count = lookup->found.count;
+        memcpy(d->addresses, lookup->found.list, d->count * sizeof d->addresses[0]);
+        wf_addresses_interleave(d->addresses, d->count);
+    }
     wf_call_connect(call);
 }
 
@@ -275,7 +300,7 @@ void wf_call_raced(wf_call *call, const wf_loop_event *event) {
 
 void wf_call_connect(wf_call *call) {
     wf_dialling *d = call->dialling;
-    if (d->count == 0) {
+    if (d->count == 0 || (d->via && d->via->seeks)) {
         seek(call);
         return;
     }

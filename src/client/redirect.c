@@ -37,7 +37,7 @@ wf_again *wf_again_new(const weft_dial *dial) {
     size_t headers, subprotocols;
     size_t bytes = bytes_of_list(dial->headers, &headers) + bytes_of_list(dial->subprotocols, &subprotocols);
     bytes += bytes_of(dial->url) + bytes_of(dial->address) + bytes_of(dial->local_address) + bytes_of(dial->origin) +
-             bytes_of(dial->user_password) + bytes_of(dial->bearer_token);
+             bytes_of(dial->user_password) + bytes_of(dial->bearer_token) + bytes_of(dial->proxy);
     wf_again *again = wf_mem_alloc(sizeof *again + (headers + subprotocols + 2) * sizeof(char *) + bytes);
     if (!again)
         return NULL;
@@ -50,6 +50,7 @@ wf_again *wf_again_new(const weft_dial *dial) {
     again->dial.url = keep(&at, dial->url);
     again->dial.address = keep(&at, dial->address);
     again->dial.local_address = keep(&at, dial->local_address);
+    again->dial.proxy = keep(&at, dial->proxy);
     again->dial.origin = keep(&at, dial->origin);
     again->dial.user_password = keep(&at, dial->user_password);
     again->dial.bearer_token = keep(&at, dial->bearer_token);

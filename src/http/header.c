@@ -177,8 +177,7 @@ static int hex_value(char c) {
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/* The byte that begins at in.data[*at]; moves *at on. -1: a bad escape. */
-static int percent_byte(wf_str in, size_t *at) {
+int wf_http_percent_byte(wf_str in, size_t *at) {
     char c = in.data[*at];
     if (c != '%') {
         *at += 1;
@@ -195,7 +194,7 @@ static bool is_reg_name(wf_str s) {
     for (size_t i = 0; i < s.len;) {
         if (classes[(uint8_t)s.data[i]] & H)
             i++;
-        else if (s.data[i] != '%' || percent_byte(s, &i) < 0)
+        else if (s.data[i] != '%' || wf_http_percent_byte(s, &i) < 0)
             return false;
     }
     return s.len > 0;
@@ -241,7 +240,7 @@ int wf_http_percent_decode(wf_str in, char *out, size_t cap) {
     size_t count = 0;
     for (size_t at = 0; at < in.len; count++) {
         bool escaped = in.data[at] == '%';
-        int byte = percent_byte(in, &at);
+        int byte = wf_http_percent_byte(in, &at);
         if (byte <= 0 || (escaped && byte == '/'))
             return WF_ERROR;
     }
@@ -249,7 +248,7 @@ int wf_http_percent_decode(wf_str in, char *out, size_t cap) {
         return WF_FULL;
     size_t to = 0;
     for (size_t at = 0; at < in.len;)
-        out[to++] = (char)percent_byte(in, &at);
+        out[to++] = (char)wf_http_percent_byte(in, &at);
     out[to] = '\0';
     return WF_OK;
 }

@@ -20,6 +20,7 @@ struct wf_http_reply_reader {
     wf_http_limits limits;
     wf_fault fault;
     phase phase;
+    bool of_connect;
     wf_http_guard guard;
     size_t head_bytes; /* of all heads so far */
     wf_buf bytes;
@@ -113,7 +114,7 @@ static void show(wf_http_reply_reader *reader, const uint8_t *data, size_t len) 
 static int end_of_head(wf_http_reply_reader *reader) {
     if (judge_head(reader) < 0)
         return reader->fault.status;
-    if (reader->reply.status == 101) {
+    if (reader->reply.status == 101 || (reader->of_connect && reader->reply.status / 100 == 2)) {
         finish(reader);
     } else if (reader->reply.status < 200) { /* RFC 9110 15.2: any number of interim answers */
         reader->bytes.len = 0;
@@ -208,6 +209,14 @@ void wf_http_reply_reader_free(wf_http_reply_reader *reader) {
     wf_buf_deinit(&reader->bytes);
     wf_mem_free(reader->reply.headers);
     wf_mem_free(reader);
+}
+
+void wf_http_reply_of_connect(wf_http_reply_reader *reader) {
+    reader->of_connect = true;
+}
+
+bool wf_http_reply_is_whole(const wf_http_reply_reader *reader) {
+    return reader->phase == PHASE_DONE;
 }
 
 const wf_http_reply *wf_http_reply_of(const wf_http_reply_reader *reader) {

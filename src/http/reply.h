@@ -35,6 +35,10 @@ typedef struct wf_http_reply_reader wf_http_reply_reader;
 wf_http_reply_reader *wf_http_reply_reader_new(const wf_http_limits *limits);
 void wf_http_reply_reader_free(wf_http_reply_reader *reader);
 
+/* Before it is fed: the answer is one to CONNECT, and with a 2xx it ends behind the head, for what follows is the
+ * tunnel's, whatever the head says about a body (RFC 9110 9.3.6). */
+void wf_http_reply_of_connect(wf_http_reply_reader *reader);
+
 /* See the head of this file. *out_used is always set. Not to be called after WF_OK. */
 int wf_http_reply_feed(wf_http_reply_reader *reader, const uint8_t *data, size_t len, size_t *out_used);
 
@@ -43,6 +47,9 @@ bool wf_http_reply_has_head(const wf_http_reply_reader *reader);
 
 /* No more comes. WF_OK: the body ends here; WF_ERROR: there is no whole head. */
 int wf_http_reply_end(wf_http_reply_reader *reader);
+
+/* WF_OK was answered. */
+bool wf_http_reply_is_whole(const wf_http_reply_reader *reader);
 
 /* Whole, after WF_OK. */
 const wf_http_reply *wf_http_reply_of(const wf_http_reply_reader *reader);

@@ -139,6 +139,9 @@ bool wf_http_is_value(wf_str s);
  */
 bool wf_http_host_split(wf_str authority, wf_str *out_host, unsigned *out_port);
 
+/* The byte that begins at in.data[*at], decoded when it is %XX; moves *at on. -1: a bad escape. */
+int wf_http_percent_byte(wf_str in, size_t *at);
+
 /* Decodes %XX into out (cap bytes, NUL-terminated). Refuses a bad escape, NUL, and an encoded slash:
  * WF_ERROR. WF_FULL when cap is too small. '+' stays '+'. out is untouched unless 0 is answered. */
 int wf_http_percent_decode(wf_str in, char *out, size_t cap);

@@ -21,21 +21,26 @@
  * HTTP_QUEUE_BYTES. */
 enum { RANGES_MAX = 64, LINGER_MS = 2000, HTTP_QUEUE_BYTES = 64 * 1024 };
 
-int wf_link_adopt(wf_link *link, int fd, wf_tls *tls) {
+int wf_link_take_tls(wf_link *link, wf_tls *tls) {
     wf_assert(!link->aside);
-    wf_link_aside *aside = tls ? wf_mem_zalloc(sizeof *aside) : NULL;
-    if (tls && !aside)
+    link->aside = wf_mem_zalloc(sizeof *link->aside);
+    if (!link->aside)
+        return WF_ENOMEM;
+    link->aside->tls = tls;
+    link->secure = true;
+    return WF_OK;
+}
+
+int wf_link_adopt(wf_link *link, int fd, wf_tls *tls) {
+    if (tls && wf_link_take_tls(link, tls) < 0)
         return WF_ENOMEM;
     if (wf_sock_adopt(link->env->loop, &link->sock, fd) < 0) {
-        wf_mem_free(aside);
+        wf_mem_free(link->aside);
+        link->aside = NULL;
+        link->secure = false;
         return WF_ESYS;
     }
-    if (!tls)
-        return WF_OK;
-    aside->tls = tls;
-    link->aside = aside;
-    link->secure = true;
-    if (wf_tls_waiting(tls) > 0)
+    if (tls && wf_tls_waiting(tls) > 0)
         wf_outq_mark_ready(&link->q);
     return WF_OK;
 }

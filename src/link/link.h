@@ -18,7 +18,7 @@
  * HTTP     reads a request.
  * RAW      HTTP/2: bytes for whoever makes streams of them, and from him.
  * WAITING  the request is the server's to answer; nothing is read.
- * CONNECTING  a client's request waits for the connection.
+ * CONNECTING  a client's request waits for the connection; behind the connection to a proxy, for its answer.
  * REPLY    the request is sent, its answer is read. WAITING is then the client's, to judge it.
  * OPEN     a WebSocket.
  * CLOSING  our close frame is queued; the peer's may still come.
@@ -105,7 +105,7 @@ typedef enum wf_link_event_kind {
     WF_LINK_REPLIED,    /* a client's: the answer is whole; take it (wf_link_take_reply), then open or die */
     WF_LINK_HTTP2,      /* the peer speaks HTTP/2: it is RAW. message.data, .len: its first bytes, as far as they are
                            not among the BYTES that follow */
-    WF_LINK_BYTES,      /* RAW: message.data, .len */
+    WF_LINK_BYTES,      /* RAW, and from a proxy: message.data, .len; from a proxy 0: it has said all */
     WF_LINK_MESSAGE,    /* message */
     WF_LINK_PONG,       /* our ping was answered; link->rtt_ns is new */
     WF_LINK_DRAINED,    /* the queue is empty after a send was refused */
@@ -175,7 +175,8 @@ typedef struct wf_link {
     /* Bits, so that one look tells that none of them is set. */
     bool input_over : 1;    /* the peer sent FIN */
     bool close_after : 1;   /* HTTP: close when all is sent */
-    bool connected : 1;     /* a client's: the request has begun to leave */
+    bool connected : 1;     /* a client's: the first bytes have begun to leave */
+    bool tunnels : 1;       /* a client's: they are for a proxy, and so is what comes */
     bool waits_upgrade : 1; /* the request that waits for its answer is a handshake */
     bool served : 1;        /* HTTP: not the first request */
     bool in_flight : 1;     /* the loop has our bytes and will tell */
@@ -209,20 +210,32 @@ void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits,
  * WF_OK; WF_ESYS with errno, or WF_ENOMEM: descriptor and tls stay the caller's and it may be tried again. */
 int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request);
 
+/* Right after wf_link_connect: what it was given is for a proxy. CONNECTING goes on, and until wf_link_through what
+ * comes is BYTES and wf_link_send_raw answers. */
+void wf_link_tunnel(wf_link *link);
+
+/* The proxy has made the connection: as wf_link_connect, on the same socket. WF_OK, or WF_ENOMEM. */
+int wf_link_through(wf_link *link, wf_tls *tls, wf_str request);
+
 void wf_link_deinit(wf_link *link); /* closes what is open, at once */
 
 /* TLS: what was received is opened, *data and *len say where it is. False: there is nothing to be read. */
 bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len);
+
+/* Bytes to be read, as they came. */
+static inline void wf_link_feed(wf_link *link, uint8_t *data, size_t len) {
+    if (link->stage >= WF_LINK_LINGER || (link->secure && !wf_link_unseal(link, &data, &len)))
+        return;
+    wf_assert(!link->held);
+    wf_ws_feed(&link->ws, data, len);
+}
 
 /* From the loop. After each call, and after flush, pull events until there is none. */
 static inline void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
     if (link->sock.kind != WF_SOCK_PORT) /* else they are counted where they come by */
         wf_count_add(&link->env->bytes_in, len);
     link->deadlines.input_ms = (uint32_t)link->env->now_ms;
-    if (link->stage >= WF_LINK_LINGER || (link->secure && !wf_link_unseal(link, &data, &len)))
-        return;
-    wf_assert(!link->held);
-    wf_ws_feed(&link->ws, data, len);
+    wf_link_feed(link, data, len);
 }
 
 void wf_link_sent(wf_link *link, size_t len);
@@ -292,7 +305,7 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
 /* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
 int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
 
-/* RAW: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what is left until
+/* RAW, and to a proxy: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what is left until
  * then. */
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
 size_t wf_link_raw_room(const wf_link *link);

@@ -4,6 +4,8 @@
  */
 #include "link/link_impl.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,22 +19,57 @@ void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits,
     wf_link_enter(link, WF_LINK_CONNECTING, connect_timeout_ms);
 }
 
-int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request) {
+static int queue_request(wf_link *link, wf_str request) {
     uint8_t *room = link->q.bytes == 0 ? wf_outq_write(&link->q, request.len) : NULL;
     if (link->q.bytes == 0)
         return WF_ENOMEM;
     if (room)
         memcpy(room, request.data, request.len);
-    return wf_link_adopt(link, fd, tls);
+    return WF_OK;
+}
+
+int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request) {
+    int got = queue_request(link, request);
+    return got == WF_OK ? wf_link_adopt(link, fd, tls) : got;
 }
 
 void wf_link_connected(wf_link *link) {
     link->connected = true;
-    wf_link_enter(link, WF_LINK_REPLY, wf_link_limits_of(link)->handshake_timeout_ms);
+    if (!link->tunnels)
+        wf_link_enter(link, WF_LINK_REPLY, wf_link_limits_of(link)->handshake_timeout_ms);
+}
+
+void wf_link_tunnel(wf_link *link) {
+    link->tunnels = true;
+}
+
+int wf_link_through(wf_link *link, wf_tls *tls, wf_str request) {
+    wf_assert(link->q.bytes == 0);
+    if (queue_request(link, request) < 0 || (tls && wf_link_take_tls(link, tls) < 0))
+        return WF_ENOMEM;
+    link->tunnels = false;
+    wf_link_connected(link);
+    return WF_OK;
+}
+
+/* What was meant for the proxy must have left before anything else is said: it would be told to the target. */
+static int next_bytes(wf_link *link, wf_link_event *out_event) {
+    uint8_t *in;
+    size_t in_len = wf_ws_take_rest(&link->ws, &in);
+    if (in_len > 0 && !wf_link_all_sent(link))
+        wf_link_die(link, 0, "the proxy spoke before it was asked");
+    if (link->stage == WF_LINK_DEAD || (in_len == 0 && !link->input_over))
+        return WF_WANT_INPUT;
+    out_event->kind = WF_LINK_BYTES;
+    out_event->message.data = in;
+    out_event->message.len = in_len;
+    return WF_OK;
 }
 
 /* An answer before the request is none, and what it says will not fit our key: so it needs no rule here. */
 int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
+    if (link->tunnels)
+        return next_bytes(link, out_event);
     uint8_t *in;
     size_t in_len = wf_ws_take_rest(&link->ws, &in);
     if (in_len == 0 && !link->input_over)

@@ -25,6 +25,9 @@ void wf_link_connected(wf_link *link);
 /* The descriptor and `tls` (NULL: none) are the link's. WF_OK; WF_ENOMEM or WF_ESYS: they are still the caller's. */
 int wf_link_adopt(wf_link *link, int fd, wf_tls *tls);
 
+/* `tls` is the link's. WF_OK; WF_ENOMEM: it is still the caller's. */
+int wf_link_take_tls(wf_link *link, wf_tls *tls);
+
 /* Sends what is sealed. WF_OK: nothing of it waits. WF_FULL: the kernel will tell when it can go on. WF_ESYS, with
  * errno. */
 int wf_link_send_sealed(wf_link *link);

@@ -15,7 +15,7 @@ int wf_link_next_raw(wf_link *link, wf_link_event *out_event) {
 }
 
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len) {
-    return link->stage == WF_LINK_RAW ? wf_link_queue(link, bytes, len) : WF_ECLOSED;
+    return link->stage == WF_LINK_RAW || link->tunnels ? wf_link_queue(link, bytes, len) : WF_ECLOSED;
 }
 
 size_t wf_link_raw_room(const wf_link *link) {
