@@ -113,6 +113,8 @@ group_test() {
     need valgrind has_command valgrind
     need libuv1-dev has_library libuv1-dev uv.h
     need libglib2.0-dev has_library libglib2.0-dev glib.h
+    need tinyproxy-bin has_command tinyproxy
+    need microsocks has_command microsocks
 }
 
 group_rivals() {

@@ -20,6 +20,9 @@ PATIENCE_S = 10
 WHOLE_RUN_S = 100
 MASK = b'\x37\xfa\x21\x3d'
 
+for name in [name for name in os.environ if name.lower().endswith('_proxy')]:  # they lead away from here
+    del os.environ[name]
+
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
