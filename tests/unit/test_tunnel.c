@@ -65,7 +65,7 @@ static const row rows[] = {
      BYTES("HTTP/1.1 302 There\r\nLocation: http://b.test/\r\nContent-Length: 0\r\n\r\n"), 0, 0, BYTES(HTTP_SAID),
      NO_TUNNEL, 0, 302, 0},
     {"garbage", "http://p", "a.test:80", BYTES("SSH-2.0-OpenSSH\r\n\r\n"), 0, 0, BYTES(HTTP_SAID),
-     "RFC9112/4: the answer does not begin with an HTTP/1.x status line", 0, 0, 0},
+     "RFC9112/4: the answer does not begin with an HTTP/1.x status line", 19, 0, 0},
     {"too_long", "http://p", "a.test:80",
      BYTES("HTTP/1.1 200 OK\r\nA: 0123456789012345678901234567890123456789"
            "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\r\n\r"
