@@ -83,7 +83,7 @@ WEFT_API uint64_t weft_conn_rtt_ns(const weft_conn *conn);
 /* Joins a topic, at this place in its order: what is published from now on, by whatever thread, is queued here, and
  * nothing that was published before. So what is sent now (weft_conn_send) of a state that changes by publishing, both
  * under a lock of yours, has neither gap nor repeat. The last `replay` messages of its history (see
- * weft_server_history) come first, as many as half the queue budget holds. Topic names: 1 to 200 bytes of anything but
+ * weft_server_history) come first, as many as half the queue budget holds. Topic names: 1 to 255 bytes of anything but
  * NUL. WEFT_OK (also when already subscribed: nothing is replayed then), WEFT_ELIMIT over topics_max, WEFT_EINVAL,
  * WEFT_ECLOSED, WEFT_ENOMEM. Cost: with several workers, mail to another and back. */
 WEFT_API int weft_conn_subscribe(weft_conn *conn, const char *topic, size_t replay);

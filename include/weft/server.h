@@ -157,6 +157,10 @@ WEFT_API void weft_server_free(weft_server *server);
  * subscriber costs a queue entry. */
 WEFT_API int weft_publish(weft_server *server, const char *topic, weft_kind kind, const void *data, size_t len);
 
+/* The same to everyone but this connection; 0, or one that is gone: to everyone. */
+WEFT_API int weft_publish_except(weft_server *server, const char *topic, weft_kind kind, const void *data, size_t len,
+                                 weft_handle except);
+
 typedef struct weft_topic_info {
     const char *name;
     uint32_t subscribers;

@@ -21,7 +21,7 @@
 
 #include <pthread.h>
 
-enum { WF_TOPIC_NAME_MAX = 200 };
+enum { WF_TOPIC_NAME_MAX = 255 };
 
 typedef struct wf_topic wf_topic;
 

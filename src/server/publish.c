@@ -137,8 +137,8 @@ static bool may_deliver_now(wf_worker *w) {
     return w->published_bytes < w->server->relief_bytes && wf_worker_mail_read(w);
 }
 
-static int publish(weft_server *server, const char *name, weft_kind kind, const void *data, size_t len,
-                   weft_handle except) {
+int weft_publish_except(weft_server *server, const char *name, weft_kind kind, const void *data, size_t len,
+                        weft_handle except) {
     wf_str topic = wf_str_of(name);
     uint8_t opcode;
     bool plain;
@@ -167,13 +167,13 @@ static int publish(weft_server *server, const char *name, weft_kind kind, const 
 }
 
 int weft_publish(weft_server *server, const char *topic, weft_kind kind, const void *data, size_t len) {
-    return publish(server, topic, kind, data, len, 0);
+    return weft_publish_except(server, topic, kind, data, len, 0);
 }
 
 int weft_conn_publish(weft_conn *conn, const char *topic, weft_kind kind, const void *data, size_t len) {
     if (wf_link_is_client(&conn->link))
         return WEFT_EINVAL;
-    return publish(wf_conn_worker(conn)->server, topic, kind, data, len, wf_handle_of(conn));
+    return weft_publish_except(wf_conn_worker(conn)->server, topic, kind, data, len, wf_handle_of(conn));
 }
 
 /* ---- looking at topics ---- */

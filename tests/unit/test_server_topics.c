@@ -14,9 +14,9 @@ static _Atomic weft_handle last_handle;
  * "rTopic" joins with a replay of 3; everything is written to the diary. */
 static void obey(weft_conn *conn, weft_message message, void *user) {
     (void)user;
-    char order[300], topic[256] = "", text[64] = "";
+    char order[300], topic[260] = "", text[64] = "";
     snprintf(order, sizeof order, "%.*s", (int)message.len, (const char *)message.data);
-    sscanf(order + 1, "%250s %60[^\n]", topic, text);
+    sscanf(order + 1, "%259s %60[^\n]", topic, text);
     int got = 99;
     if (order[0] == '+')
         got = weft_conn_subscribe(conn, topic, 0);
@@ -92,14 +92,30 @@ TEST(a_topic_reaches_whoever_is_in_it) {
     end();
 }
 
-TEST(names_are_1_to_200_bytes_and_their_number_is_limited) {
-    char long_name[210] = "+";
+TEST(one_may_be_left_out_from_outside) {
+    begin(NULL);
+    fixture_run(NULL);
+    join(&a);
+    weft_handle of_a = atomic_load(&last_handle);
+    join(&b);
+    order(&a, "+t", 0);
+    order(&b, "+t", 0);
+    CHECK_EQ(weft_publish_except(fixture.server, "t", WEFT_TEXT, "b", 1, of_a), WEFT_OK);
+    CHECK_EQ(weft_publish_except(fixture.server, "t", WEFT_TEXT, "all", 3, 0), WEFT_OK);
+    CHECK_STR(client_next(&b), "text b");
+    CHECK_STR(client_next(&b), "text all");
+    CHECK_STR(client_next(&a), "text all");
+    end();
+}
+
+TEST(names_are_1_to_255_bytes_and_their_number_is_limited) {
+    char long_name[260] = "+";
     begin(&(weft_limits) {.topics_max = 2});
     fixture_run(NULL);
     join(&a);
-    memset(long_name + 1, 'n', 200);
+    memset(long_name + 1, 'n', 255);
     order(&a, long_name, 0);
-    memset(long_name + 1, 'm', 201);
+    memset(long_name + 1, 'm', 256);
     order(&a, long_name, WEFT_EINVAL);
     order(&a, "+second", 0);
     order(&a, "+third", WEFT_ELIMIT);
