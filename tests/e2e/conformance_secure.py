@@ -27,4 +27,4 @@ class Secure(Judged):
 
 
 if __name__ == '__main__':
-    main()
+    main(240)

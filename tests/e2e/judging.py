@@ -12,7 +12,7 @@ import unittest
 from weft import Weft
 
 CASES_MIN, DEFLATE_CASES_MIN = 1200, 800
-WHOLE_SUITE_S = 90
+WHOLE_SUITE_S = 120
 
 
 @contextlib.contextmanager

@@ -30,9 +30,14 @@ def program():
     return os.environ['WEFT_BIN']
 
 
-def main():
-    """The end of every test file: runs its tests."""
-    faulthandler.dump_traceback_later(WHOLE_RUN_S, exit=True)
+def main(seconds=WHOLE_RUN_S):
+    """The end of every test file: runs its tests. Who is late is told where it stands, and ends what it has started."""
+    def too_late(*_):
+        faulthandler.dump_traceback()
+        raise SystemExit(f'not done after {seconds} s')
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(seconds)
+    faulthandler.dump_traceback_later(seconds + 15, exit=True)
     unittest.main(verbosity=2)
 
 
