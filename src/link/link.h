@@ -230,12 +230,18 @@ static inline void wf_link_feed(wf_link *link, uint8_t *data, size_t len) {
     wf_ws_feed(&link->ws, data, len);
 }
 
+/* What comes when all is said: of interest is a server's close_notify alone. */
+void wf_link_pass_over(wf_link *link, const uint8_t *data, size_t len);
+
 /* From the loop. After each call, and after flush, pull events until there is none. */
 static inline void wf_link_received(wf_link *link, uint8_t *data, size_t len) {
     if (link->sock.kind != WF_SOCK_PORT) /* else they are counted where they come by */
         wf_count_add(&link->env->bytes_in, len);
     link->deadlines.input_ms = (uint32_t)link->env->now_ms;
-    wf_link_feed(link, data, len);
+    if (link->stage >= WF_LINK_LINGER)
+        wf_link_pass_over(link, data, len);
+    else
+        wf_link_feed(link, data, len);
 }
 
 void wf_link_sent(wf_link *link, size_t len);

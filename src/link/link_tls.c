@@ -40,6 +40,16 @@ bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len) {
     return *len > 0;
 }
 
+/* A server that ends TLS may wait for our end of it before it ends the connection (RFC 8446 6.1). */
+void wf_link_pass_over(wf_link *link, const uint8_t *data, size_t len) {
+    uint8_t *unused;
+    size_t unused_len;
+    if (!link->secure || link->stage != WF_LINK_LINGER || !wf_link_is_client(link))
+        return;
+    if (wf_tls_open(link->aside->tls, data, len, &unused, &unused_len) != WF_OK)
+        wf_link_die(link, 0, NULL);
+}
+
 int wf_link_send_sealed(wf_link *link) {
     struct iovec range;
     while (wf_tls_sealed(link->aside->tls, &range)) {

@@ -5,7 +5,9 @@ servers of `ws` for our client.
 """
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -372,6 +374,35 @@ class Client(unittest.TestCase):
                     self.assertEqual(lines[1:], DONE)
 
         asyncio.run(serve())
+
+    def test_a_servers_close_notify_is_the_end(self):
+        """It ends TLS behind the close frames, and waits for our end before it ends the connection."""
+        listener = socket.create_server(('127.0.0.1', 0))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*local)
+        waited = []
+
+        def serve():
+            with context.wrap_socket(listener.accept()[0], server_side=True) as peer:
+                peer.settimeout(20)
+                key = re.search(rb'Sec-WebSocket-Key: (\S+)', peer.recv(4096))[1]
+                accept = base64.b64encode(hashlib.sha1(key + b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest())
+                peer.sendall(b'HTTP/1.1 101 a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: '
+                             + accept + b'\r\n\r\n')
+                peer.recv(4096)  # the close frame
+                peer.sendall(b'\x88\x02\x03\xe8')
+                began = time.monotonic()
+                peer.unwrap()
+                waited.append(time.monotonic() - began)
+
+        with listener:
+            server = threading.Thread(target=serve)
+            server.start()
+            port = listener.getsockname()[1]
+            code, _, err = run('connect', f'wss://localhost:{port}/', '--cacert', ca.cert)
+            server.join()
+        self.assertEqual(code, 0, err)
+        self.assertLess(waited[0], 3)  # the close deadline is 5 s
 
     def test_certificates_that_are_not_good(self):
         def bench(weft, host, *args):
