@@ -1,6 +1,7 @@
 /*
- * The proxy that the environment names, by the rules of curl and others: https_proxy for wss, http_proxy for ws (never in
- * capitals, for a CGI script's HTTP_PROXY is what its client sent), all_proxy for both; not to whom no_proxy lists.
+ * The proxy that the environment names, by the rules of curl and others: https_proxy for wss, http_proxy for ws (never
+ * in capitals, for a CGI script's HTTP_PROXY is what its client sent), else all_proxy; not to whom no_proxy lists. An
+ * empty one says that there is none.
  */
 #include "cli/connect/connect.h"
 
@@ -11,9 +12,7 @@
 
 static const char *value_of(const char *name, const char *capitals) {
     const char *value = getenv(name);
-    if (!value && capitals)
-        value = getenv(capitals);
-    return value && value[0] ? value : NULL;
+    return value || !capitals ? value : getenv(capitals);
 }
 
 /* The host of a URL that is well-formed: else nothing is dialled. Length 0: there is none, as with a unix socket. */
@@ -61,7 +60,7 @@ const char *connect_proxy_of_environment(const char *url) {
     const char *host = host_of(url, &len);
     if (!proxy)
         proxy = value_of("all_proxy", "ALL_PROXY");
-    if (!proxy || len == 0 || (not_to && lists(not_to, host, len)))
+    if (!proxy || !proxy[0] || len == 0 || (not_to && lists(not_to, host, len)))
         return NULL;
     bool has_scheme = strstr(proxy, "://") || strcmp(proxy, "none") == 0;
     int used = snprintf(text, sizeof text, "%s%s", has_scheme ? "" : "http://", proxy);

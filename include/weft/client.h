@@ -96,12 +96,14 @@ typedef struct weft_dial {
      * answered for 250 ms, and the first that connects is taken (RFC 8305 5). What weft_resolve writes. */
     const char *address;
     const char *local_address; /* an IP address of this host to connect from: "127.0.0.2" */
-    /* The proxy to go through, [the client's]: "http://[user:password@]host[:port]" is asked to CONNECT (RFC 9110 9.3.6;
-     * port 80), also for ws; "socks5h://..." is one of SOCKS 5 (RFC 1928, RFC 1929; port 1080) that looks names up, and
-     * of "socks5://..." we do, and ask for the first address found. "none": no proxy. User and password are
-     * percent-decoded, and told to nobody but this proxy, before TLS. It is asked for `address` (the first) where that
-     * is given, found and connected to as a host is, from local_address, within connect_timeout_ms; redirects go
-     * through it too. To unix sockets leads none: the client's is not used, and one named here is refused. */
+    /* The proxy to go through [the client's]; "none": none.
+     *     http://[user:password@]host[:port]    it is asked to CONNECT (RFC 9110 9.3.6), for ws as for wss; port 80
+     *     socks5h://...                         SOCKS 5 (RFC 1928, RFC 1929), it looks the host up; port 1080
+     *     socks5://...                          the same, we look it up, and ask for the first address found
+     * User and password are percent-decoded, and told to this proxy alone, unencrypted. Its own host is found and
+     * connected to as any, from local_address; all of it within connect_timeout_ms. TLS is then with the URL's host,
+     * inside. `address`, where it is given, is what the proxy is asked for, the first of them. Redirects go through it
+     * too. None leads to a unix socket: the client's is not used then, and one named here is refused. */
     const char *proxy;
 
     void *user;                      /* yours: given to each callback, and at first the connection's (weft_conn_user) */

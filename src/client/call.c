@@ -42,6 +42,7 @@ static void say_failed(const wf_call *call, const wf_http_reply *reply, char *ou
     say_why(&wf_link_end_of(&call->link)->fault, d->find_error, why, sizeof why);
     if (d->count > 0)
         wf_address_format(&d->addresses[d->at], address, sizeof address);
+    const char *rule = wf_link_end_of(&call->link)->fault.rule; /* of a proxy it says all */
     if (via)
         snprintf(place, sizeof place, "%s (through the proxy %s)", via->target, address);
     else
@@ -55,7 +56,7 @@ static void say_failed(const wf_call *call, const wf_http_reply *reply, char *ou
     else if (phase == WEFT_DIAL_PROXY && reply)
         snprintf(out, cap, "the proxy %s answered %d %s", address, reply->status, wf_http_status_text(reply->status));
     else if (phase == WEFT_DIAL_PROXY)
-        snprintf(out, cap, "the proxy %s made no connection to %s: %s", address, via->target, why);
+        snprintf(out, cap, "the proxy %s made no connection to %s: %s", address, via->target, rule ? rule : why);
     else if (phase == WEFT_DIAL_TLS && wf_tls_verify_error(call->link.aside->tls))
         snprintf(out, cap, "the certificate of %s is not good for %s: %s", place, d->host, why);
     else if (phase == WEFT_DIAL_TLS)

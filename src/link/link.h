@@ -311,8 +311,8 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
 /* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
 int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
 
-/* RAW, and to a proxy: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what is left until
- * then. */
+/* RAW, and to a proxy: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what
+ * is left until then. */
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
 size_t wf_link_raw_room(const wf_link *link);
 bool wf_link_raw_input_over(const wf_link *link); /* the peer sends no more, and all it sent was pulled */

@@ -94,6 +94,8 @@ TEST(failures_without_an_answer) {
         {{.phase = WEFT_DIAL_CONNECT, .sys_errno = ECONNREFUSED}, true},
         {{.phase = WEFT_DIAL_CONNECT, .sys_errno = ETIMEDOUT, .rule = "connect_timeout: ..."}, true},
         {{.phase = WEFT_DIAL_CONNECT, .sys_errno = ECONNABORTED}, false},
+        {{.phase = WEFT_DIAL_PROXY, .sys_errno = ECONNREFUSED, .rule = "RFC1928/6: ..."}, true},
+        {{.phase = WEFT_DIAL_PROXY, .rule = "RFC1928/6: ..."}, false},
         {{.phase = WEFT_DIAL_TLS, .verify_error = 18}, false},
         {{.phase = WEFT_DIAL_TLS, .sys_errno = ECONNRESET}, true},
         {{.phase = WEFT_DIAL_HANDSHAKE, .rule = "RFC6455/4.1: ..."}, false},
