@@ -125,6 +125,9 @@ class Real(unittest.TestCase):
         with microsocks() as proxy:
             self.check_all(proxy.url('socks5h'))
             self.check_all(proxy.url('socks5'))
+            two_addresses = f'socks5h://localhost:{proxy.port}'
+            self.assertEqual(connect(f'{secure.wss}/echo'.replace('127.0.0.1', 'localhost'), '--proxy', two_addresses),
+                             (0, b'hi\n', ''))
             code, _, err = connect('ws://127.0.0.1:1/', '--proxy', proxy.url('socks5h'))
             self.assertEqual((code, err), (7, f'weft: the proxy 127.0.0.1:{proxy.port} made no connection to '
                                               "127.0.0.1:1: RFC1928/6: the host refused the proxy's connection (5)\n"))

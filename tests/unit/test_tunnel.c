@@ -273,6 +273,57 @@ TEST(rows_with_every_allocation_failing) {
     }
 }
 
+/* A row with bytes changed, lost and doubled. */
+static size_t spoil(uint8_t *out, const row *line, uint64_t *random) {
+    size_t len = 0;
+    for (size_t i = 0; i < line->says_len; i++) {
+        uint64_t dice = test_random(random) % 40;
+        if (dice != 0)
+            out[len++] = (uint8_t)(dice == 1 ? test_random(random) : (uint64_t)(uint8_t)line->says[i]);
+        if (dice == 2)
+            out[len++] = (uint8_t)line->says[i];
+    }
+    return len;
+}
+
+/* As long as possible, or at random; of SOCKS never so much that it had not waited for us. */
+static void feed_in_pieces(run *r, const row *line, uint64_t *random) {
+    while (r->got == WF_WANT_INPUT && r->fed < line->says_len) {
+        size_t left = line->says_len - r->fed, needed = (size_t)(r->tunnel.need - r->tunnel.in_len);
+        left = needed > 0 && needed < left ? needed : left;
+        feed(r, line, r->fed + (random ? 1 + test_random(random) % left : left));
+    }
+    if (r->got == WF_WANT_INPUT)
+        r->got = wf_tunnel_end(&r->tunnel);
+}
+
+TEST(what_is_spoilt_comes_to_the_same_however_it_is_cut) {
+    uint64_t random = 88172645463325252;
+    size_t through = 0, refused = 0;
+    for (int i = 0; i < 20000; i++) {
+        uint8_t says[512];
+        row line = rows[test_random(&random) % (sizeof rows / sizeof rows[0])];
+        line.says_len = spoil(says, &line, &random);
+        line.says = (const char *)says;
+        run whole, cut;
+        test_context("round %d, row %s", i, line.name);
+        begin(&whole, &line);
+        begin(&cut, &line);
+        feed_in_pieces(&whole, &line, NULL);
+        feed_in_pieces(&cut, &line, &random);
+        CHECK_EQ(whole.got, cut.got);
+        CHECK(whole.got != WF_OK || whole.fed == cut.fed);
+        CHECK_BYTES(whole.said, whole.said_len, cut.said, cut.said_len);
+        CHECK(wf_tunnel_fault(&whole.tunnel)->rule == wf_tunnel_fault(&cut.tunnel)->rule);
+        through += cut.got == WF_OK;
+        refused += cut.got == WF_ERROR;
+        end(&whole);
+        end(&cut);
+    }
+    test_context("%zu through, %zu refused", through, refused);
+    CHECK(through > 1000 && refused > 1000 && through + refused == 20000);
+}
+
 /* Else what is meant for the proxy could come to lie behind the connection to the target. */
 TEST(a_proxy_that_does_not_wait_is_refused) {
     static const row early = {.proxy = "socks5h://p", .target = "a.test:80"};
