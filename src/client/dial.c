@@ -136,7 +136,7 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
         find_addresses(dial, &url, &addresses, &local, out_why) < 0 || (url.tls && want_tls(client, out_why) < 0))
         return WF_EINVAL;
     wf_via *via;
-    int got = wf_via_new(&client->config, dial, &url, &addresses, &via, out_why);
+    int got = wf_via_new(&client->config, dial, &addresses, &via, out_why);
     if (got != WF_OK)
         return got;
     size_t room = addresses.count > 0 ? addresses.count : WF_ADDRESSES_MAX;

@@ -5,6 +5,7 @@
 #include "client/client_impl.h"
 
 #include "base/mem.h"
+#include "http/url.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,8 +22,21 @@ static int addresses_of(const wf_proxy *proxy, wf_addresses *out_addresses, cons
     return wf_addresses_of_url(&url, out_addresses, out_why);
 }
 
-int wf_via_new(const weft_client_config *config, const weft_dial *dial, const wf_url *url, wf_addresses *addresses,
-               wf_via **out_via, const char **out_why) {
+/* What is asked for: an address where one was given or we look names up, else the URL's host as it stands. */
+static int find_target(wf_via *via, const weft_dial *dial, const wf_addresses *known, const char **out_why) {
+    bool ours = via->proxy.kind == WF_PROXY_SOCKS5;
+    wf_url url;
+    if (wf_url_parse(wf_str_of(dial->url), &url, out_why) < 0)
+        return WF_EINVAL;
+    snprintf(via->target, sizeof via->target, "%.*s:%u", (int)url.host.len, url.host.data, url.port);
+    if (known->count > 0 && (dial->address || ours))
+        wf_via_found(via, &known->list[0]);
+    via->seeks = ours && known->count == 0;
+    return WF_OK;
+}
+
+int wf_via_new(const weft_client_config *config, const weft_dial *dial, wf_addresses *addresses, wf_via **out_via,
+               const char **out_why) {
     const char *text = proxy_of(config, dial);
     bool is_unix = addresses->count > 0 && addresses->list[0].storage.ss_family == AF_UNIX;
     *out_via = NULL;
@@ -36,13 +50,10 @@ int wf_via_new(const weft_client_config *config, const weft_dial *dial, const wf
     if (!via)
         return WF_ENOMEM;
     int got = wf_proxy_parse(wf_str_of(text), &via->proxy, out_why);
-    if (got == WF_OK) {
-        via->seeks = via->proxy.kind == WF_PROXY_SOCKS5 && addresses->count == 0;
-        snprintf(via->target, sizeof via->target, "%.*s:%u", (int)url->host.len, url->host.data, url->port);
-        if (addresses->count > 0 && (dial->address || via->proxy.kind == WF_PROXY_SOCKS5))
-            wf_via_found(via, &addresses->list[0]);
+    if (got == WF_OK)
+        got = find_target(via, dial, addresses, out_why);
+    if (got == WF_OK)
         got = addresses_of(&via->proxy, addresses, out_why);
-    }
     if (got != WF_OK) {
         wf_via_free(via);
         return got;

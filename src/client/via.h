@@ -6,7 +6,6 @@
 #define WF_CLIENT_VIA_H
 
 #include "client/tunnel.h"
-#include "http/url.h"
 
 #include <weft/client.h>
 
@@ -19,8 +18,8 @@ typedef struct wf_via {
 
 /* The proxy of a dial. `addresses` are the target's, as far as they are known, and become the proxy's. WF_OK: *out_via
  * is the caller's, NULL when there is no proxy; WF_EINVAL with a static text in *out_why; WF_ENOMEM. */
-int wf_via_new(const weft_client_config *config, const weft_dial *dial, const wf_url *url, wf_addresses *addresses,
-               wf_via **out_via, const char **out_why);
+int wf_via_new(const weft_client_config *config, const weft_dial *dial, wf_addresses *addresses, wf_via **out_via,
+               const char **out_why);
 void wf_via_free(wf_via *via); /* NULL is accepted */
 
 /* The target's name was looked up. */
