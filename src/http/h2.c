@@ -19,9 +19,14 @@ enum {
     STREAM_WINDOW = 64 * 1024,       /* bytes a peer may send on a stream before they are taken */
     CONNECTION_WINDOW = 1024 * 1024, /* and on all, before they came */
     FIELDS_DROPPED_MAX = 1000,       /* of a head that is over its limit: then the stream is reset */
+    CHUNK_SIZE_DIGITS = 8,
+    CHUNK_END_BYTES = 2,
     RESETS_BURST = 100,
     RESETS_PER_SECOND = 20,
-    ACKS_MAX = 100 /* answers to SETTINGS and PING that wait to be sent */
+    ACKS_MAX = 100,        /* answers to SETTINGS and PING that wait to be sent */
+    CONTINUATIONS_MAX = 8, /* of a head (CVE-2024-28182) */
+    EMPTIES_MAX = 1024,    /* DATA frames of nothing, one after the other */
+    MISDEEDS_MAX = 100     /* errors that end a stream, not made up for by streams that went well */
 };
 
 /* ---- streams ---- */
@@ -62,7 +67,7 @@ static void free_stream(wf_h2_stream *s) {
     *(s->prev ? &s->prev->next : &h2->streams) = s->next;
     if (s->next)
         s->next->prev = s->prev;
-    wf_h2_count(h2, s->out_at - s->out.len - s->in.len);
+    wf_h2_count(h2, s->out_at - s->out.len - s->in.len - s->answer.len);
     h2->owned -= s->opened && !s->closed;
     wf_h2_head_deinit(&s->head);
     wf_buf_deinit(&s->in);
@@ -72,10 +77,32 @@ static void free_stream(wf_h2_stream *s) {
 }
 
 static int put_in(wf_h2_stream *s, const void *data, size_t len) {
-    if (wf_buf_reserve(&s->in, len + WF_H2_SLACK) < 0 || wf_buf_append(&s->in, data, len) < 0)
+    if (wf_buf_reserve(&s->in, len + CHUNK_END_BYTES + WF_H2_SLACK) < 0 || wf_buf_append(&s->in, data, len) < 0)
         return WF_ENOMEM;
     wf_h2_count(s->h2, len);
     return WF_OK;
+}
+
+/* All that comes until it is given out is one chunk, so that a peer who sends byte by byte costs no more than that. Its
+ * size is filled in when it is known. */
+static int begin_chunk(wf_h2_stream *s) {
+    if (!s->chunked || s->in_chunk)
+        return WF_OK;
+    s->in_chunk = true;
+    s->chunk_at = s->in.len;
+    return put_in(s, "00000000\r\n", CHUNK_SIZE_DIGITS + 2);
+}
+
+static void end_chunk(wf_h2_stream *s) {
+    if (!s->in_chunk)
+        return;
+    char size[CHUNK_SIZE_DIGITS + 1];
+    snprintf(size, sizeof size, "%08x", (unsigned)(s->in.len - s->chunk_at - CHUNK_SIZE_DIGITS - 2));
+    memcpy(s->in.data + s->chunk_at, size, CHUNK_SIZE_DIGITS);
+    memcpy(s->in.data + s->in.len, "\r\n", CHUNK_END_BYTES); /* put_in has left room for it */
+    s->in.len += CHUNK_END_BYTES;
+    wf_h2_count(s->h2, CHUNK_END_BYTES);
+    s->in_chunk = false;
 }
 
 /* An answer of ours to what is no request that anybody above could read. */
@@ -140,10 +167,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         nghttp2_session_consume_stream(session, id, len);
         return 0;
     }
-    char size[24];
-    int size_len = snprintf(size, sizeof size, "%zx\r\n", len);
-    if ((s->chunked && put_in(s, size, (size_t)size_len) < 0) || put_in(s, data, len) < 0 ||
-        (s->chunked && put_in(s, "\r\n", 2) < 0)) {
+    if (begin_chunk(s) < 0 || put_in(s, data, len) < 0) {
         h2->broken = true;
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
@@ -152,8 +176,33 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     return 0;
 }
 
+/* Nothing in them moves anything on. */
+static bool is_empty(const nghttp2_frame *frame) {
+    return frame->hd.type == NGHTTP2_DATA && frame->hd.length == frame->data.padlen &&
+           !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+}
+
+/* The peer makes us work without end and to no end. */
+static void calm(wf_h2 *h2) {
+    nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* nghttp2's own limit counts the reads that a frame's head of 9 bytes comes in; it is for streams that were refused. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user) {
+    wf_h2 *h2 = user;
+    (void)session;
+    h2->continuations = head->type == NGHTTP2_CONTINUATION ? h2->continuations + 1 : 0;
+    if (h2->continuations <= CONTINUATIONS_MAX)
+        return 0;
+    calm(h2);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
-    (void)user;
+    wf_h2 *h2 = user;
+    h2->empties = is_empty(frame) ? h2->empties + 1 : 0;
+    if (h2->empties > EMPTIES_MAX)
+        calm(h2);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -164,14 +213,23 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         return begin(s) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
     if (!s->in_over || s->closed)
         return 0;
+    end_chunk(s);
     if (s->chunked && put_in(s, "0\r\n\r\n", 5) < 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     wf_h2_list(s);
     return 0;
 }
 
+/* Resets of ours that the peer has provoked cost it little and us a request (CVE-2025-8671). */
+static void on_reset_sent(wf_h2 *h2, uint32_t error) {
+    bool is_ours = error == NGHTTP2_NO_ERROR || error == NGHTTP2_CANCEL || error == NGHTTP2_REFUSED_STREAM;
+    if (!is_ours && ++h2->misdeeds > MISDEEDS_MAX)
+        calm(h2);
+}
+
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
-    (void)user;
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        on_reset_sent(user, frame->rst_stream.error_code);
     if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
         !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
@@ -193,7 +251,9 @@ static void let_go(wf_h2_stream *s) {
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user) {
-    (void)user, (void)error;
+    wf_h2 *h2 = user;
+    if (error == NGHTTP2_NO_ERROR && h2->misdeeds > 0)
+        h2->misdeeds--;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
     if (s)
         let_go(s);
@@ -210,6 +270,8 @@ static nghttp2_option *new_options(void) {
     nghttp2_option_set_max_outbound_ack(o, ACKS_MAX);
     nghttp2_option_set_stream_reset_rate_limit(o, RESETS_BURST, RESETS_PER_SECOND);
     nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_max_continuations(o, 9 * CONTINUATIONS_MAX);
+    nghttp2_option_set_max_send_header_block_length(o, 2 * WF_H2_ANSWER_MAX);
     return o;
 }
 
@@ -223,6 +285,7 @@ static int new_session(wf_h2 *h2) {
     nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(c, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
@@ -238,6 +301,7 @@ wf_h2 *wf_h2_new(const wf_h2_limits *limits) {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits->head_bytes_max},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441 3 */
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},   /* RFC 9218 2.1: nobody has us keep trees */
     };
     wf_h2 *h2 = wf_mem_zalloc(sizeof *h2);
     if (!h2)
@@ -283,9 +347,10 @@ int wf_h2_feed(wf_h2 *h2, const uint8_t *data, size_t len) {
     if (got >= 0)
         return WF_OK;
     bool is_memory = h2->broken || got == NGHTTP2_ERR_NOMEM;
-    if (!is_memory)
-        nghttp2_session_terminate_session(h2->session, got == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                                                  : NGHTTP2_PROTOCOL_ERROR);
+    if (got == NGHTTP2_ERR_FLOODED || got == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
+        calm(h2);
+    else if (!is_memory)
+        nghttp2_session_terminate_session(h2->session, NGHTTP2_PROTOCOL_ERROR);
     all_gone(h2);
     return is_memory ? WF_ENOMEM : WF_ERROR;
 }
@@ -301,6 +366,7 @@ static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
         h2->owned++;
         out_event->kind = WF_H2_OPENED;
     } else if (s->in.len > 0 && !s->paused) {
+        end_chunk(s);
         out_event->kind = WF_H2_RECEIVED;
         out_event->data = h2->given = s->in.data;
         out_event->len = s->in.len;
@@ -353,6 +419,15 @@ void wf_h2_go_away(wf_h2 *h2) {
                           NGHTTP2_NO_ERROR, NULL, 0);
 }
 
+void wf_h2_input_over(wf_h2 *h2) {
+    for (wf_h2_stream *s = h2->streams; s; s = s->next) {
+        if (s->in_over || s->gone || !(s->opened || s->listed)) /* of the last a head has only begun */
+            continue;
+        s->in_over = true;
+        wf_h2_list(s);
+    }
+}
+
 void wf_h2_cut(wf_h2 *h2) {
     all_gone(h2);
 }
@@ -372,12 +447,3 @@ size_t wf_h2_owned(const wf_h2 *h2) {
 size_t wf_h2_memory(const wf_h2 *h2) {
     return h2->bytes;
 }
-void wf_h2_input_over(wf_h2 *h2) {
-    for (wf_h2_stream *s = h2->streams; s; s = s->next) {
-        if (s->in_over || s->gone || !(s->opened || s->listed)) /* of the last a head has only begun */
-            continue;
-        s->in_over = true;
-        wf_h2_list(s);
-    }
-}
-

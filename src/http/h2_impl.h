@@ -9,7 +9,10 @@
 
 #include <nghttp2/nghttp2.h>
 
-enum { WF_H2_OUT_MAX = 64 * 1024 }; /* bytes of a stream that wait to be sent */
+enum {
+    WF_H2_OUT_MAX = 64 * 1024,          /* bytes of a stream that wait to be sent */
+    WF_H2_ANSWER_MAX = 16 * 1024 * 1024 /* of the head of an answer */
+};
 
 struct wf_h2 {
     nghttp2_session *session;
@@ -18,6 +21,8 @@ struct wf_h2 {
     wf_h2_stream *news_first, *news_last;
     uint8_t *given; /* what was given out last; owned */
     size_t count, owned, bytes;
+    uint32_t continuations, empties,
+        misdeeds; /* two kinds of frames, in a row; errors of its streams, less what went well since */
     bool broken;
 };
 
@@ -28,13 +33,14 @@ struct wf_h2_stream {
     int32_t id;
     wf_h2_head head; /* while the request comes */
     wf_buf in;       /* to be given out */
+    size_t chunk_at; /* of it, where a chunk's size line stands; while in_chunk */
     size_t unused;   /* DATA bytes that came and were not given out: they fill the window */
     wf_buf answer;   /* the head of the answer, while it comes */
     wf_buf out;
     size_t out_at;      /* of it, handed to nghttp2 */
     uint64_t body_left; /* of the answer */
     uint32_t fields_dropped;
-    bool listed, opened, is_head_request, chunked, in_over, eof_told, paused, wants_room;
+    bool listed, opened, is_head_request, chunked, in_chunk, in_over, eof_told, paused, wants_room;
     bool answered; /* the head of the answer has been handed on */
     bool deferred; /* nghttp2 waits for more of `out` */
     bool end_sent; /* END_STREAM */

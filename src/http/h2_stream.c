@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ANSWER_MAX = 64 * 1024 };
+enum { ANSWER_STEP = 4096 };
 
 void wf_h2_stream_set_user(wf_h2_stream *s, void *user) {
     s->user = user;
@@ -82,10 +82,12 @@ static int submit(wf_h2_stream *s, const wf_h2_answer *answer) {
 
 /* The head of the answer, as far as it has come, and what comes behind it. */
 static int put_answer(wf_h2_stream *s, const uint8_t *data, size_t len) {
-    if (s->answer.len + len > ANSWER_MAX || wf_buf_append(&s->answer, data, len) < 0)
+    size_t seen = s->answer.len < 3 ? 0 : s->answer.len - 3;
+    if (s->answer.len + len > WF_H2_ANSWER_MAX || wf_buf_append(&s->answer, data, len) < 0)
         return WF_ENOMEM;
+    wf_h2_count(s->h2, len);
     uint8_t *end;
-    while (!s->answered && (end = memmem(s->answer.data, s->answer.len, "\r\n\r\n", 4)) != NULL) {
+    while (!s->answered && (end = memmem(s->answer.data + seen, s->answer.len - seen, "\r\n\r\n", 4)) != NULL) {
         size_t head_len = (size_t)(end + 4 - s->answer.data);
         wf_h2_answer answer;
         if (wf_h2_answer_read((char *)s->answer.data, head_len, &answer) < 0)
@@ -94,23 +96,37 @@ static int put_answer(wf_h2_stream *s, const uint8_t *data, size_t len) {
         if (s->answered && submit(s, &answer) < 0)
             return WF_ENOMEM;
         wf_buf_consume(&s->answer, head_len);
+        wf_h2_count(s->h2, -head_len);
+        seen = 0;
     }
     if (!s->answered)
         return WF_OK;
     int got = put_out(s, s->answer.data, s->answer.len);
+    wf_h2_count(s->h2, -s->answer.len);
     wf_buf_deinit(&s->answer);
     return got;
+}
+
+/* The head is taken in steps until it is whole, however long the application made it. */
+static size_t room_of(const wf_h2_stream *s) {
+    size_t waiting = s->out.len - s->out_at;
+    return !s->answered ? ANSWER_STEP : waiting < WF_H2_OUT_MAX ? WF_H2_OUT_MAX - waiting : 0;
 }
 
 int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count) {
     int64_t taken = 0;
     for (int i = 0; i < count; i++) {
-        size_t room = WF_H2_OUT_MAX - (s->out.len - s->out_at) - s->answer.len;
-        size_t len = ranges[i].iov_len < room ? ranges[i].iov_len : room;
-        if (len > 0 && (s->answered ? put_out(s, ranges[i].iov_base, len) : put_answer(s, ranges[i].iov_base, len)) < 0)
-            return WF_ENOMEM;
-        taken += (int64_t)len;
-        if (len < ranges[i].iov_len)
+        const uint8_t *at = ranges[i].iov_base;
+        size_t left = ranges[i].iov_len;
+        for (size_t room; left > 0 && (room = room_of(s)) > 0;) {
+            size_t len = left < room ? left : room;
+            if ((s->answered ? put_out(s, at, len) : put_answer(s, at, len)) < 0)
+                return WF_ENOMEM;
+            at += len;
+            left -= len;
+            taken += (int64_t)len;
+        }
+        if (left > 0)
             break;
     }
     s->wants_room = taken == 0;

@@ -30,7 +30,7 @@ int wf_h2_head_write(const wf_h2_head *head, bool ends, wf_buf *out, bool *out_c
 void wf_h2_head_deinit(wf_h2_head *head);
 
 /* What an answer becomes. Views into the text, which is changed: names are lower case. */
-enum { WF_H2_FIELDS_MAX = 64 };
+enum { WF_H2_FIELDS_MAX = 64 }; /* an application gives 32 at most */
 typedef struct wf_h2_answer {
     int status;          /* 101 is 200 here; 100 to 199 else: to be passed over */
     bool websocket;      /* it was 101: all that follows is the stream's */

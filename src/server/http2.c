@@ -17,7 +17,6 @@
 
 enum { STREAMS_MAX = 100, ROUNDS_MAX = 16 };
 
-/* A stream and its connection's sock. */
 typedef struct stream_port {
     wf_port port; /* first. Below is the sock of the HTTP/2 connection */
     wf_h2_stream *stream;

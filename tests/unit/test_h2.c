@@ -287,7 +287,7 @@ TEST(a_body_of_unknown_length_is_chunked) {
     CHECK(carry(1 << 20));
     expect(WF_H2_OPENED);
     static const char text[] =
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nsome body\r\n0\r\n\r\n";
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n00000009\r\nsome body\r\n0\r\n\r\n";
     wf_h2_event event = next();
     CHECK_BYTES(event.data, event.len, text, sizeof text - 1);
     expect(WF_H2_EOF);
