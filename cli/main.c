@@ -3,13 +3,12 @@
  */
 #include "cli/commands.h"
 
+#include "cli/exits.h"
 #include "cli/manual.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <weft/weft.h>
-
-enum { EXIT_USAGE = 2 };
 
 typedef struct entry {
     const cli_command *command;
@@ -39,7 +38,7 @@ static int unknown(const char *word) {
     const char *near = cli_nearest(word, words);
     fprintf(stderr, near ? "weft: %s is no subcommand; did you mean %s?\n" : "weft: %s is no subcommand (weft help)\n",
             word, near);
-    return EXIT_USAGE;
+    return CLI_EXIT_USAGE;
 }
 
 /* What the table of options is made into, for packagers. */
@@ -54,7 +53,7 @@ static int made(int argc, char **argv) {
         cli_man(about ? about->command : NULL, commands);
     else if (strcmp(argv[0], "--completion") != 0 || argc < 2 || !cli_completion(argv[1], commands))
         return fprintf(stderr, "weft: help takes a subcommand, --man [SUBCOMMAND] or --completion bash|zsh|fish\n"),
-               EXIT_USAGE;
+               CLI_EXIT_USAGE;
     return 0;
 }
 
@@ -74,7 +73,7 @@ static int help(int argc, char **argv) {
 int main(int argc, char **argv) {
     if (argc < 2) {
         overview(stderr);
-        return EXIT_USAGE;
+        return CLI_EXIT_USAGE;
     }
     const char *word = argv[1];
     const entry *found = find(word);

@@ -3,6 +3,8 @@
  */
 #include "cli/manual.h"
 
+#include "cli/exits.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,5 +98,14 @@ void cli_man(const cli_command *command, const cli_command *const *commands) {
     for (size_t i = 0; i < command->option_count; i++)
         put_option(&command->options[i]);
     put_block("NOTES", command->notes);
+    int code;
+    if (command->leaves_as_client)
+        printf(".SH EXIT STATUS\n");
+    for (size_t i = 0; command->leaves_as_client && cli_exit_text(i, &code); i++) {
+        const char *text = cli_exit_text(i, &code);
+        printf(".TP\n%d\n", code);
+        put(text);
+        printf("\n");
+    }
     printf(".SH SEE ALSO\n.BR weft (1)\n");
 }

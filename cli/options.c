@@ -1,7 +1,10 @@
 #include "cli/options.h"
 
+#include "cli/exits.h"
+
 #include <errno.h>
 #include <ini.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -353,12 +356,28 @@ static void print_option(const cli_option *option) {
     printf("\n");
 }
 
+int cli_usage(const cli_command *command, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("weft: ", stderr);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, " (weft %s --help)\n", command->name);
+    va_end(args);
+    return CLI_EXIT_USAGE;
+}
+
 void cli_help(const cli_command *command, bool everything) {
     printf("weft %s - %s\n\n%s\n", command->name, command->summary, command->examples);
     for (size_t i = 0; i < command->option_count; i++)
         if (everything || !command->options[i].rare)
             print_option(&command->options[i]);
     printf("  %-30s %s\n", "-h, --help", "this; --help says more");
-    if (everything)
-        printf("\n%s", command->notes);
+    if (!everything)
+        return;
+    printf("\n%s", command->notes);
+    int code;
+    if (command->leaves_as_client)
+        printf("Exit:\n");
+    for (size_t i = 0; command->leaves_as_client && cli_exit_text(i, &code); i++)
+        printf("  %-4d %s\n", code, cli_exit_text(i, &code));
 }

@@ -51,9 +51,10 @@ typedef struct cli_command {
     const char *examples; /* several lines */
     const cli_option *options;
     size_t option_count;
-    const char *notes;   /* exit codes and such, for --help */
-    const char *operand; /* what stands without a dash, "URL"; NULL: nothing may */
-    size_t operands;     /* offset of a cli_list for it */
+    const char *notes;     /* for --help */
+    bool leaves_as_client; /* with the numbers of exits.h */
+    const char *operand;   /* what stands without a dash, "URL"; NULL: nothing may */
+    size_t operands;       /* offset of a cli_list for it */
 } cli_command;
 
 /* Fills `target` with the defaults, then from argv (without the program and subcommand names). "--config
@@ -61,6 +62,9 @@ typedef struct cli_command {
  * -1: a usage error, told in one line on stderr. Strings point into argv or are kept for the life of the
  * process. */
 int cli_parse(const cli_command *command, int argc, char **argv, void *target);
+
+/* A usage error that only the subcommand can see: one line on stderr. Returns the exit code. */
+int cli_usage(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void cli_help(const cli_command *command, bool everything);
 

@@ -2,6 +2,7 @@
  * weft bench: the run from its first line to its exit code, and the comparison of two.
  */
 #include "cli/commands.h"
+#include "cli/exits.h"
 
 #include "cli/bench/clock.h"
 #include "cli/bench/dial.h"
@@ -31,9 +32,9 @@ static int resolve(bench_config *c) {
     if (got == WEFT_OK)
         return 0;
     if (got == WEFT_EINVAL)
-        return bench_usage("%.200s: %s", c->url, why);
+        return cli_usage(&cli_bench, "%.200s: %s", c->url, why);
     fprintf(stderr, "weft: %.200s: %s\n", c->url, why);
-    return BENCH_EXIT_DNS;
+    return CLI_EXIT_DNS;
 }
 
 static int make_room_for_descriptors(const bench_config *c) {
@@ -48,8 +49,8 @@ static int make_room_for_descriptors(const bench_config *c) {
     }
     if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= needed)
         return 0;
-    return bench_usage("%u connections need %llu descriptors and %llu are allowed (ulimit -Hn)", c->connections,
-                       (unsigned long long)needed, (unsigned long long)limit.rlim_max);
+    return cli_usage(&cli_bench, "%u connections need %llu descriptors and %llu are allowed (ulimit -Hn)",
+                     c->connections, (unsigned long long)needed, (unsigned long long)limit.rlim_max);
 }
 
 static void describe(const bench_config *c, bench_report *r) {
@@ -159,7 +160,7 @@ static int run_bench(const bench_config *c, bench_outputs *outputs) {
     bench_clock_epoch = bench_clock_read(CLOCK_MONOTONIC) - BENCH_SECOND;
     if (!r || !m || !prepare(&run, &fan)) {
         fprintf(stderr, "weft: cannot start: %s\n", strerror(errno ? errno : ENOMEM));
-        return BENCH_EXIT_FAILED;
+        return CLI_EXIT_FAILED;
     }
     describe(c, r);
     m->run = &run;
@@ -172,7 +173,7 @@ static int run_bench(const bench_config *c, bench_outputs *outputs) {
     finish(&run, r);
     int code = r->exit_code;
     if (!bench_outputs_write(outputs, r))
-        code = BENCH_EXIT_FAILED;
+        code = CLI_EXIT_FAILED;
     free(r->samples);
     free(r);
     free(m);
@@ -208,15 +209,16 @@ static int run_diff(int argc, char **argv) {
     double percent;
     int got = cli_parse(&diff_command, argc, argv, &o);
     if (got != 0)
-        return got > 0 ? BENCH_EXIT_OK : BENCH_EXIT_USAGE;
+        return got > 0 ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     if (o.files.count != 2 || !bench_parse_count(o.least, &percent))
-        return bench_usage(o.files.count != 2 ? "bench diff takes two files" : "--least takes a number of percent");
+        return cli_usage(&diff_command,
+                         o.files.count != 2 ? "bench diff takes two files" : "--least takes a number of percent");
     char *texts[2] = {NULL, NULL};
     bench_json *a = bench_diff_load(o.files.items[0], &texts[0]);
     bench_json *b = a ? bench_diff_load(o.files.items[1], &texts[1]) : NULL;
-    int code = BENCH_EXIT_USAGE;
+    int code = CLI_EXIT_USAGE;
     if (a && b)
-        code = bench_diff_write(a, b, percent / 100, stdout) == BENCH_DIFF_WORSE ? BENCH_EXIT_FAILED : BENCH_EXIT_OK;
+        code = bench_diff_write(a, b, percent / 100, stdout) == BENCH_DIFF_WORSE ? CLI_EXIT_FAILED : CLI_EXIT_OK;
     bench_json_free(a);
     bench_json_free(b);
     free(texts[0]);
@@ -231,7 +233,7 @@ int cli_run_bench(int argc, char **argv) {
         return run_diff(argc - 1, argv + 1);
     int code = bench_settings_read(argc, argv, &c, &outputs);
     if (code != 0)
-        return code > 0 ? code : BENCH_EXIT_OK;
+        return code > 0 ? code : CLI_EXIT_OK;
     code = make_room_for_descriptors(&c);
     code = code ? code : resolve(&c);
     code = code ? code : run_bench(&c, &outputs);

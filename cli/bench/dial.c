@@ -4,6 +4,8 @@
  */
 #include "cli/bench/dial.h"
 
+#include "cli/exits.h"
+
 #include "cli/bench/clock.h"
 
 #include <errno.h>
@@ -36,30 +38,6 @@ static char *refusal_of(const weft_response *response) {
     }
     snprintf(text + at, (size_t)(REFUSAL_BYTES_MAX - at), "\n%.*s", (int)body.len, body.data ? body.data : "");
     return text;
-}
-
-static int exit_of_dial(const weft_dial_failure *f) {
-    if (f->sys_errno == ETIMEDOUT)
-        return BENCH_EXIT_TIMEOUT;
-    if (f->phase == WEFT_DIAL_RESOLVE)
-        return BENCH_EXIT_DNS;
-    if (f->phase == WEFT_DIAL_CONNECT)
-        return BENCH_EXIT_CONNECT;
-    if (f->phase == WEFT_DIAL_PROXY)
-        return f->response ? BENCH_EXIT_HTTP : BENCH_EXIT_CONNECT;
-    if (f->phase == WEFT_DIAL_TLS)
-        return f->verify_error ? BENCH_EXIT_CERTIFICATE : BENCH_EXIT_TLS;
-    if (f->response && weft_response_status(f->response) != 101)
-        return BENCH_EXIT_HTTP;
-    return f->rule ? BENCH_EXIT_PROTOCOL : BENCH_EXIT_ABNORMAL;
-}
-
-static int exit_of_close(const weft_close_info *info) {
-    if (info->code == WEFT_CLOSE_ABNORMAL)
-        return BENCH_EXIT_ABNORMAL;
-    if (info->rule)
-        return BENCH_EXIT_PROTOCOL;
-    return info->code >= 3000 ? BENCH_EXIT_CLOSED_OTHER : BENCH_EXIT_CLOSED_1XXX;
 }
 
 static void on_open(weft_conn *conn, const weft_response *response, void *user) {
@@ -97,7 +75,8 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
                  info->reason[0] ? ": " : "", info->reason, info->rule ? ", " : "", info->rule ? info->rule : "");
         bench_worker_fault(w, BENCH_FAULT_CLOSED, 1);
         bench_note(&w->examples, "%s", text);
-        remember(w, exit_of_close(info), text);
+        int code = cli_exit_of_close(info);
+        remember(w, code ? code : CLI_EXIT_CLOSED_1XXX, text);
     }
     bench_worker_ended(p);
 }
@@ -106,10 +85,10 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
     bench_peer *p = user;
     bench_worker *w = p->worker;
     (void)conn;
-    int code = exit_of_dial(failure);
+    int code = cli_exit_of_dial(failure);
     bench_worker_fault(w, failure->phase <= WEFT_DIAL_PROXY ? BENCH_FAULT_CONNECT : BENCH_FAULT_HANDSHAKE, 1);
     bench_note(&w->examples, "%.300s", failure->text);
-    if (code == BENCH_EXIT_HTTP && !w->failure.refusal)
+    if (code == CLI_EXIT_HTTP && !w->failure.refusal)
         w->failure.refusal = refusal_of(failure->response);
     remember(w, code, failure->text);
     bench_worker_ended(p);
@@ -144,6 +123,6 @@ void bench_worker_dial(bench_peer *p, uint64_t intended_ns) {
     const char *why = got == WEFT_EINVAL ? weft_client_error(w->client) : weft_status_text(got);
     bench_worker_fault(w, BENCH_FAULT_CONNECT, 1);
     bench_note(&w->examples, "cannot dial: %.200s", why);
-    remember(w, got == WEFT_EINVAL ? BENCH_EXIT_USAGE : BENCH_EXIT_CONNECT, why);
+    remember(w, got == WEFT_EINVAL ? CLI_EXIT_USAGE : CLI_EXIT_CONNECT, why);
     bench_worker_ended(p);
 }

@@ -4,7 +4,8 @@
  */
 #include "cli/bench/judge.h"
 
-#include "cli/bench/dial.h"
+#include "cli/exits.h"
+
 #include "cli/bench/quantity.h"
 
 static const double busiest_allowed = 0.85, lag_allowed = 0.1, busy_machine = 0.01;
@@ -66,8 +67,8 @@ void bench_judge(bench_report *r, const bench_config *c, int failure_code) {
     if (r->done == 0 && r->failed.count == 0 && !r->interrupted)
         bench_note(&r->failed, "nothing was measured"), spoilt = true;
     r->exit_code = cut && failure_code    ? failure_code
-                   : cut || spoilt        ? BENCH_EXIT_FAILED
-                   : r->invalid.count > 0 ? BENCH_EXIT_INVALID
-                   : broken               ? BENCH_EXIT_FAILED
-                                          : BENCH_EXIT_OK;
+                   : cut || spoilt        ? CLI_EXIT_FAILED
+                   : r->invalid.count > 0 ? CLI_EXIT_INVALID
+                   : broken               ? CLI_EXIT_FAILED
+                                          : CLI_EXIT_OK;
 }

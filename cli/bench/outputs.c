@@ -3,6 +3,8 @@
  */
 #include "cli/bench/outputs.h"
 
+#include "cli/shared.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,19 +28,12 @@ static bool form_of(const char *path, bench_form *out) {
     return false;
 }
 
-static bool colors_on(int descriptor, int color) {
-    const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
-    if (color != 0)
-        return color == 1;
-    return isatty(descriptor) && !(no_color && no_color[0]) && term && strcmp(term, "dumb") != 0;
-}
-
 const char *bench_outputs_init(bench_outputs *o, const char *const *paths, const bool flags[BENCH_FORMS], int color) {
     static char problem[320];
     bench_form asked = BENCH_TXT;
     size_t asked_count = 0;
-    *o = (bench_outputs) {.is_colored = colors_on(STDOUT_FILENO, color),
-                          .is_colored_err = colors_on(STDERR_FILENO, color)};
+    *o = (bench_outputs) {.is_colored = cli_colors(color, STDOUT_FILENO),
+                          .is_colored_err = cli_colors(color, STDERR_FILENO)};
     for (size_t i = 0; i < BENCH_FORMS; i++) {
         asked_count += flags[i];
         asked = flags[i] ? (bench_form)i : asked;

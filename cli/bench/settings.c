@@ -4,6 +4,8 @@
 #include "cli/bench/settings.h"
 
 #include "cli/commands.h"
+#include "cli/exits.h"
+#include "cli/shared.h"
 
 #include "cli/bench/clock.h"
 #include "cli/bench/dial.h"
@@ -13,7 +15,6 @@
 #include "cli/bench/use.h"
 
 #include <arpa/inet.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,8 +30,6 @@ typedef struct bench_options {
     cli_list headers, subprotocols, rules, outputs, pids;
     int color;
 } bench_options;
-
-static const char *const color_choices[] = {"auto", "always", "never", NULL};
 
 #define AT(member) offsetof(bench_options, member)
 
@@ -88,12 +87,8 @@ static const cli_option options[] = {
     {"subprotocol", 's', CLI_LIST, AT(subprotocols), "NAME", "ask for it, repeatable", .rare = true},
     {"proxy", 'x', CLI_TEXT, AT(proxy), "URL", "go through http://, socks5h:// or socks5://[user:password@]host[:port]",
      .rare = true},
-    {"insecure", 'k', CLI_FLAG, AT(tls.insecure), NULL, "wss: take any certificate", .rare = true},
-    {"cacert", 0, CLI_TEXT, AT(tls.ca_file), "FILE", "wss: trust these authorities (PEM) in place of the system's",
-     .rare = true},
-    {"cert", 0, CLI_TEXT, AT(tls.cert_file), "FILE", "wss: our own certificate (PEM), with its chain", .rare = true},
-    {"key", 0, CLI_TEXT, AT(tls.key_file), "FILE", "wss: its key [in --cert]", .rare = true},
-    {"color", 0, CLI_CHOICE, AT(color), "WHEN", "colors", .standard = "auto", .choices = color_choices, .rare = true},
+    CLI_TLS_OPTIONS(AT(tls)),
+    CLI_COLOR_OPTION(AT(color)),
     {"quiet", 'q', CLI_FLAG, AT(quiet), NULL, "no live view", .rare = true},
 };
 
@@ -124,22 +119,10 @@ const cli_command cli_bench = {
         "  rate, errors, missing, each kind of error, cpu_us (of the server, each), client_cpu (percent), rss, "
         "rss_each\n"
         "Ctrl-C: the first ends the run and prints the report, the second leaves.\n"
-        "Exit: 0 well, 1 a message was lost or spoilt or a rule was broken, 2 usage, 6 no such host, 7 cannot "
-        "connect,\n"
-        "  22 the server answered something other than 101, 28 timeout, 35 no TLS, 60 a certificate that is not good,\n"
-        "  64 closed with no close frame, 65 broken protocol, 66 closed with 1xxx, 67 with 3xxx or 4xxx, 70 INVALID.\n"
-        "  diff: 1 when something got worse.\n",
+        "Exit 1 is a message that was lost or spoilt, a rule that was broken, and in diff something that got worse;\n"
+        "  the first connection that failed gives its own number.\n",
+    .leaves_as_client = true,
 };
-
-int bench_usage(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("weft: ", stderr);
-    vfprintf(stderr, format, args);
-    fputs(" (weft bench --help)\n", stderr);
-    va_end(args);
-    return BENCH_EXIT_USAGE;
-}
 
 /* ---- what the options mean ---- */
 
@@ -276,19 +259,21 @@ static int read_rules(const bench_options *o, bench_config *c) {
         bench_rule *rule = &c->rules[c->rule_count++];
         const char *problem = bench_rule_parse(o->rules.items[i], rule);
         if (problem)
-            return bench_usage("--fail-if '%.60s' %s; metrics are %s", o->rules.items[i], problem, bench_rule_metrics);
+            return cli_usage(&cli_bench, "--fail-if '%.60s' %s; metrics are %s", o->rules.items[i], problem,
+                             bench_rule_metrics);
         if (bench_rule_needs_server(rule) && !c->cgroup && c->pid_count == 0)
-            return bench_usage("--fail-if '%.60s' needs --server-pid", rule->text);
+            return cli_usage(&cli_bench, "--fail-if '%.60s' needs --server-pid", rule->text);
     }
     return 0;
 }
 
 static int read_options(const bench_options *o, bench_config *c) {
     if (o->urls.count != 1)
-        return bench_usage(o->urls.count == 0 ? "bench needs the URL of a server" : "bench takes one URL");
+        return cli_usage(&cli_bench, o->urls.count == 0 ? "bench needs the URL of a server" : "bench takes one URL");
     c->url = o->urls.items[0];
     c->tls = o->tls;
     c->proxy = o->proxy;
+    cli_tls_environment(&c->tls);
     c->origin = o->origin;
     c->headers = o->headers.items;
     c->subprotocols = o->subprotocols.items;
@@ -302,15 +287,15 @@ static int read_options(const bench_options *o, bench_config *c) {
     problem = problem ? problem : read_locals(o->local, c);
     problem = problem ? problem : read_server(o, c);
     if (problem)
-        return bench_usage("%s", problem);
+        return cli_usage(&cli_bench, "%s", problem);
     if (o->messages) {
         problem = bench_script_of_file(&c->script, o->messages);
         c->is_script_a_file = true;
         if (problem)
-            return bench_usage("--messages %s: %s", o->messages, problem);
+            return cli_usage(&cli_bench, "--messages %s: %s", o->messages, problem);
     }
     if (c->script.count > 0 && (problem = check_script(c)) != NULL)
-        return bench_usage("%s", problem);
+        return cli_usage(&cli_bench, "%s", problem);
     uint32_t most = c->mode == BENCH_FANOUT ? c->publishers : c->connections;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     c->threads = o->threads > 0 ? o->threads : processors > 3 ? (uint32_t)processors / 2 : 1;
@@ -322,11 +307,11 @@ int bench_settings_read(int argc, char **argv, bench_config *c, bench_outputs *o
     static bench_options o; /* the config points into it */
     int got = cli_parse(&cli_bench, argc, argv, &o);
     if (got != 0)
-        return got > 0 ? -1 : BENCH_EXIT_USAGE;
+        return got > 0 ? -1 : CLI_EXIT_USAGE;
     int code = read_options(&o, c);
     if (code != 0)
         return code;
     const bool flags[] = {false, o.json, o.csv, o.hdr, o.html};
     const char *problem = bench_outputs_init(outputs, o.outputs.items, flags, o.color);
-    return problem ? bench_usage("%s", problem) : 0;
+    return problem ? cli_usage(&cli_bench, "%s", problem) : 0;
 }

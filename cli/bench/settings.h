@@ -11,6 +11,5 @@
 int bench_settings_read(int argc, char **argv, bench_config *c, bench_outputs *outputs);
 
 /* One line on stderr. Returns the exit code. */
-int bench_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

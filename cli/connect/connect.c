@@ -32,7 +32,7 @@ static volatile sig_atomic_t suspended, resized;
 static void on_signal(int number) {
     if (connect_signal != 0) {
         line_restore_terminal();
-        _exit(128 + number);
+        _exit(CLI_EXIT_SIGNAL + number);
     }
     connect_signal = number;
 }
@@ -108,27 +108,11 @@ static void on_pong(weft_conn *conn, uint64_t rtt_ns, void *user) {
     }
 }
 
-static int exit_of_close(const weft_close_info *info) {
-    if (info->sys_errno == ETIMEDOUT)
-        return CONNECT_EXIT_TIMEOUT;
-    if (info->code == WEFT_CLOSE_ABNORMAL)
-        return CONNECT_EXIT_ABNORMAL;
-    if (info->rule)
-        return CONNECT_EXIT_PROTOCOL;
-    if (!info->by_peer && info->clean)
-        return 0;
-    if (info->code == WEFT_CLOSE_NORMAL || info->code == WEFT_CLOSE_GOING_AWAY || info->code == WEFT_CLOSE_NO_STATUS)
-        return 0;
-    if (info->code == WEFT_CLOSE_PROTOCOL_ERROR || info->code == WEFT_CLOSE_INVALID_DATA)
-        return CONNECT_EXIT_PROTOCOL;
-    return info->code >= 3000 ? CONNECT_EXIT_CLOSED_OTHER : CONNECT_EXIT_CLOSED_1XXX;
-}
-
 static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     connect_session *s = user;
     char text[600];
     (void)conn;
-    int code = exit_of_close(info);
+    int code = cli_exit_of_close(info);
     if (code != 0 || s->options->verbose) {
         int used =
             snprintf(text, sizeof text, "closed with %d%s%.130s%s%.200s%s%.80s", info->code,
@@ -165,28 +149,12 @@ static void tell_refusal(const connect_session *s, const weft_response *response
         connect_tell(s, body.data, body.len);
 }
 
-static int exit_of_dial(const weft_dial_failure *f) {
-    if (f->sys_errno == ETIMEDOUT)
-        return CONNECT_EXIT_TIMEOUT;
-    if (f->phase == WEFT_DIAL_RESOLVE)
-        return CONNECT_EXIT_DNS;
-    if (f->phase == WEFT_DIAL_CONNECT)
-        return CONNECT_EXIT_CONNECT;
-    if (f->phase == WEFT_DIAL_PROXY)
-        return f->response ? CONNECT_EXIT_HTTP : CONNECT_EXIT_CONNECT;
-    if (f->phase == WEFT_DIAL_TLS)
-        return f->verify_error ? CONNECT_EXIT_CERTIFICATE : CONNECT_EXIT_TLS;
-    if (f->response && weft_response_status(f->response) != 101)
-        return CONNECT_EXIT_HTTP;
-    return f->rule && !f->sys_errno ? CONNECT_EXIT_PROTOCOL : CONNECT_EXIT_ABNORMAL;
-}
-
 static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {
     connect_session *s = user;
     (void)conn;
-    int code = exit_of_dial(failure);
+    int code = cli_exit_of_dial(failure);
     connect_tell(s, failure->text, strlen(failure->text));
-    if (code == CONNECT_EXIT_HTTP)
+    if (code == CLI_EXIT_HTTP)
         tell_refusal(s, failure->response);
     weft_retry_end end = weft_retry_of_failure(failure);
     if (connect_retry(s, &end))
@@ -216,8 +184,8 @@ int connect_dial(connect_session *s) {
     int got = weft_client_dial(s->client, &dial, &s->conn);
     if (got == WEFT_OK)
         return 0;
-    return connect_usage("%.200s: %s", o->urls.items[0],
-                         got == WEFT_EINVAL ? weft_client_error(s->client) : weft_status_text(got));
+    return cli_usage(&cli_connect, "%.200s: %s", o->urls.items[0],
+                     got == WEFT_EINVAL ? weft_client_error(s->client) : weft_status_text(got));
 }
 
 /* ---- the loop ---- */
@@ -281,7 +249,7 @@ static void run(connect_session *s, const sigset_t *blocked, const sigset_t *unb
         sigprocmask(SIG_SETMASK, unblocked, NULL);
         if (weft_client_turn(s->client, 0) != WEFT_OK) {
             fprintf(stderr, "weft: cannot wait: %s\n", strerror(errno));
-            connect_fail(s, CONNECT_EXIT_ABNORMAL);
+            connect_fail(s, CLI_EXIT_ABNORMAL);
             return;
         }
         connect_print_flush(s);
@@ -315,13 +283,13 @@ static void run(connect_session *s, const sigset_t *blocked, const sigset_t *unb
 static int finish(const connect_session *s) {
     const connect_options *o = s->options;
     if (connect_signal != 0)
-        return 128 + connect_signal;
+        return CLI_EXIT_SIGNAL + connect_signal;
     if (s->exit_code == 0 && o->expects && s->received != o->expect) {
         char text[96];
         int used =
             snprintf(text, sizeof text, "%llu messages came, not %u", (unsigned long long)s->received, o->expect);
         connect_tell(s, text, (size_t)used);
-        return CONNECT_EXIT_EXPECTATION;
+        return CLI_EXIT_FAILED;
     }
     return s->exit_code;
 }
@@ -347,7 +315,7 @@ int cli_run_connect(int argc, char **argv) {
     s.client = weft_client_new(&config);
     if (!s.client) {
         fprintf(stderr, "weft: cannot make a client: %s\n", strerror(errno));
-        return CONNECT_EXIT_CONNECT;
+        return CLI_EXIT_CONNECT;
     }
     struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: a write that waits is cut */
     sigaction(SIGINT, &action, NULL);

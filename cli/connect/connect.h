@@ -4,25 +4,11 @@
 #ifndef CLI_CONNECT_CONNECT_H
 #define CLI_CONNECT_CONNECT_H
 
+#include "cli/exits.h"
 #include "cli/options.h"
 
 #include <signal.h>
 #include <weft/retry.h>
-
-enum {
-    CONNECT_EXIT_EXPECTATION = 1,
-    CONNECT_EXIT_USAGE = 2,
-    CONNECT_EXIT_DNS = 6,
-    CONNECT_EXIT_CONNECT = 7,
-    CONNECT_EXIT_HTTP = 22,
-    CONNECT_EXIT_TIMEOUT = 28,
-    CONNECT_EXIT_TLS = 35,
-    CONNECT_EXIT_CERTIFICATE = 60,
-    CONNECT_EXIT_ABNORMAL = 64,
-    CONNECT_EXIT_PROTOCOL = 65,
-    CONNECT_EXIT_CLOSED_1XXX = 66,
-    CONNECT_EXIT_CLOSED_OTHER = 67
-};
 
 typedef struct connect_options {
     cli_list urls, headers, subprotocols, texts;
@@ -78,8 +64,6 @@ typedef struct connect_session {
 } connect_session;
 
 extern volatile sig_atomic_t connect_signal; /* 0, or the signal that asked us to leave */
-
-int connect_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* 0; -1: help was printed; or the exit code. */
 int connect_settings_read(int argc, char **argv, connect_options *o);

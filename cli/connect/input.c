@@ -26,7 +26,7 @@ static void stop_reading(connect_session *s, int exit_code, const char *why) {
 static bool send_one(connect_session *s, const void *data, size_t len) {
     bool binary = s->options->binary;
     if (!binary && !weft_utf8_valid(data, len)) {
-        stop_reading(s, CONNECT_EXIT_USAGE, "the input is not UTF-8, as text must be: send it with --binary");
+        stop_reading(s, CLI_EXIT_USAGE, "the input is not UTF-8, as text must be: send it with --binary");
         return false;
     }
     int got = weft_conn_send(s->conn, binary ? WEFT_BINARY : WEFT_TEXT, data, len);
@@ -37,7 +37,7 @@ static bool send_one(connect_session *s, const void *data, size_t len) {
         if (s->options->json)
             connect_print_event(s, "sent", NULL);
     } else if (got != WEFT_FULL && got != WEFT_ECLOSED) {
-        stop_reading(s, CONNECT_EXIT_ABNORMAL, weft_status_text(got));
+        stop_reading(s, CLI_EXIT_ABNORMAL, weft_status_text(got));
     }
     return got == WEFT_OK;
 }
@@ -85,7 +85,7 @@ static bool make_room(connect_session *s, size_t more) {
     size_t cap = in->cap < more ? 2 * more : 2 * in->cap;
     char *grown = in->len > s->options->message_max ? NULL : realloc(in->data, cap);
     if (!grown) {
-        stop_reading(s, CONNECT_EXIT_USAGE, "a line of the input is longer than --message-max, or than memory");
+        stop_reading(s, CLI_EXIT_USAGE, "a line of the input is longer than --message-max, or than memory");
         return false;
     }
     in->data = grown;
@@ -119,7 +119,7 @@ void connect_input_read(connect_session *s) {
     if (got < 0) {
         char why[128];
         snprintf(why, sizeof why, "cannot read the input: %s", strerror(errno));
-        stop_reading(s, CONNECT_EXIT_USAGE, why);
+        stop_reading(s, CLI_EXIT_USAGE, why);
         return;
     }
     in->len += (size_t)got;

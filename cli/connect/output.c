@@ -25,7 +25,7 @@ static void write_all(connect_session *s, const char *data, size_t len) {
         } else if (errno != EINTR) {
             if (errno != EPIPE) { /* `weft connect ... | head` is no failure */
                 fprintf(stderr, "weft: cannot write: %s\n", strerror(errno));
-                connect_fail(s, CONNECT_EXIT_EXPECTATION);
+                connect_fail(s, CLI_EXIT_FAILED);
             }
             s->output.failed = s->is_over = true;
         }
@@ -136,7 +136,7 @@ static void put_json_message(connect_session *s, weft_message m) {
     bool text = m.kind == WEFT_TEXT;
     char *out = malloc(256 + 6 * m.len);
     if (!out) {
-        connect_fail(s, CONNECT_EXIT_EXPECTATION);
+        connect_fail(s, CLI_EXIT_FAILED);
         s->is_over = true;
         return;
     }

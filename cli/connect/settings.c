@@ -2,10 +2,10 @@
  * The options of `weft connect`.
  */
 #include "cli/commands.h"
+#include "cli/shared.h"
 
 #include "cli/connect/connect.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,11 +50,7 @@ static const cli_option options[] = {
      .standard = "10s", .min = 1, .rare = true},
     {"proxy", 0, CLI_TEXT, AT(proxy), "URL", "go through http://, socks5h:// or socks5://[user:password@]host[:port]",
      .rare = true},
-    {"insecure", 'k', CLI_FLAG, AT(tls.insecure), NULL, "wss: take any certificate", .standard = NULL},
-    {"cacert", 0, CLI_TEXT, AT(tls.ca_file), "FILE", "wss: trust these authorities (PEM) in place of the system's",
-     .rare = true},
-    {"cert", 0, CLI_TEXT, AT(tls.cert_file), "FILE", "wss: our own certificate (PEM), with its chain", .rare = true},
-    {"key", 0, CLI_TEXT, AT(tls.key_file), "FILE", "wss: its key [in --cert]", .rare = true},
+    CLI_TLS_OPTIONS(AT(tls)),
     {"json", 0, CLI_FLAG, AT(json), NULL, "print each event as a line of JSON", .standard = NULL},
     {"raw", 0, CLI_FLAG, AT(raw), NULL, "the peer's bytes as they are, on a terminal too", .rare = true},
     {"verbose", 'v', CLI_COUNT, AT(verbose), NULL, "tell how it opens and closes", .standard = NULL},
@@ -82,21 +78,9 @@ const cli_command cli_connect = {
         "Without --proxy: https_proxy, http_proxy and all_proxy in the environment say which, and no_proxy to whom "
         "not;\n"
         "  --proxy none asks nobody.\n"
-        "Ctrl-C: the first closes and waits one second, the second leaves.\n"
-        "Exit: 0 well, 1 not what --expect says, 2 usage, 6 no such host, 7 cannot connect, 22 the server\n"
-        "  answered something other than 101, 28 timeout, 35 no TLS, 60 a certificate that is not good, 64 closed\n"
-        "  with no close frame, 65 broken protocol, 66 closed with 1xxx, 67 with 3xxx or 4xxx, 130 and 143 signals.\n",
+        "Ctrl-C: the first closes and waits one second, the second leaves.\n",
+    .leaves_as_client = true,
 };
-
-int connect_usage(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("weft: ", stderr);
-    vfprintf(stderr, format, args);
-    fputs(" (weft connect --help)\n", stderr);
-    va_end(args);
-    return CONNECT_EXIT_USAGE;
-}
 
 static const char *check(const connect_options *o) {
     bool sent = o->close_code <= 1003 || (o->close_code >= 1007 && o->close_code <= 1014) || o->close_code >= 3000;
@@ -133,12 +117,13 @@ static bool read_number(const char *text, uint32_t *out) {
 int connect_settings_read(int argc, char **argv, connect_options *o) {
     int got = cli_parse(&cli_connect, argc, argv, o);
     if (got != 0)
-        return got > 0 ? -1 : CONNECT_EXIT_USAGE;
+        return got > 0 ? -1 : CLI_EXIT_USAGE;
+    cli_tls_environment(&o->tls);
     o->expects = o->expect_text != NULL;
     if (o->reconnect && !read_number(o->reconnect, &o->reconnect_max))
-        return connect_usage("--reconnect takes a number");
+        return cli_usage(&cli_connect, "--reconnect takes a number");
     if (o->expects && !read_number(o->expect_text, &o->expect))
-        return connect_usage("--expect takes a number");
+        return cli_usage(&cli_connect, "--expect takes a number");
     const char *problem = check(o);
-    return problem ? connect_usage("%s", problem) : 0;
+    return problem ? cli_usage(&cli_connect, "%s", problem) : 0;
 }
