@@ -40,6 +40,7 @@ static void on_metrics(weft_request *request, void *user) {
     weft_server_stats(server, &s);
     one(&p, "connections", "gauge", "Open connections, HTTP and WebSocket.", s.connections);
     one(&p, "websockets", "gauge", "Open WebSockets.", s.websockets);
+    one(&p, "streams", "gauge", "Open answers that go on, as of server-sent events.", s.streams);
     one(&p, "accepted_total", "counter", "Connections accepted.", s.accepted);
     one(&p, "handshakes_total", "counter", "Opening handshakes completed.", s.handshakes);
     one(&p, "http_requests_total", "counter", "Requests answered without an upgrade.", s.requests);

@@ -1,5 +1,6 @@
 /*
- * weft/conn.h - one open WebSocket, of a server or of a client.
+ * weft/conn.h - one open WebSocket, of a server or of a client; or a stream, the body of a server's answer that goes on
+ * (weft_request_stream), for which all is the same but what is said of it there.
  *
  * A weft_conn belongs to one loop: a server's worker, where it may be touched only from callbacks, or a client,
  * whose thread may also touch it between two turns. Every call here is legal inside every callback, closing this
@@ -70,8 +71,11 @@ WEFT_API int weft_conn_close(weft_conn *conn, int code, const char *reason);
 /* Ends it now, with no close frame (TCP reset). `closed` follows with 1006. */
 WEFT_API void weft_conn_abort(weft_conn *conn);
 
+/* True: a stream, no WebSocket. */
+WEFT_API bool weft_conn_is_stream(const weft_conn *conn);
+
 /* Sends a ping whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL while one is
- * out. */
+ * out. A stream has none: WEFT_EINVAL. */
 WEFT_API int weft_conn_ping(weft_conn *conn);
 
 /* True when permessage-deflate was agreed on. */

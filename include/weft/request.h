@@ -69,7 +69,7 @@ WEFT_API void weft_request_unref(weft_request *request); /* NULL is accepted */
 /* The client went away before it was answered; answers then do nothing and return WEFT_ECLOSED. Any thread. */
 WEFT_API bool weft_request_gone(const weft_request *request);
 
-/* A pointer of yours; after an accept it is the connection's (weft_conn_user). */
+/* A pointer of yours; after an accept or a stream it is the connection's (weft_conn_user). */
 WEFT_API void *weft_request_user(const weft_request *request);
 WEFT_API void weft_request_set_user(weft_request *request, void *user);
 
@@ -89,6 +89,24 @@ WEFT_API int weft_request_reply(weft_request *request, int status, const char *c
 /* The same with more headers. */
 WEFT_API int weft_request_reply_with(weft_request *request, int status, const weft_header *headers, size_t header_count,
                                      weft_text body);
+
+/* Answers with a head, and a body that goes on: the request's connection becomes a weft_conn of its route, a stream
+ * (weft_conn_is_stream), as with weft_request_accept: `open` follows and at last `closed`, the user pointer is set, and
+ * `lost` is called where an answer from another thread came too late. What is sent or published to it, text or
+ * binary, is the next bytes of the body (server-sent events, lines of JSON); empty messages are nothing. Limits, slow
+ * policy, topics, `drained` and the drain are those of a WebSocket.
+ *
+ * No messages come from it, and no pings go: who wants to know whether the client is still there sends something now and
+ * then, and what is not acknowledged within send_timeout_ms ends it. A client that finishes its direction has left:
+ * `closed` says 1006, by_peer.
+ *
+ * weft_conn_close ends the body, with a code that only `closed` hears (clean: all was sent). Ended in any other way it is
+ * cut visibly. In HTTP/1 the connection closes behind it ("Connection: close" is added, and "Transfer-Encoding: chunked"
+ * in HTTP/1.1), and what the client sends meanwhile is passed over. Of HEAD the answer is the head alone: `open` and
+ * `closed` follow, and nothing can be sent.
+ *
+ * Status 200-599 but 204 and 304. Answers as weft_request_accept; WEFT_EINVAL for a WebSocket's handshake. */
+WEFT_API int weft_request_stream(weft_request *request, int status, const weft_header *headers, size_t header_count);
 
 #ifdef __cplusplus
 }

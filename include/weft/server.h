@@ -78,7 +78,7 @@ typedef struct weft_route {
     /* A valid handshake from a welcome origin: accept, refuse, or take a reference and do it later. NULL:
      * accept. It may also set the connection's user pointer (weft_request_set_user). */
     void (*upgrade)(weft_request *request, void *user);
-    /* The WebSocket is open. `request` is the handshake, readable until this returns. */
+    /* The WebSocket is open, or the stream. `request` is the handshake, readable until this returns. */
     void (*open)(weft_conn *conn, const weft_request *request, void *user);
     void (*message)(weft_conn *conn, weft_message message, void *user);
     /* The queue is empty again after a send was answered WEFT_FULL. */

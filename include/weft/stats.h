@@ -18,6 +18,7 @@ typedef struct weft_stats {
     uint64_t accepted;            /* TCP or unix connections */
     uint64_t connections;         /* open descriptors of those, now */
     uint64_t websockets;          /* open WebSockets, now */
+    uint64_t streams;             /* open streams (weft_request_stream), now */
     uint64_t handshakes;          /* upgrades answered 101 */
     uint64_t requests;            /* plain HTTP requests answered */
     uint64_t bytes_in, bytes_out; /* on the wire */

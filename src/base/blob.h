@@ -14,7 +14,7 @@
 
 typedef struct wf_blob {
     atomic_uint refs;
-    bool as_is;             /* it may not be turned into another encoding */
+    bool as_is;             /* it is not to be compressed */
     bool apart;             /* `data` is memory of its own, `cap` bytes; else it is behind the struct */
     atomic_size_t *account; /* bytes alive are counted here; NULL: nowhere */
     struct wf_blob

@@ -48,6 +48,10 @@ int weft_conn_send_fragment(weft_conn *conn, weft_kind kind, const void *data, s
                                                 : WEFT_EINVAL;
 }
 
+bool weft_conn_is_stream(const weft_conn *conn) {
+    return link_of(conn)->is_stream;
+}
+
 bool weft_conn_deflates(const weft_conn *conn) {
     return link_of(conn)->deflates;
 }
@@ -68,7 +72,7 @@ void weft_conn_abort(weft_conn *conn) {
 }
 
 int weft_conn_ping(weft_conn *conn) {
-    return wf_link_ping(link_of(conn));
+    return link_of(conn)->is_stream ? WEFT_EINVAL : wf_link_ping(link_of(conn));
 }
 
 uint64_t weft_conn_rtt_ns(const weft_conn *conn) {

@@ -205,7 +205,7 @@ int wf_outq_publish(wf_outq *q, wf_blob *blob) {
     if (q->closed)
         return WF_ECLOSED;
     wf_assert(blob->len > 0);
-    bool raw = q->recodes && !blob->as_is;
+    bool raw = q->recodes;
     if (!raw && wf_outq_takes_alt(q, blob))
         blob = blob->alt;
     if (over_budget(q, 1) && q->policy == WF_SLOW_DROP_OLDEST) {

@@ -155,7 +155,7 @@ void wf_outq_close(wf_outq *q);
 void wf_outq_clear_unsent(wf_outq *q);
 
 /* The raw messages among the first segments of the queue, in order: walk from {0}. False: none is left before segment
- * `segs_max`. Each must be answered by one of the two below before the next. */
+ * `segs_max`. Each must be answered by one of the calls below before the next. */
 typedef struct wf_outq_walk {
     wf_seg *before, *seg; /* before: NULL at the front */
     size_t seen;
@@ -165,6 +165,9 @@ bool wf_outq_raw_next(wf_outq *q, wf_outq_walk *walk, size_t segs_max, const wf_
 
 /* Replaces it by `len` > 0 bytes for the caller to write. NULL when memory is out: it is still to be answered. */
 uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len);
+
+/* Nothing is to be sent for it. */
+void wf_outq_raw_drop(wf_outq *q, wf_outq_walk *walk);
 
 /* It is sent as it is; or in its blob's other encoding, which is then as fixed in its place as what was recoded. */
 void wf_outq_raw_keep(wf_outq_walk *walk);

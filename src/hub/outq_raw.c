@@ -44,6 +44,11 @@ uint8_t *wf_outq_raw_encode(wf_outq *q, wf_outq_walk *walk, size_t len) {
     return room;
 }
 
+void wf_outq_raw_drop(wf_outq *q, wf_outq_walk *walk) {
+    q->bytes -= walk->seg->end - walk->seg->start;
+    wf_seg_release(q, wf_seg_remove_after(&q->queue, walk->before ? walk->before : q->queue.tail));
+}
+
 void wf_outq_raw_keep(wf_outq_walk *walk) {
     walk->seg->raw = false;
 }

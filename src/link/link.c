@@ -158,7 +158,10 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
         return;
     if (sys_errno || rule)
         note_fault(link, sys_errno, rule);
-    if (link->secure && sys_errno == 0)
+    bool cut = link->stage == WF_LINK_STREAM || link->stage == WF_LINK_STREAM_END;
+    if (cut) /* nobody shall take its body for whole */
+        wf_sock_abort(link->env->loop, &link->sock);
+    else if (link->secure && sys_errno == 0)
         wf_link_seal_end(link);
     drop_reader(link);
     link->stage = WF_LINK_DEAD;
@@ -245,6 +248,9 @@ static bool gated(const wf_link *link) {
         return wf_link_raw_room(link) == 0;
     case WF_LINK_WAITING:
         return true;
+    case WF_LINK_STREAM:
+    case WF_LINK_STREAM_END:
+        return false;
     case WF_LINK_OPEN:
         return wf_outq_full(&link->q) || link->deadlines.until_ms != 0 || link->paused || wf_link_has_done_enough(link);
     default:
@@ -316,6 +322,11 @@ static void input_ended(wf_link *link) {
     case WF_LINK_OPEN:
         wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
         break;
+    case WF_LINK_STREAM:
+    case WF_LINK_STREAM_END:
+        if (link->sock.kind != WF_SOCK_PORT) /* there, the end of the request is no more than that */
+            wf_link_fail_stream(link, 0, "the client left");
+        break;
     case WF_LINK_CLOSING:
         if (wf_link_end_of(link)->received_code == 0 && wf_link_end_of(link)->fault.status == 0)
             wf_link_die(link, 0, "RFC6455/7.1.5: connection ended without a close frame");
@@ -336,7 +347,7 @@ static bool next_due_event(wf_link *link, wf_link_event *out_event) {
     } else if (link->due_unanswered) {
         link->due_unanswered = false;
         out_event->kind = WF_LINK_UNANSWERED;
-    } else if (link->want_drained && link->stage == WF_LINK_OPEN && wf_outq_sendable(&link->q) == 0) {
+    } else if (link->want_drained && wf_link_is_open(link) && wf_outq_sendable(&link->q) == 0) {
         link->want_drained = false;
         out_event->kind = WF_LINK_DRAINED;
     } else {
@@ -354,6 +365,9 @@ static int pull(wf_link *link, wf_link_event *out_event) {
     case WF_LINK_CONNECTING:
     case WF_LINK_REPLY:
         return wf_link_next_reply(link, out_event);
+    case WF_LINK_STREAM:
+    case WF_LINK_STREAM_END:
+        return wf_link_next_stream(link);
     case WF_LINK_LINGER:
         return WF_WANT_INPUT;
     default:
@@ -419,6 +433,8 @@ static void flushed(wf_link *link) {
     }
     if (link->stage == WF_LINK_CLOSING)
         wf_link_close_done(link);
+    else if (link->stage == WF_LINK_STREAM_END)
+        wf_link_stream_done(link);
     else if ((link->stage == WF_LINK_HTTP || link->stage == WF_LINK_RAW) && link->close_after)
         wf_link_linger(link);
     else if (link->stage == WF_LINK_HTTP && link->served && !link->reader) /* an answer takes the time it takes */

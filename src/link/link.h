@@ -11,7 +11,8 @@
  *   server
  *      HTTP ---HTTP/2---> RAW ---> LINGER
  *      HTTP ---request---> WAITING ---accept---> OPEN ---close---> CLOSING ---> LINGER ---> DEAD
- *        ^-----reply---------'                     '---- fault, error, deadline ------------^
+ *        ^-----reply---------' |                   '---- fault, error, deadline ------------^
+ *                              '---stream---> STREAM ---close---> STREAM_END ---> LINGER
  *   client
  *      CONNECTING ---connected---> REPLY ---answer---> WAITING ---open---> OPEN, and on as above
  *
@@ -21,6 +22,8 @@
  * CONNECTING  a client's request waits for the connection; behind the connection to a proxy, for its answer.
  * REPLY    the request is sent, its answer is read. WAITING is then the client's, to judge it.
  * OPEN     a WebSocket.
+ * STREAM   the body of an answer that goes on: what is sent becomes its bytes. What the peer sends is passed over.
+ * STREAM_END  the body's end is queued.
  * CLOSING  our close frame is queued; the peer's may still come.
  * LINGER   all is said; what the peer still sends is passed over. Behind a FIN of ours, so that no reset eats our last
  *          words; in a client, when both close frames are through, until the server ends it (RFC 6455 7.1.1).
@@ -93,7 +96,9 @@ typedef enum wf_link_stage {
     WF_LINK_CONNECTING,
     WF_LINK_REPLY,
     WF_LINK_OPEN,
+    WF_LINK_STREAM,
     WF_LINK_CLOSING,
+    WF_LINK_STREAM_END,
     WF_LINK_LINGER,
     WF_LINK_DEAD
 } wf_link_stage;
@@ -185,6 +190,8 @@ typedef struct wf_link {
     bool end_lost : 1;      /* there was no memory to say how it ended */
     bool secure : 1;        /* aside->tls is there */
     bool paused : 1;        /* its owner wants no messages for now */
+    bool is_stream : 1;     /* it became a STREAM; stays */
+    bool chunked : 1;       /* its bytes go in chunks (RFC 9112 7.1); else the end of the connection ends them */
     bool due_broken : 1, due_unanswered : 1, due_ended : 1; /* events to come */
     union {
         wf_http_reader *reader;      /* before OPEN, a server's: while a request is being read */
@@ -311,6 +318,13 @@ int wf_link_reply(wf_link *link, const void *bytes, size_t len, bool close);
 /* Queues the 101 and becomes a WebSocket. `limits` must outlive the link. Same answers. */
 int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_limits *limits);
 
+/* How the bytes of a body that goes on are laid out, or that there are none: the answer to HEAD. */
+typedef enum wf_link_body { WF_LINK_BODY_AS_IS, WF_LINK_BODY_CHUNKED, WF_LINK_BODY_NONE } wf_link_body;
+
+/* Queues the head of an answer and becomes a STREAM; without a body it is at its end already. What is sent and published
+ * from then on are the body's bytes. `limits` must outlive the link. Same answers. */
+int wf_link_stream(wf_link *link, const wf_str *head, const wf_link_limits *limits, wf_link_body body);
+
 /* RAW, and to a proxy: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what
  * is left until then. */
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
@@ -329,7 +343,7 @@ void wf_link_open(wf_link *link);
  * ends. */
 int wf_link_deflate(wf_link *link, const wf_pmd_params *params);
 
-/* WebSocket side. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order); a client's also WF_ESYS
+/* WebSocket side; of a STREAM the payloads are the body's bytes. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order); a client's also WF_ESYS
  * (wf_mask_key). A message is compressed when that was agreed on and it pays; one that is sent plain or in fragments
  * never is. */
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
@@ -343,7 +357,7 @@ int wf_link_close(wf_link *link, int code, const char *reason);
 void wf_link_pause(wf_link *link, bool pause);
 
 /* Fails the connection: what is not begun is dropped, a close frame with `code` and the rule goes out, then
- * FIN. In HTTP: just ends. */
+ * FIN. In HTTP: just ends; a body is cut with a reset, so that nobody takes it for whole. */
 void wf_link_fail(wf_link *link, int code, const char *rule);
 void wf_link_abort(wf_link *link); /* now, with a reset */
 
@@ -356,6 +370,11 @@ const wf_link_end *wf_link_end_of(const wf_link *link);
 /* NULL in a server before it is accepted. */
 static inline const wf_link_limits *wf_link_limits_of(const wf_link *link) {
     return (const wf_link_limits *)link->ws.limits; /* its first member */
+}
+
+/* What is sent and published goes out. */
+static inline bool wf_link_is_open(const wf_link *link) {
+    return link->stage == WF_LINK_OPEN || link->stage == WF_LINK_STREAM;
 }
 
 /* We have dialled, from the first moment on. */

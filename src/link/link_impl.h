@@ -1,6 +1,6 @@
 /*
  * link_impl.h - what the files of this room share: link.c (socket, stages, deadlines), link_http.c,
- * link_dial.c, link_raw.c, link_tls.c, link_ws.c.
+ * link_dial.c, link_raw.c, link_stream.c, link_tls.c, link_ws.c.
  */
 #ifndef WF_LINK_LINK_IMPL_H
 #define WF_LINK_LINK_IMPL_H
@@ -62,6 +62,18 @@ static inline bool wf_link_can_send(const wf_link *link) {
 int wf_link_next_http(wf_link *link, wf_link_event *out_event);
 int wf_link_next_raw(wf_link *link, wf_link_event *out_event);
 int wf_link_next_reply(wf_link *link, wf_link_event *out_event);
+int wf_link_next_stream(wf_link *link);
+
+/* The link's calls, for a STREAM. `fin`: the message ends with it. */
+int wf_link_send_stream(wf_link *link, const void *data, size_t len, bool fin);
+void wf_link_fail_stream(wf_link *link, int code, const char *rule);
+void wf_link_close_stream(wf_link *link, int code);
+
+/* STREAM_END, and all was sent. */
+void wf_link_stream_done(wf_link *link);
+
+/* What was published becomes bytes of the body, as far as it stands among the first segments of the queue. */
+void wf_link_encode_stream(wf_link *link, size_t segs_max);
 
 /* A refusal whose body breaks off, or does not come in time, is one for all that: true, and REPLIED is to be pulled. */
 bool wf_link_reply_will_do(wf_link *link);

@@ -123,6 +123,10 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
         if (wf_outq_sendable(&link->q) == 0)
             wf_link_linger(link);
         break;
+    case WF_LINK_STREAM:
+    case WF_LINK_STREAM_END:
+        wf_link_fail_stream(link, code, rule);
+        break;
     case WF_LINK_HTTP:
     case WF_LINK_RAW:
     case WF_LINK_WAITING:
@@ -136,7 +140,7 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
 }
 
 bool wf_link_fail_slow(wf_link *link) {
-    if (!link->q.overflowed || link->stage != WF_LINK_OPEN)
+    if (!link->q.overflowed || !wf_link_is_open(link))
         return false;
     wf_link_fail(link, 1008, "subscriber reads too slowly: queue_bytes_max");
     return true;
@@ -146,9 +150,12 @@ int wf_link_close(wf_link *link, int code, const char *reason) {
     size_t len = reason ? strlen(reason) : 0;
     if (!wf_close_ok(code, reason, len))
         return WF_EINVAL;
-    if (link->stage != WF_LINK_OPEN || wf_link_fail_slow(link)) /* a plain close would keep the gap from the peer */
+    if (!wf_link_is_open(link) || wf_link_fail_slow(link)) /* a plain close would keep the gap from the peer */
         return WF_ECLOSED;
-    start_closing(link, code, reason, len);
+    if (link->is_stream)
+        wf_link_close_stream(link, code);
+    else
+        start_closing(link, code, reason, len);
     return WF_OK;
 }
 
@@ -349,6 +356,10 @@ static int queue_deflated(wf_link *link, uint8_t opcode, const void *data, size_
 
 static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
     wf_frame frame;
+    if (plain->as_is) {
+        wf_outq_raw_keep(walk);
+        return;
+    }
     wf_frame_decode(plain->data, &frame);
     size_t head_len = plain->len - (size_t)frame.len;
     const uint8_t *deflated, *payload = plain->data + head_len;
@@ -376,6 +387,10 @@ static void encode(wf_link *link, wf_outq_walk *walk, const wf_blob *plain) {
 void wf_link_encode_raw(wf_link *link, size_t segs_max) {
     wf_outq_walk walk = {0};
     const wf_blob *plain;
+    if (link->is_stream) {
+        wf_link_encode_stream(link, segs_max);
+        return;
+    }
     while (wf_outq_raw_next(&link->q, &walk, segs_max, &plain))
         encode(link, &walk, plain);
     wf_link_count_memory(link);
@@ -383,6 +398,8 @@ void wf_link_encode_raw(wf_link *link, size_t segs_max) {
 
 static inline int send_message(wf_link *link, uint8_t opcode, const void *data, size_t len, bool plain) {
     int got = link->q.fragmenting && link->stage == WF_LINK_OPEN ? WF_EINVAL : may_send(link);
+    if (got == WF_ECLOSED && link->stage == WF_LINK_STREAM)
+        return link->q.fragmenting ? WF_EINVAL : wf_link_send_stream(link, data, len, true);
     if (got == WF_OK)
         got = plain ? queue_plain(link, opcode, data, len) : queue_deflated(link, opcode, data, len);
     if (got == WF_OK)
@@ -400,6 +417,8 @@ int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t l
 
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin) {
     int got = may_send(link);
+    if (got == WF_ECLOSED && link->stage == WF_LINK_STREAM)
+        return wf_link_send_stream(link, data, len, fin);
     uint8_t this_opcode = link->q.fragmenting ? WF_OP_CONTINUATION : opcode;
     if (got == WF_OK)
         got = queue_frame(link, &(wf_frame) {.fin = fin, .opcode = this_opcode, .len = len}, data);

@@ -16,6 +16,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -247,6 +249,11 @@ size_t wf_loop_memory(const wf_loop *loop) {
 
 void wf_loop_flush(wf_loop *loop) {
     loop->backend->flush(loop);
+}
+
+void wf_sock_patience(const wf_sock *sock, uint32_t ms) {
+    if (sock->fd >= 0)
+        setsockopt(sock->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms); /* a unix socket refuses: it needs none */
 }
 
 void wf_sock_close(wf_loop *loop, wf_sock *sock) {

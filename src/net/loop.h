@@ -128,6 +128,10 @@ int wf_sock_adopt_connecting(wf_loop *loop, wf_sock *sock, int fd);
 void wf_sock_pause(wf_loop *loop, wf_sock *sock);
 void wf_sock_resume(wf_loop *loop, wf_sock *sock);
 
+/* Of TCP: what the peer has not acknowledged after so long ends the connection (WF_LOOP_FAILED, ETIMEDOUT), so that a
+ * peer that vanished is found by sending, however little. */
+void wf_sock_patience(const wf_sock *sock, uint32_t ms);
+
 enum { WF_SEND_LATER = 0 };
 
 /* Starts a send of `count` ranges (together at least one byte; of very many, the first ones). >

@@ -129,7 +129,7 @@ static void close_largest(wf_worker *w) {
     weft_conn *largest = NULL;
     for (uint32_t i = 0; i < w->slots.high; i++) {
         weft_conn *conn = wf_slots_at(&w->slots, i);
-        if (conn && conn->link.stage <= WF_LINK_OPEN && (!largest || memory_of(conn) > memory_of(largest)))
+        if (conn && conn->link.stage <= WF_LINK_STREAM && (!largest || memory_of(conn) > memory_of(largest)))
             largest = conn;
     }
     if (largest && memory_of(largest) > 0) {

@@ -29,7 +29,7 @@ static int subscribe(weft_conn *conn, wf_str topic, uint32_t replay) {
 int weft_conn_subscribe(weft_conn *conn, const char *topic, size_t replay) {
     if (wf_link_is_client(&conn->link))
         return WEFT_EINVAL;
-    if (conn->link.stage != WF_LINK_OPEN)
+    if (!wf_link_is_open(&conn->link))
         return WEFT_ECLOSED;
     return subscribe(conn, wf_str_of(topic), replay < UINT32_MAX ? (uint32_t)replay : UINT32_MAX);
 }

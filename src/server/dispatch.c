@@ -28,7 +28,7 @@ static void conn_ended(weft_conn *conn) {
     if (conn->opened) {
         weft_close_info info;
         wf_conn_close_info(conn, &info);
-        wf_count_add(&w->websockets, (uint64_t)-1);
+        wf_count_add(conn->link.is_stream ? &w->streams : &w->websockets, (uint64_t)-1);
         count_deflating(conn, -1);
         int counted = weft_close_slot(info.code);
         if (counted >= 0)
@@ -51,7 +51,7 @@ static void conn_open(weft_conn *conn) {
     conn->open_due = false;
     conn->opened = true;
     conn->shares = conn->link.deflates && !conn->link.q.recodes;
-    wf_count_add(&wf_conn_worker(conn)->websockets, 1);
+    wf_count_add(conn->link.is_stream ? &wf_conn_worker(conn)->streams : &wf_conn_worker(conn)->websockets, 1);
     count_deflating(conn, 1);
     if (route->is.open)
         route->is.open(conn, request, route->is.user);

@@ -19,8 +19,7 @@ void wf_worker_deafen(wf_worker *w) {
 static bool end_idle_http(weft_conn *conn) {
     if (conn->is_http2 && !conn->http2_leaves)
         wf_http2_leave(conn);
-    if (conn->link.stage != WF_LINK_HTTP || conn->link.reader || conn->link.q.bytes > 0 ||
-        conn->link.in_flight)
+    if (conn->link.stage != WF_LINK_HTTP || conn->link.reader || conn->link.q.bytes > 0 || conn->link.in_flight)
         return false;
     wf_link_die(&conn->link, 0, "the server stopped");
     wf_conn_pump(conn);
@@ -41,7 +40,7 @@ static void begin(wf_worker *w, unsigned order) {
 }
 
 static void drain_one(weft_conn *conn, int code) {
-    if (conn->link.stage == WF_LINK_OPEN) {
+    if (wf_link_is_open(&conn->link)) {
         wf_link_close(&conn->link, code, code == WEFT_CLOSE_RESTART ? "server restarts" : "server is going away");
         wf_conn_pump(conn);
     } else {

@@ -21,6 +21,7 @@ struct weft_request {
     atomic_uint refs;
     atomic_bool answered, gone;
     bool upgrade; /* a valid handshake for a route that speaks WebSocket */
+    bool on_port; /* it came by a stream of HTTP/2 */
     bool overdue; /* loop only: we answer, for the application did not */
     wf_worker *worker;
     weft_handle handle;
@@ -30,10 +31,14 @@ struct weft_request {
     char peer[64];
 };
 
+typedef enum answer_kind { ANSWER_REPLY, ANSWER_ACCEPT, ANSWER_STREAM } answer_kind;
+
 struct wf_answer {
     weft_request *request; /* a reference */
-    bool accept, close;
-    bool deflates; /* the accept agrees to permessage-deflate, with `pmd` */
+    answer_kind kind;
+    wf_link_body body; /* STREAM */
+    bool close;        /* REPLY */
+    bool deflates;     /* the accept agrees to permessage-deflate, with `pmd` */
     wf_pmd_params pmd;
     wf_buf bytes;
 };
@@ -45,6 +50,7 @@ weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader) {
     atomic_init(&request->refs, 1);
     request->worker = wf_conn_worker(conn);
     request->handle = wf_handle_of(conn);
+    request->on_port = conn->link.sock.kind == WF_SOCK_PORT;
     request->reader = reader;
     return request;
 }
@@ -203,6 +209,22 @@ void weft_request_set_user(weft_request *request, void *user) {
 
 /* ---- answering ---- */
 
+static int become_conn(weft_conn *conn, const wf_answer *a) {
+    wf_worker *w = wf_conn_worker(conn);
+    const wf_link_limits *limits = &a->request->route->limits;
+    wf_str head = {(const char *)a->bytes.data, a->bytes.len};
+    conn->link.user = a->request->user;
+    int got = a->kind == ANSWER_ACCEPT ? wf_link_accept(&conn->link, head.data, head.len, limits)
+                                       : wf_link_stream(&conn->link, &head, limits, a->body);
+    if (got == WF_OK && a->deflates)
+        got = wf_link_deflate(&conn->link, &a->pmd);
+    if (got != WF_OK)
+        return got;
+    conn->open_due = true; /* and conn->request stays until `open` has seen it */
+    wf_count_add(a->kind == ANSWER_ACCEPT ? &w->handshakes : &w->requests, 1);
+    return WF_OK;
+}
+
 /* On the request's loop. Not WF_OK: it came to nothing. */
 static int apply(const wf_answer *a) {
     weft_request *request = a->request;
@@ -211,15 +233,8 @@ static int apply(const wf_answer *a) {
     if (!conn || conn->opened || conn->request != request)
         return WEFT_ECLOSED;
     int got;
-    if (a->accept) {
-        conn->link.user = request->user;
-        got = wf_link_accept(&conn->link, a->bytes.data, a->bytes.len, &request->route->limits);
-        if (got == WF_OK && a->deflates)
-            got = wf_link_deflate(&conn->link, &a->pmd);
-        if (got == WF_OK) {
-            conn->open_due = true; /* and conn->request stays until `open` has seen it */
-            wf_count_add(&w->handshakes, 1);
-        }
+    if (a->kind != ANSWER_REPLY) {
+        got = become_conn(conn, a);
     } else {
         conn->request = NULL;
         if (request->overdue)
@@ -242,7 +257,7 @@ static void release(wf_answer *a) {
 
 void wf_request_apply_late(wf_answer *a) {
     const wf_route *route = a->request->route;
-    if (apply(a) != WF_OK && a->accept && route->is.lost)
+    if (apply(a) != WF_OK && a->kind != ANSWER_REPLY && route->is.lost)
         route->is.lost(a->request->user, route->is.user);
     release(a);
     wf_mem_free(a);
@@ -333,7 +348,7 @@ int weft_request_accept(weft_request *request, const char *subprotocol, const we
     add_header(out, &count, "Sec-WebSocket-Accept", wf_str_of(accept));
     if (subprotocol)
         add_header(out, &count, "Sec-WebSocket-Protocol", wf_str_of(subprotocol));
-    wf_answer answer = {.accept = true};
+    wf_answer answer = {.kind = ANSWER_ACCEPT};
     char extension[WF_PMD_TEXT_MAX];
     answer.deflates = agree_on_deflate(request, &answer.pmd);
     if (answer.deflates)
@@ -381,4 +396,35 @@ int weft_request_reply_with(weft_request *request, int status, const weft_header
 int weft_request_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len) {
     weft_header header = {"Content-Type", content_type};
     return weft_request_reply_with(request, status, &header, content_type != NULL, (weft_text) {body, len});
+}
+
+/* RFC 9112 7: chunks are for who understands them; of HTTP/2 they are no part (RFC 9113 8.2.2). */
+static wf_link_body stream_body(const weft_request *request) {
+    const wf_http_request *http = wf_request_http(request);
+    if (wf_str_eq(http->method, wf_str_of("HEAD")))
+        return WF_LINK_BODY_NONE;
+    return request->on_port || http->version_minor == 0 ? WF_LINK_BODY_AS_IS : WF_LINK_BODY_CHUNKED;
+}
+
+int weft_request_stream(weft_request *request, int status, const weft_header *headers, size_t header_count) {
+    if (status < 200 || status > 599 || status == 204 || status == 304 || request->upgrade)
+        return WEFT_EINVAL;
+    if (weft_request_gone(request))
+        return WEFT_ECLOSED;
+    wf_http_header_out out[HEADERS_OUT_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < header_count; i++) /* the framing is ours */
+        if (wf_str_eq_nocase(wf_str_of(headers[i].name), wf_str_of("Transfer-Encoding")))
+            return WEFT_EINVAL;
+    wf_answer answer = {.kind = ANSWER_STREAM, .body = stream_body(request)};
+    add_server_name(request, out, &count);
+    if (answer.body == WF_LINK_BODY_CHUNKED)
+        add_header(out, &count, "Transfer-Encoding", wf_str_of("chunked"));
+    if (!gather_headers(out, &count, headers, header_count))
+        return WEFT_EINVAL;
+    int got = wf_http_response_write(
+        &answer.bytes,
+        &(wf_http_response) {
+            .status = status, .headers = out, .header_count = count, .close = true, .date_unix_s = time(NULL)});
+    return got < 0 ? got : give(request, answer);
 }

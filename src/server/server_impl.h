@@ -98,8 +98,8 @@ struct wf_worker {
     wf_loop *loop;
     wf_mailbox mail;
     pthread_t thread;
-    wf_counter accepted, connections, websockets, handshakes, requests, published, delivered, shed, memory_bytes,
-        lag_ns;
+    wf_counter accepted, connections, websockets, streams, handshakes, requests, published, delivered, shed,
+        memory_bytes, lag_ns;
     wf_counter closes[WEFT_CLOSE_SLOTS], refusals[REFUSED_COUNT];
 };
 

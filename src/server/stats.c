@@ -71,6 +71,7 @@ void weft_server_stats(const weft_server *server, weft_stats *out_stats) {
         s.accepted += wf_count_read(&w->accepted);
         s.connections += wf_count_read(&w->connections);
         s.websockets += wf_count_read(&w->websockets);
+        s.streams += wf_count_read(&w->streams);
         s.handshakes += wf_count_read(&w->handshakes);
         s.requests += wf_count_read(&w->requests);
         s.bytes_in += wf_count_read(&w->env.bytes_in);

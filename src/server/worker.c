@@ -204,7 +204,7 @@ static void read_mail(wf_worker *w) {
         case MAIL_SEND:
             w->published_bytes += m->blob->len + WF_OUTQ_SEG_COST;
             conn = wf_handle_conn(w, m->handle);
-            if (!conn || !conn->opened || conn->link.stage != WF_LINK_OPEN)
+            if (!conn || !conn->opened || !wf_link_is_open(&conn->link))
                 break;
             if (conn->link.deflates)
                 wf_publish_deflate(w, m->blob);
