@@ -26,7 +26,7 @@ typedef struct bench_options {
         connect_timeout_ms, publishers, subscribers, threads;
     weft_tls_client tls;
     const char *proxy, *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
-    bool is_binary, storm, deflate, no_takeover, json, csv, hdr, html, quiet;
+    bool is_binary, storm, resume, deflate, no_takeover, json, csv, hdr, html, quiet;
     cli_list headers, subprotocols, rules, outputs, pids;
     int color;
 } bench_options;
@@ -88,6 +88,8 @@ static const cli_option options[] = {
     {"proxy", 'x', CLI_TEXT, AT(proxy), "URL", "go through http://, socks5h:// or socks5://[user:password@]host[:port]",
      .rare = true},
     CLI_TLS_OPTIONS(AT(tls)),
+    {"tls-resume", 0, CLI_FLAG, AT(resume), NULL, "wss: go on with sessions of connections before, as clients do",
+     .rare = true},
     CLI_COLOR_OPTION(AT(color)),
     {"quiet", 'q', CLI_FLAG, AT(quiet), NULL, "no live view", .rare = true},
 };
@@ -274,6 +276,7 @@ static int read_options(const bench_options *o, bench_config *c) {
     c->tls = o->tls;
     c->proxy = o->proxy;
     cli_tls_environment(&c->tls);
+    c->tls.sessions_max = o->resume ? o->connections : WEFT_NONE; /* else a storm were one handshake */
     c->origin = o->origin;
     c->headers = o->headers.items;
     c->subprotocols = o->subprotocols.items;

@@ -1,6 +1,6 @@
 /*
- * weft/blocking.h - one connection for a program that does one thing after the other: each call waits, and nothing calls
- * back.
+ * weft/blocking.h - one connection for a program that does one thing after the other: each call waits, and nothing
+ * calls back.
  *
  *     weft_message answer;
  *     weft_blocking *ws = weft_blocking_new(NULL);

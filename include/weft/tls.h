@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <weft/status.h>
 
@@ -41,6 +42,10 @@ typedef struct weft_tls_client {
     const char *cert_file; /* our own certificate, with its chain; NULL: none */
     const char *key_file;  /* its key; NULL: it is in cert_file */
     const char *keylog_file;
+    /* Sessions kept, so that who dials a host and port again goes on with what was agreed on, in half of the time
+     * [64; WEFT_NONE: none]. They are this client's alone. What its certificate check said holds for a day at most, and
+     * no longer than the certificate. */
+    uint32_t sessions_max;
 } weft_tls_client;
 
 #ifdef __cplusplus

@@ -24,6 +24,7 @@ static int resolve_config(weft_client_config *config, const weft_client_config *
     wf_fill(&config->handshake_timeout_ms, 10000);
     wf_fill(&config->head_bytes_max, 16 * 1024);
     wf_fill(&config->headers_max, 100);
+    wf_fill(&config->tls.sessions_max, 64);
     wf_limits_fill(&config->limits, NULL);
     return WF_OK;
 }

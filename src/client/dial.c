@@ -121,7 +121,8 @@ static int want_tls(weft_client *client, const char **out_why) {
                                      .ca_file = tls->ca_file,
                                      .cert_file = tls->cert_file,
                                      .key_file = tls->key_file,
-                                     .keylog_file = tls->keylog_file};
+                                     .keylog_file = tls->keylog_file,
+                                     .sessions_max = tls->sessions_max == WEFT_NONE ? 0 : tls->sessions_max};
     client->tls = wf_tls_client_context(&options, client->error, sizeof client->error);
     *out_why = client->error;
     return client->tls ? WF_OK : WF_EINVAL;
@@ -186,7 +187,7 @@ void wf_call_wait_no_more(wf_call *call) {
 int wf_call_tls(wf_call *call, wf_tls **out_tls) {
     wf_dialling *d = call->dialling;
     weft_client *client = wf_call_client(call);
-    *out_tls = d->secure ? wf_tls_connect(client->tls, &client->env.tls, d->host) : NULL;
+    *out_tls = d->secure ? wf_tls_connect(client->tls, &client->env.tls, d->host, d->port) : NULL;
     return d->secure && !*out_tls ? WF_ENOMEM : WF_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "tls/sessions.h"
 #include "tls/tickets.h"
 
 #include <errno.h>
@@ -108,11 +109,16 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* A client of TLS 1.3 uses a ticket once, so it gets another each time (2); but one that showed a certificate must show
+ * it again some day. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                      int seals) {
     wf_tls_tickets *tickets = set_of(ssl)->tickets;
-    return seals ? wf_tls_tickets_seal(tickets, wf_clock_ms(), name, iv, cipher, mac)
-                 : wf_tls_tickets_open(tickets, wf_clock_ms(), name, iv, cipher, mac);
+    if (seals)
+        return wf_tls_tickets_seal(tickets, wf_clock_ms(), name, iv, cipher, mac);
+    int got = wf_tls_tickets_open(tickets, wf_clock_ms(), name, iv, cipher, mac);
+    bool once = SSL_version(ssl) >= TLS1_3_VERSION && SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE;
+    return got == 1 && once ? 2 : got;
 }
 
 static int on_status_request(SSL *ssl, void *arg) {
@@ -146,8 +152,14 @@ static wf_tls_set *new_set(wf_tls_context *context, size_t count) {
     set->count = count;
     set->keylog_file = context->is_client ? context->client.keylog_file : context->server.keylog_file;
     set->http2 = !context->is_client && context->server.http2;
-    if (context->is_client)
+    if (context->is_client) {
+        size_t max = context->client.sessions_max;
+        if (max > 0 && !(set->sessions = wf_tls_sessions_new(max))) {
+            wf_mem_free(set);
+            return NULL;
+        }
         return set;
+    }
     /* Sessions outlive a reload, but not the authorities that let their clients in. */
     set->tickets = context->server.client_ca_file ? wf_tls_tickets_new() : wf_tls_tickets_ref(context->tickets);
     if (!set->tickets) {
@@ -165,6 +177,7 @@ void wf_tls_set_unref(wf_tls_set *set) {
         wf_mem_free(set->hosts[i].ocsp);
     }
     wf_tls_tickets_unref(set->tickets);
+    wf_tls_sessions_free(set->sessions);
     wf_mem_free(set);
 }
 
@@ -281,6 +294,10 @@ static int fill_client(wf_tls_context *context, wf_tls_set *set, const why *w) {
     if (!o->ca_file && SSL_CTX_set_default_verify_paths(ctx) != 1)
         return fail(w, "cannot find the system's certificates: %s", reason());
     SSL_CTX_set_verify(ctx, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    if (set->sessions) {
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(ctx, wf_tls_note_session);
+    }
     static const unsigned char protocols[] = "\x08http/1.1";
     if (SSL_CTX_set_alpn_protos(ctx, protocols, sizeof protocols - 1) != 0)
         return fail(w, "cannot set up TLS: %s", reason());

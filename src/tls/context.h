@@ -39,6 +39,7 @@ typedef struct wf_tls_client_options {
     const char *cert_file; /* our own, with its chain; NULL: none */
     const char *key_file;
     const char *keylog_file;
+    size_t sessions_max; /* kept, for the next connections to the same origins; 0: none */
 } wf_tls_client_options;
 
 /* NULL, and `why` says it in words, with the file it is about. */

@@ -19,8 +19,9 @@ typedef struct wf_tls_host {
 /* What was loaded together. Held by its context while it is the newest, and by each connection that began with it. */
 typedef struct wf_tls_set {
     atomic_uint refs;
-    struct wf_tls_tickets *tickets; /* a reference; NULL in a client */
-    const char *keylog_file;        /* NULL: none */
+    struct wf_tls_tickets *tickets;   /* a reference; NULL in a client */
+    struct wf_tls_sessions *sessions; /* a client's; NULL: none are kept */
+    const char *keylog_file;          /* NULL: none */
     bool http2;
     size_t count;
     wf_tls_host hosts[];
@@ -28,6 +29,9 @@ typedef struct wf_tls_set {
 
 wf_tls_set *wf_tls_set_take(wf_tls_context *context); /* the newest, a reference */
 void wf_tls_set_unref(wf_tls_set *set);               /* NULL is accepted */
+
+/* tls.c: a client's connection was given a session to go on with. As SSL_CTX_sess_set_new_cb wants it. */
+int wf_tls_note_session(SSL *ssl, SSL_SESSION *session);
 
 /* self_signed.c: a key and a certificate of its own, for localhost and this machine's name. 0, or WF_ERROR. */
 int wf_tls_self_sign(EVP_PKEY **out_key, X509 **out_certificate);

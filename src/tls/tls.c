@@ -7,16 +7,25 @@
 #include "tls/tls.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "tls/context_impl.h"
+#include "tls/sessions.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH };
+
+/* Whom a client has connected to: what its sessions are known by. */
+typedef struct origin {
+    uint64_t verified_ms; /* when the certificate was looked at that this connection trusts in */
+    char name[];          /* "host:port" */
+} origin;
 
 struct wf_tls {
     SSL *ssl;
@@ -26,6 +35,7 @@ struct wf_tls {
     size_t in_len;
     wf_buf out;      /* sealed, to be sent */
     size_t out_sent; /* of it */
+    origin *origin;  /* owned; NULL: no sessions are kept of it */
     const char *rule;
     bool done;  /* the handshake */
     bool ended; /* our close_notify is in `out`, or went */
@@ -123,12 +133,38 @@ static bool name_host(SSL *ssl, const char *host) {
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host) {
+int wf_tls_note_session(SSL *ssl, SSL_SESSION *session) {
+    wf_tls *tls = SSL_get_app_data(ssl);
+    wf_tls_sessions_put(tls->set->sessions, tls->origin->name, tls->origin->verified_ms, session);
+    return 1; /* it is ours */
+}
+
+/* Goes on with a session of the same origin, if there is one. */
+static bool resume(wf_tls *tls, const char *host, unsigned port) {
+    size_t cap = strlen(host) + sizeof ":65535";
+    if (!tls->set->sessions)
+        return true;
+    tls->origin = wf_mem_alloc(sizeof *tls->origin + cap);
+    if (!tls->origin)
+        return false;
+    snprintf(tls->origin->name, cap, "%s:%u", host, port);
+    uint64_t now_ms = tls->origin->verified_ms = wf_clock_ms();
+    SSL_set_app_data(tls->ssl, tls);
+    SSL_SESSION *session =
+        wf_tls_sessions_take(tls->set->sessions, tls->origin->name, now_ms, &tls->origin->verified_ms);
+    if (session)
+        SSL_set_session(tls->ssl, session);
+    SSL_SESSION_free(session);
+    return true;
+}
+
+wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host, unsigned port) {
     wf_tls *tls = new_tls(context, shared);
     if (!tls)
         return NULL;
     SSL_set_connect_state(tls->ssl);
-    if (!name_host(tls->ssl, host) || (SSL_do_handshake(tls->ssl), wf_tls_waiting(tls) == 0)) {
+    if (!name_host(tls->ssl, host) || !resume(tls, host, port) ||
+        (SSL_do_handshake(tls->ssl), wf_tls_waiting(tls) == 0)) {
         wf_tls_free(tls);
         return NULL;
     }
@@ -149,7 +185,10 @@ static void let_go_out(wf_tls *tls) {
 void wf_tls_free(wf_tls *tls) {
     if (!tls)
         return;
+    if (tls->origin && tls->done && !tls->rule) /* else OpenSSL takes a broken connection for a broken session */
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN);
     SSL_free(tls->ssl);
+    wf_mem_free(tls->origin);
     let_go_out(tls);
     wf_tls_set_unref(tls->set);
     wf_mem_free(tls);
@@ -333,6 +372,10 @@ void wf_tls_sent(wf_tls *tls, size_t len) {
 }
 
 /* ---- for those who ask ---- */
+
+bool wf_tls_resumed(const wf_tls *tls) {
+    return SSL_session_reused(tls->ssl);
+}
 
 const char *wf_tls_version(const wf_tls *tls) {
     return SSL_get_version(tls->ssl);

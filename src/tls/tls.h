@@ -34,10 +34,10 @@ typedef struct wf_tls_shared {
 
 void wf_tls_shared_deinit(wf_tls_shared *shared);
 
-/* A server's connection, or a client's to `host`: its hello is there to be sent. The context is needed no longer than
- * this call. NULL: no memory. `shared` must outlive it. */
+/* A server's connection, or a client's to `host`: its hello is there to be sent. The port is part of what sessions are
+ * known by. The context is needed no longer than this call. NULL: no memory. `shared` must outlive it. */
 wf_tls *wf_tls_accept(wf_tls_context *context, wf_tls_shared *shared);
-wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host);
+wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host, unsigned port);
 void wf_tls_free(wf_tls *tls); /* NULL is accepted */
 
 /* Takes what the socket gave and opens it. What comes of it is at *out_data until the next wf_tls_open on the same
@@ -69,6 +69,9 @@ const char *wf_tls_rule(const wf_tls *tls);
 
 /* Of a client: why the certificate was refused, X509_V_ERR_...; 0: it was not. */
 long wf_tls_verify_error(const wf_tls *tls);
+
+/* It went on with a session of an earlier connection. */
+bool wf_tls_resumed(const wf_tls *tls);
 
 /* What was agreed on: "TLSv1.3". */
 const char *wf_tls_version(const wf_tls *tls);

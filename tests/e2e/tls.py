@@ -404,6 +404,36 @@ class Client(unittest.TestCase):
         self.assertEqual(code, 0, err)
         self.assertLess(waited[0], 3)  # the close deadline is 5 s
 
+    def test_reconnecting_resumes_the_session(self):
+        reused = []
+
+        async def echo(client, *_):
+            reused.append(client.transport.get_extra_info('ssl_object').session_reused)
+            with contextlib.suppress(websockets.ConnectionClosed):
+                async for message in client:
+                    await client.send(message)
+
+        async def storm(version, *args):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*local)
+            context.maximum_version = version
+            reused.clear()
+            async with websockets.serve(echo, '127.0.0.1', 0, ssl=context) as server:
+                port = server.sockets[0].getsockname()[1]
+                code, out, err = await asyncio.to_thread(
+                    run, 'bench', f'wss://localhost:{port}/', '--storm', '-c', '1', '-d', '300ms', '--warmup', '0', '-q',
+                    '-t', '1', '--cacert', ca.cert, *args)
+                self.assertIn(code, (0, 70), out + err)
+
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version):
+                asyncio.run(storm(version, '--tls-resume'))
+                self.assertFalse(reused[0])
+                self.assertGreaterEqual(reused.count(True), 4)
+                asyncio.run(storm(version))
+                self.assertGreaterEqual(len(reused), 5)
+                self.assertFalse(any(reused))
+
     def test_certificates_that_are_not_good(self):
         def bench(weft, host, *args):
             code, out, err = run('bench', f'wss://{host}:{weft.port}/echo', *BENCH, *args)

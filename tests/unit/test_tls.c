@@ -2,132 +2,10 @@
  * Two ends of TLS and no socket between them: bytes are carried by hand, in pieces of every size, and now and then
  * wrong.
  */
-#include "test.h"
-#include "tls/context_impl.h"
 #include "tls/tickets.h"
-#include "tls/tls.h"
+#include "tls_help.h"
 
-#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-static char why[256];
-
-/* A self-signed pair on disk: CERT (its own authority, too) and KEY. */
-typedef struct pair {
-    char folder[32], cert[48], key[48];
-} pair;
-
-static void write_pair(const pair *p) {
-    EVP_PKEY *key;
-    X509 *cert;
-    CHECK_EQ(wf_tls_self_sign(&key, &cert), WF_OK);
-    FILE *out = fopen(p->cert, "w");
-    CHECK(out && PEM_write_X509(out, cert) == 1 && fclose(out) == 0);
-    out = fopen(p->key, "w");
-    CHECK(out && PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(out) == 0);
-    EVP_PKEY_free(key);
-    X509_free(cert);
-}
-
-static pair make_pair(void) {
-    pair p;
-    strcpy(p.folder, "/tmp/weft-tls-XXXXXX");
-    CHECK(mkdtemp(p.folder) != NULL);
-    snprintf(p.cert, sizeof p.cert, "%s/cert.pem", p.folder);
-    snprintf(p.key, sizeof p.key, "%s/key.pem", p.folder);
-    write_pair(&p);
-    return p;
-}
-
-static void remove_pair(const pair *p) {
-    unlink(p->cert);
-    unlink(p->key);
-    rmdir(p->folder);
-}
-
-/* ---- the two ends ---- */
-
-typedef struct ends {
-    wf_tls_shared shared[2];
-    wf_tls_context *context[2];
-    wf_tls *tls[2]; /* server, client */
-    uint8_t got[2][1 << 20];
-    size_t got_len[2];
-    int result[2]; /* of the last open */
-} ends;
-
-static ends e;
-
-static void open_ends(wf_tls_context *server, wf_tls_context *client, const char *host) {
-    CHECK(server && client);
-    memset(&e, 0, sizeof e);
-    e.context[0] = server;
-    e.context[1] = client;
-    e.tls[0] = wf_tls_accept(server, &e.shared[0]);
-    e.tls[1] = wf_tls_connect(client, &e.shared[1], host);
-    CHECK(e.tls[0] && e.tls[1]);
-}
-
-static void close_ends(void) {
-    for (int i = 0; i < 2; i++) {
-        wf_tls_free(e.tls[i]);
-        wf_tls_context_free(e.context[i]);
-        wf_tls_shared_deinit(&e.shared[i]);
-    }
-}
-
-static void open_default(void) {
-    open_ends(wf_tls_server_context(&(wf_tls_server_options) {.self_signed = true}, why, sizeof why),
-              wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why), "localhost");
-}
-
-static void take(int to, const uint8_t *data, size_t len) {
-    uint8_t *plain;
-    size_t plain_len;
-    e.result[to] = wf_tls_open(e.tls[to], data, len, &plain, &plain_len);
-    CHECK(plain_len <= sizeof e.got[to] - e.got_len[to]);
-    memcpy(e.got[to] + e.got_len[to], plain, plain_len);
-    e.got_len[to] += plain_len;
-}
-
-/* Carries what one end has sealed to the other, in pieces of `step`; false: there was nothing. */
-static bool carry(int from, size_t step) {
-    struct iovec range;
-    if (!wf_tls_sealed(e.tls[from], &range))
-        return false;
-    size_t len = range.iov_len < step ? range.iov_len : step;
-    uint8_t piece[64 * 1024];
-    if (len > sizeof piece)
-        len = sizeof piece;
-    memcpy(piece, range.iov_base, len);
-    wf_tls_sent(e.tls[from], len);
-    take(!from, piece, len);
-    return true;
-}
-
-static void settle(size_t step) {
-    for (int i = 0; i < 1 << 20; i++) {
-        bool server = carry(0, step), client = carry(1, step);
-        if (!server && !client)
-            return;
-    }
-    CHECK(!"it never ends");
-}
-
-static void seal(int from, const void *data, size_t len) {
-    struct iovec range = {(void *)data, len};
-    while (range.iov_len > 0) {
-        int64_t taken = wf_tls_seal(e.tls[from], &range, 1);
-        CHECK(taken > 0);
-        range.iov_base = (uint8_t *)range.iov_base + taken;
-        range.iov_len -= (size_t)taken;
-    }
-}
-
-/* ---- tests ---- */
 
 TEST(whatever_the_pieces_both_ends_understand) {
     static const size_t steps[] = {1, 2, 3, 5, 7, 64, 1000, 1 << 20};
@@ -406,7 +284,7 @@ TEST(files_that_are_no_good_are_named) {
 /* What OpenSSL needs is its own; of ours each block may be missing. */
 TEST(without_memory_it_fails_and_leaks_nothing) {
     wf_tls_server_options server = {.self_signed = true};
-    wf_tls_client_options client = {.insecure = true};
+    wf_tls_client_options client = {.insecure = true, .sessions_max = 1};
     size_t before = test_mem_live();
     for (size_t n = 1; n < 100; n++) {
         memset(&e, 0, sizeof e);
@@ -414,7 +292,7 @@ TEST(without_memory_it_fails_and_leaks_nothing) {
         e.context[1] = wf_tls_client_context(&client, why, sizeof why);
         test_mem_fail_at(n);
         e.tls[0] = wf_tls_accept(e.context[0], &e.shared[0]);
-        e.tls[1] = wf_tls_connect(e.context[1], &e.shared[1], "localhost");
+        e.tls[1] = wf_tls_connect(e.context[1], &e.shared[1], "localhost", 443);
         bool all = e.tls[0] && e.tls[1];
         for (int i = 0; i < 20 && all; i++)
             carry(i % 2, 1 << 20);
