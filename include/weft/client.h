@@ -126,8 +126,10 @@ typedef struct weft_dial {
     void (*message)(weft_conn *conn, weft_message message, void *user);
     /* The queue is empty again after a send was answered WEFT_FULL. */
     void (*drained)(weft_conn *conn, void *user);
-    /* Our ping was answered. */
+    /* A ping of weft_conn_ping or the heartbeat was answered. */
     void (*pong)(weft_conn *conn, uint64_t rtt_ns, void *user);
+    /* A control frame came: WEFT_PING, which has been answered already, or WEFT_PONG that answers none of those. */
+    void (*control)(weft_conn *conn, weft_message frame, void *user);
     /* Exactly once for each `open`, last. Sends answer WEFT_ECLOSED. */
     void (*closed)(weft_conn *conn, const weft_close_info *info, void *user);
     /* No WebSocket came of it. */

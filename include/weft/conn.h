@@ -25,8 +25,16 @@ extern "C" {
 
 typedef struct weft_conn weft_conn;
 
-/* The opcodes of RFC 6455 5.2. PLAIN, for sending only: the same, never compressed. */
-typedef enum weft_kind { WEFT_TEXT = 1, WEFT_BINARY = 2, WEFT_TEXT_PLAIN = 0x11, WEFT_BINARY_PLAIN = 0x12 } weft_kind;
+/* The opcodes of RFC 6455 5.2. PLAIN, for sending only: the same, never compressed. PING and PONG are for
+ * weft_conn_send and the `control` callbacks alone. */
+typedef enum weft_kind {
+    WEFT_TEXT = 1,
+    WEFT_BINARY = 2,
+    WEFT_PING = 9,
+    WEFT_PONG = 10,
+    WEFT_TEXT_PLAIN = 0x11,
+    WEFT_BINARY_PLAIN = 0x12
+} weft_kind;
 
 /* A whole message. `data` is borrowed: it dies when the callback returns. It is often a pointer straight into
  * the receive buffer, and is never NUL-terminated. Text is valid UTF-8. */
@@ -52,7 +60,10 @@ typedef struct weft_close_info {
 /* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again. With permessage-deflate
  * it is compressed where that makes it shorter. WEFT_OK, WEFT_FULL, WEFT_ECLOSED, WEFT_ENOMEM; WEFT_EINVAL while a
  * fragmented message is open; WEFT_ESYS in a client that finds no randomness to mask with (RFC 6455 5.3). Cost: one
- * copy, which masks, or the compressor's. */
+ * copy, which masks, or the compressor's.
+ *
+ * A ping or pong with a payload of yours may be sent too, of at most 125 bytes (else WEFT_EINVAL) and of any bytes, also
+ * within a fragmented message. It waits its turn in the queue and is not timed: the pong comes by `control`. */
 WEFT_API int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len);
 
 /* Sends a message in fragments (RFC 6455 5.4), never compressed: the first call gives the kind, the last has `fin`
@@ -74,8 +85,8 @@ WEFT_API void weft_conn_abort(weft_conn *conn);
 /* True: a stream, no WebSocket. */
 WEFT_API bool weft_conn_is_stream(const weft_conn *conn);
 
-/* Sends a ping whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL while one is
- * out. A stream has none: WEFT_EINVAL. */
+/* Sends a ping, ahead of the queue, whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL while
+ * one is out. A stream has none: WEFT_EINVAL. */
 WEFT_API int weft_conn_ping(weft_conn *conn);
 
 /* True when permessage-deflate was agreed on. */

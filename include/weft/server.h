@@ -83,8 +83,10 @@ typedef struct weft_route {
     void (*message)(weft_conn *conn, weft_message message, void *user);
     /* The queue is empty again after a send was answered WEFT_FULL. */
     void (*drained)(weft_conn *conn, void *user);
-    /* Our ping was answered. */
+    /* A ping of weft_conn_ping or the heartbeat was answered. */
     void (*pong)(weft_conn *conn, uint64_t rtt_ns, void *user);
+    /* A control frame came: WEFT_PING, which has been answered already, or WEFT_PONG that answers none of those. */
+    void (*control)(weft_conn *conn, weft_message frame, void *user);
     /* An accept that was given from another thread, and answered WEFT_OK, came too late: the client had gone.
      * `accepted` is what weft_request_set_user had set, for you to release; neither `open` nor `closed` is
      * called for it. */

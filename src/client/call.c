@@ -177,6 +177,10 @@ void wf_call_pump(wf_call *call) {
             if (call->pong)
                 call->pong(conn, call->link.rtt_ns, call->user);
             break;
+        case WF_LINK_CONTROL:
+            if (call->control)
+                call->control(conn, wf_message_of(&event.message), call->user);
+            break;
         case WF_LINK_DRAINED:
             if (call->drained)
                 call->drained(conn, call->user);

@@ -59,6 +59,7 @@ struct wf_call {
     void (*open)(weft_conn *conn, const weft_response *response, void *user);
     void (*drained)(weft_conn *conn, void *user);
     void (*pong)(weft_conn *conn, uint64_t rtt_ns, void *user);
+    void (*control)(weft_conn *conn, weft_message frame, void *user);
     void (*closed)(weft_conn *conn, const weft_close_info *info, void *user);
     void (*failed)(weft_conn *conn, const weft_dial_failure *failure, void *user);
     wf_dialling *dialling; /* NULL from `open` on */

@@ -338,6 +338,7 @@ static void take_callbacks(wf_call *call, const weft_dial *dial) {
     call->message = dial->message;
     call->drained = dial->drained;
     call->pong = dial->pong;
+    call->control = dial->control;
     call->closed = dial->closed;
     call->failed = dial->failed;
 }

@@ -36,7 +36,8 @@ int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len
     uint8_t opcode;
     bool plain;
     if (!wf_kind_split(kind, &opcode, &plain))
-        return WEFT_EINVAL;
+        return kind == WEFT_PING || kind == WEFT_PONG ? wf_link_send_control(link_of(conn), opcode, data, len)
+                                                      : WEFT_EINVAL;
     return plain ? wf_link_send_plain(link_of(conn), opcode, data, len)
                  : wf_link_send(link_of(conn), opcode, data, len);
 }

@@ -113,6 +113,7 @@ typedef enum wf_link_event_kind {
     WF_LINK_BYTES,      /* RAW, and from a proxy: message.data, .len; from a proxy 0: it has said all */
     WF_LINK_MESSAGE,    /* message */
     WF_LINK_PONG,       /* our ping was answered; link->rtt_ns is new */
+    WF_LINK_CONTROL,    /* message: a ping, which has been answered, or a pong that answers none of ours */
     WF_LINK_DRAINED,    /* the queue is empty after a send was refused */
     WF_LINK_ENDED       /* once, last; wf_link_end_of says how */
 } wf_link_event_kind;
@@ -349,6 +350,7 @@ int wf_link_deflate(wf_link *link, const wf_pmd_params *params);
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin);
+int wf_link_send_control(wf_link *link, uint8_t opcode, const void *data, size_t len); /* a ping or pong, in order */
 int wf_link_ping(wf_link *link);
 int wf_link_close(wf_link *link, int code, const char *reason);
 

@@ -219,17 +219,22 @@ static __attribute__((noinline)) void watch_progress(wf_link *link) {
 
 /* What is no message is dealt with here. True: the server is to know of it. Not inlined, for messages are in a
  * hurry. */
-static __attribute__((noinline)) bool on_control(wf_link *link, const wf_ws_event *event) {
+static __attribute__((noinline)) bool on_control(wf_link *link, wf_link_event *out_event) {
+    const wf_ws_event *event = &out_event->message;
+    out_event->kind = WF_LINK_CONTROL;
     switch (event->kind) {
     case WF_WS_PING:
         on_ping(link, event);
-        return false;
+        break;
     case WF_WS_PONG:
-        return on_pong(link, event);
+        if (on_pong(link, event))
+            out_event->kind = WF_LINK_PONG;
+        break;
     default:
         on_close(link, event);
         return false;
     }
+    return out_event->kind == WF_LINK_PONG || link->stage == WF_LINK_OPEN;
 }
 
 /* Nothing more is taken from the session now. After a ping: an answer to what comes next would not fit behind the
@@ -267,8 +272,7 @@ int wf_link_next_ws(wf_link *link, wf_link_event *out_event) {
             if (wf_usual(link->stage == WF_LINK_OPEN))
                 return WF_OK;
             /* We have said goodbye: only the peer's close frame is of interest. */
-        } else if (on_control(link, event)) {
-            out_event->kind = WF_LINK_PONG;
+        } else if (on_control(link, out_event)) {
             return WF_OK;
         }
     } while (!stops(link));
@@ -431,6 +435,13 @@ int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_
         link->q.fragmenting = true;
     }
     return WF_OK;
+}
+
+int wf_link_send_control(wf_link *link, uint8_t opcode, const void *data, size_t len) {
+    if ((opcode != WF_OP_PING && opcode != WF_OP_PONG) || len > WF_CONTROL_BYTES_MAX)
+        return WF_EINVAL;
+    int got = may_send(link);
+    return got == WF_OK ? queue_frame(link, &(wf_frame) {.fin = true, .opcode = opcode, .len = len}, data) : got;
 }
 
 int wf_link_ping(wf_link *link) {

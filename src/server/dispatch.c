@@ -100,6 +100,11 @@ static __attribute__((noinline)) void on_event(weft_conn *conn, const wf_link_ev
         if (route->pong)
             route->pong(conn, conn->link.rtt_ns, route->user);
         break;
+    case WF_LINK_CONTROL:
+        route = &wf_conn_route(conn)->is;
+        if (route->control)
+            route->control(conn, wf_message_of(&event->message), route->user);
+        break;
     case WF_LINK_DRAINED:
         route = &wf_conn_route(conn)->is;
         if (route->drained)

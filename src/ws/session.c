@@ -214,7 +214,7 @@ static int fail_utf8(wf_ws *ws) {
 
 static int finish_control(wf_ws *ws, const uint8_t *payload, wf_ws_event *out_event) {
     size_t len = (size_t)ws->part->frame_len;
-    *out_event = (wf_ws_event) {.data = payload, .len = len};
+    *out_event = (wf_ws_event) {.opcode = ws->part->opcode, .data = payload, .len = len};
     ws->stage = ws->part->control ? STAGE_DONE : STAGE_HEAD;
     if (ws->part->opcode == WF_OP_PING) {
         out_event->kind = WF_WS_PING;

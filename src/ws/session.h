@@ -34,7 +34,7 @@ typedef enum wf_ws_event_kind { WF_WS_MESSAGE, WF_WS_PING, WF_WS_PONG, WF_WS_CLO
 
 typedef struct wf_ws_event {
     wf_ws_event_kind kind;
-    uint8_t opcode; /* of a message: WF_OP_TEXT or WF_OP_BINARY */
+    uint8_t opcode; /* of a message its first frame's: WF_OP_TEXT or WF_OP_BINARY */
     int close_code; /* of a close: 1005 when none came */
     const uint8_t
         *data; /* payload; of a close: the reason. Valid until the next wf_ws_next or wf_ws_feed of this session

@@ -111,6 +111,8 @@ static inline void pump(fixture *f) {
         case WF_LINK_PONG:
             say(f, "pong", NULL, 0);
             break;
+        case WF_LINK_CONTROL:
+            break;
         case WF_LINK_DRAINED:
             say(f, "drained", NULL, 0);
             break;

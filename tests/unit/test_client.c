@@ -163,6 +163,35 @@ TEST(pings_are_answered) {
     weft_client_free(client);
 }
 
+static void on_control(weft_conn *conn, weft_message frame, void *user) {
+    (void)conn, (void)user;
+    see("%s(%.*s); ", frame.kind == WEFT_PING ? "ping" : "pong", (int)frame.len, (const char *)frame.data);
+}
+
+static void ping_with_text(weft_conn *conn, const weft_response *response, void *user) {
+    on_open(conn, response, user);
+    CHECK_EQ(weft_conn_send(conn, WEFT_PING, "mine", 4), WEFT_OK);
+    CHECK_EQ(weft_conn_send(conn, WEFT_PING, NULL, 126), WEFT_EINVAL);
+}
+
+TEST(control_frames_are_told_of) {
+    raw_server server;
+    seen[0] = '\0';
+    raw_server_start(&server,
+                     (script) {BYTES(GOOD "\x89\x01p\x8a\x04mine\x8a\x00"), ENDS_WITH_CLIENT, BYTES("\x88\x00")});
+    weft_client *client = weft_client_new(NULL);
+    weft_dial dial = dial_to(server.url);
+    dial.open = ping_with_text;
+    dial.control = on_control;
+    dial.limits.close_timeout_ms = 100;
+    CHECK_EQ(weft_client_dial(client, &dial, NULL), WEFT_OK);
+    run_out(client);
+    raw_server_end(&server);
+    CHECK_STR(seen, "open 101; ping(p); pong(mine); pong(); closed 1005  clean peer");
+    CHECK_STR(heard(&server), "a(p) 9(mine) 8() ");
+    weft_client_free(client);
+}
+
 /* The server ends the connection, and the client waits for it (RFC 6455 7.1.1). */
 TEST(the_server_closes_first) {
     raw_server server;

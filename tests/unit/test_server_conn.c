@@ -171,9 +171,14 @@ static void tell_pong(weft_conn *conn, uint64_t rtt_ns, void *user) {
     diary("pong %s", rtt_ns >= 20000000 && rtt_ns < 9000000000 && rtt_ns == weft_conn_rtt_ns(conn) ? "timed" : "wrong");
 }
 
+static void tell_control(weft_conn *conn, weft_message frame, void *user) {
+    (void)conn, (void)user;
+    diary("%s '%.*s'", frame.kind == WEFT_PING ? "ping" : "pong", (int)frame.len, (const char *)frame.data);
+}
+
 TEST(a_ping_is_answered_and_timed_and_foreign_pongs_do_not_count) {
     fixture_new(NULL);
-    fixture_route("/", &(weft_route) {.message = ping_back, .pong = tell_pong});
+    fixture_route("/", &(weft_route) {.message = ping_back, .pong = tell_pong, .control = tell_control});
     fixture_run(NULL);
     CHECK_EQ(client_open(&c, fixture.address, "/", NULL), 101);
     for (int round = 0; round < 2; round++) {
@@ -186,10 +191,43 @@ TEST(a_ping_is_answered_and_timed_and_foreign_pongs_do_not_count) {
         CHECK(client_frame(&c, 0x8A, "unasked", 7));
         CHECK(client_frame(&c, 0x8A, NULL, 0));
         client_sleep_ms(20);
+        CHECK_STR(diary_next(), "pong 'unasked'");
+        CHECK_STR(diary_next(), "pong ''");
         CHECK_STR(diary_next_within(5), "nothing");
         CHECK(client_frame(&c, 0x8A, nonce, len));
         CHECK_STR(diary_next(), "pong timed");
     }
+    end();
+}
+
+static void send_controls(weft_conn *conn, weft_message message, void *user) {
+    char longest[126] = {0};
+    (void)message, (void)user;
+    diary("%d %d %d", weft_conn_send(conn, WEFT_PING, longest, 126), weft_conn_send(conn, (weft_kind)8, NULL, 0),
+          weft_conn_send_fragment(conn, WEFT_PING, "x", 1, true));
+    CHECK_EQ(weft_conn_send_fragment(conn, WEFT_TEXT, "begun", 5, false), WEFT_OK);
+    CHECK_EQ(weft_conn_send(conn, WEFT_PING, "mine", 4), WEFT_OK);
+    CHECK_EQ(weft_conn_send(conn, WEFT_PONG, longest, 125), WEFT_OK);
+    CHECK_EQ(weft_conn_send_fragment(conn, WEFT_TEXT, NULL, 0, true), WEFT_OK);
+}
+
+TEST(pings_and_pongs_of_ones_own_go_and_come) {
+    fixture_new(NULL);
+    fixture_route("/", &(weft_route) {.message = send_controls, .pong = tell_pong, .control = tell_control});
+    fixture_run(NULL);
+    CHECK_EQ(client_open(&c, fixture.address, "/", NULL), 101);
+    CHECK(client_text(&c, "go"));
+    CHECK_STR(diary_next(), "-3 -3 -3");
+    CHECK_STR(client_next(&c), "text+ begun");
+    CHECK_STR(client_next(&c), "ping");
+    CHECK(c.data_len == 4 && memcmp(c.data, "mine", 4) == 0);
+    CHECK_STR(client_next(&c), "pong of 125 bytes");
+    CHECK_STR(client_next(&c), "continuation");
+    CHECK(client_frame(&c, 0x8A, "mine", 4));
+    CHECK_STR(diary_next(), "pong 'mine'");
+    CHECK(client_frame(&c, 0x89, "yours", 5));
+    CHECK_STR(client_next(&c), "pong yours");
+    CHECK_STR(diary_next(), "ping 'yours'");
     end();
 }
 
