@@ -60,9 +60,10 @@ static size_t random_payload(uint64_t *seed, uint8_t *out, size_t len, bool text
 static void write_control(stream *s, uint64_t *seed) {
     bool ping = test_random(seed) & 1;
     size_t len = random_payload(seed, s->payloads + s->payloads_len, test_random(seed) % 126, false);
-    s->events[s->count++] = (sent) {.kind = ping ? WF_WS_PING : WF_WS_PONG, .at = s->payloads_len, .len = len};
-    write_frame(s, seed, (wf_frame) {.fin = true, .opcode = ping ? WF_OP_PING : WF_OP_PONG, .len = len},
-                s->payloads + s->payloads_len);
+    uint8_t opcode = ping ? WF_OP_PING : WF_OP_PONG;
+    s->events[s->count++] =
+        (sent) {.kind = ping ? WF_WS_PING : WF_WS_PONG, .opcode = opcode, .at = s->payloads_len, .len = len};
+    write_frame(s, seed, (wf_frame) {.fin = true, .opcode = opcode, .len = len}, s->payloads + s->payloads_len);
     s->payloads_len += len;
 }
 
@@ -90,8 +91,11 @@ static void write_close(stream *s, uint64_t *seed) {
     uint8_t payload[WF_CONTROL_BYTES_MAX];
     size_t len = wf_close_encode(payload, 1001, reason, sizeof reason - 1);
     memcpy(s->payloads + s->payloads_len, reason, sizeof reason - 1);
-    s->events[s->count++] =
-        (sent) {.kind = WF_WS_CLOSE, .close_code = 1001, .at = s->payloads_len, .len = sizeof reason - 1};
+    s->events[s->count++] = (sent) {.kind = WF_WS_CLOSE,
+                                    .opcode = WF_OP_CLOSE,
+                                    .close_code = 1001,
+                                    .at = s->payloads_len,
+                                    .len = sizeof reason - 1};
     s->payloads_len += sizeof reason - 1;
     write_frame(s, seed, (wf_frame) {.fin = true, .opcode = WF_OP_CLOSE, .len = len}, payload);
 }
