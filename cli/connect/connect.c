@@ -2,6 +2,7 @@
  * weft connect: a loop over stdin and one connection.
  */
 #include "cli/commands.h"
+#include "cli/shared.h"
 
 #include "cli/connect/connect.h"
 #include "cli/connect/line.h"
@@ -51,7 +52,7 @@ void connect_leave(connect_session *s) {
     if (!s->is_open)
         s->is_over = true;
     else
-        weft_conn_close(s->conn, (int)s->options->close_code, s->options->close_reason);
+        connect_close(s, (int)s->options->close_code, s->options->close_reason);
 }
 
 /* ---- what the client says ---- */
@@ -63,16 +64,24 @@ static void on_open(weft_conn *conn, const weft_response *response, void *user) 
     s->texts_sent = 0;
     s->attempts = 0;
     s->heard_ns = 0;
+    s->dialled++;
+    s->fragmenting = 0;
+    s->ping_ns = 0;
     weft_text chosen = weft_response_header(response, "Sec-WebSocket-Protocol");
-    if (s->options->verbose) {
-        char text[256];
-        int used = snprintf(text, sizeof text, "open%s%s%.*s", weft_conn_deflates(conn) ? ", compressed" : "",
-                            chosen.len ? ", subprotocol " : "", (int)(chosen.len < 100 ? chosen.len : 100),
-                            chosen.data ? chosen.data : "");
-        connect_tell(s, text, (size_t)used);
-    }
-    if (s->options->json)
-        connect_print_event(s, "open", NULL);
+    int len = (int)(chosen.len < 200 ? chosen.len : 200);
+    bool deflates = weft_conn_deflates(conn);
+    if (s->options->verbose)
+        connect_note(s, "open%s%s%.*s", deflates ? ", compressed" : "", len ? ", subprotocol " : "", len, chosen.data);
+    char more[300]; /* a subprotocol is a token: nothing in it needs escaping */
+    snprintf(more, sizeof more, "\"compressed\":%s,\"subprotocol\":%s%.*s%s", deflates ? "true" : "false",
+             len ? "\"" : "null", len, chosen.data, len ? "\"" : "");
+    connect_event e = {.op = "open",
+                       .fin = EVENT_UNKNOWN,
+                       .rsv = EVENT_UNKNOWN,
+                       .wire_len = EVENT_UNKNOWN,
+                       .len = EVENT_UNKNOWN,
+                       .more = more};
+    connect_print_event(s, &e);
 }
 
 static void on_message(weft_conn *conn, weft_message message, void *user) {
@@ -92,70 +101,63 @@ static void on_drained(weft_conn *conn, void *user) {
     ((connect_session *)user)->is_blocked = false;
 }
 
-static void on_pong(weft_conn *conn, uint64_t rtt_ns, void *user) {
-    connect_session *s = user;
-    char text[64];
-    (void)conn;
-    if (!s->options->show_pongs && !s->asked_pong)
-        return;
-    s->asked_pong = false;
-    if (s->options->json) {
-        snprintf(text, sizeof text, "\"rtt_ns\":%llu", (unsigned long long)rtt_ns);
-        connect_print_event(s, "pong", text);
-    } else {
-        int used = snprintf(text, sizeof text, "pong after %.3f ms", (double)rtt_ns / 1e6);
-        connect_tell(s, text, (size_t)used);
-    }
+/* The peer's close frame, or that there was none. */
+static void print_close(connect_session *s, const weft_close_info *info) {
+    char more[80];
+    size_t len = strlen(info->reason);
+    bool came = info->by_peer || info->clean;
+    snprintf(more, sizeof more, "\"code\":%d,\"clean\":%s,\"by_peer\":%s", info->code, info->clean ? "true" : "false",
+             info->by_peer ? "true" : "false");
+    connect_event e = connect_event_of("close", info->reason, len);
+    e.more = more;
+    e.fin = came ? true : EVENT_UNKNOWN;
+    e.rsv = came ? 0 : EVENT_UNKNOWN;
+    e.wire_len = !came ? EVENT_UNKNOWN : info->code == WEFT_CLOSE_NO_STATUS ? 2 : (int64_t)(4 + len);
+    connect_print_event(s, &e);
 }
 
 static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     connect_session *s = user;
-    char text[600];
     (void)conn;
     int code = cli_exit_of_close(info);
-    if (code != 0 || s->options->verbose) {
-        int used =
-            snprintf(text, sizeof text, "closed with %d%s%.130s%s%.200s%s%.80s", info->code,
-                     info->reason[0] ? ": " : "", info->reason, info->rule ? ", " : "", info->rule ? info->rule : "",
-                     info->sys_errno ? ", " : "", info->sys_errno ? strerror(info->sys_errno) : "");
-        connect_tell(s, text, (size_t)used);
-    }
-    if (s->options->json) {
-        snprintf(text, sizeof text, "\"code\":%d,\"clean\":%s,\"by_peer\":%s", info->code,
-                 info->clean ? "true" : "false", info->by_peer ? "true" : "false");
-        connect_print_event(s, "close", text);
-    }
-    static const char unsent[] = "the peer closed before all of the input was sent";
+    if (code != 0 || s->options->verbose)
+        (code != 0 ? connect_complain : connect_note)(s, "closed with %d%s%s%s%s%s%s", info->code,
+                                                      info->reason[0] ? ": " : "", info->reason, info->rule ? ", " : "",
+                                                      info->rule ? info->rule : "", info->sys_errno ? ", " : "",
+                                                      info->sys_errno ? strerror(info->sys_errno) : "");
+    print_close(s, info);
     s->is_open = false;
     weft_retry_end end = weft_retry_of_close(info);
     if (connect_retry(s, &end))
         return;
     if (s->input.len > 0 && info->by_peer)
-        connect_tell(s, unsent, sizeof unsent - 1);
+        connect_complain(s, "the peer closed before all of the input was sent");
     connect_fail(s, code);
     s->is_over = true;
 }
 
 static void tell_refusal(const connect_session *s, const weft_response *response) {
     weft_text name, value, body = weft_response_body(response);
-    char line[1024];
-    int used = snprintf(line, sizeof line, "HTTP %d", weft_response_status(response));
-    connect_tell(s, line, (size_t)used);
-    for (size_t i = 0; weft_response_header_at(response, i, &name, &value); i++) {
-        used = snprintf(line, sizeof line, "  %.*s: %.*s", (int)name.len, name.data, (int)value.len, value.data);
-        connect_tell(s, line, (size_t)used < sizeof line ? (size_t)used : sizeof line - 1);
-    }
+    connect_complain(s, "HTTP %d", weft_response_status(response));
+    for (size_t i = 0; weft_response_header_at(response, i, &name, &value); i++)
+        connect_complain(s, "  %.*s: %.*s", (int)name.len, name.data, (int)value.len, value.data);
     if (body.len > 0)
-        connect_tell(s, body.data, body.len);
+        connect_complain(s, "%.*s", (int)body.len, body.data);
 }
 
 static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {
     connect_session *s = user;
     (void)conn;
     int code = cli_exit_of_dial(failure);
-    connect_tell(s, failure->text, strlen(failure->text));
+    connect_complain(s, "%s", failure->text);
     if (code == CLI_EXIT_HTTP)
         tell_refusal(s, failure->response);
+    char more[32];
+    connect_event e = connect_event_of("failed", failure->text, strlen(failure->text));
+    snprintf(more, sizeof more, "\"exit\":%d", code);
+    e.more = more;
+    e.fin = EVENT_UNKNOWN;
+    connect_print_event(s, &e);
     weft_retry_end end = weft_retry_of_failure(failure);
     if (connect_retry(s, &end))
         return;
@@ -178,7 +180,8 @@ int connect_dial(connect_session *s) {
                       .open = on_open,
                       .message = on_message,
                       .drained = on_drained,
-                      .pong = on_pong,
+                      .pong = connect_on_pong,
+                      .control = connect_on_control,
                       .closed = on_closed,
                       .failed = on_failed};
     int got = weft_client_dial(s->client, &dial, &s->conn);
@@ -285,10 +288,7 @@ static int finish(const connect_session *s) {
     if (connect_signal != 0)
         return CLI_EXIT_SIGNAL + connect_signal;
     if (s->exit_code == 0 && o->expects && s->received != o->expect) {
-        char text[96];
-        int used =
-            snprintf(text, sizeof text, "%llu messages came, not %u", (unsigned long long)s->received, o->expect);
-        connect_tell(s, text, (size_t)used);
+        connect_complain(s, "%llu messages came, not %u", (unsigned long long)s->received, o->expect);
         return CLI_EXIT_FAILED;
     }
     return s->exit_code;
@@ -305,6 +305,8 @@ int cli_run_connect(int argc, char **argv) {
     s.input.ended = o.only_receive;
     s.is_typed = isatty(STDIN_FILENO);
     s.escapes = !o.raw && isatty(STDOUT_FILENO);
+    s.colors_out = cli_colors(o.color, STDOUT_FILENO);
+    s.colors_err = cli_colors(o.color, STDERR_FILENO);
     weft_client_config config = {WEFT_CLIENT_CONFIG_INIT, .connect_timeout_ms = o.connect_timeout_ms,
                                  .handshake_timeout_ms = o.connect_timeout_ms, .tls = o.tls,
                                  .limits = {.message_bytes_max = o.message_max,

@@ -4,10 +4,12 @@
 #ifndef CLI_CONNECT_CONNECT_H
 #define CLI_CONNECT_CONNECT_H
 
+#include "cli/connect/event.h"
 #include "cli/exits.h"
 #include "cli/options.h"
 
 #include <signal.h>
+#include <weft/client.h>
 #include <weft/retry.h>
 
 typedef struct connect_options {
@@ -18,7 +20,7 @@ typedef struct connect_options {
     bool text, binary, nul, one, only_send, only_receive, exit_on_eof, no_close, show_pongs, no_compress, raw, json,
         follow;
     bool quiet;
-    int verbose;
+    int verbose, color;
     uint32_t wait_ms; /* 0: by the answers */
     uint32_t expect;
     uint32_t close_code, ping_interval_ms, ping_timeout_ms, connect_timeout_ms, message_max;
@@ -60,6 +62,12 @@ typedef struct connect_session {
     bool is_typed;     /* stdin is a terminal */
     bool is_edited;    /* and its lines are edited */
     bool asked_pong;   /* by /ping */
+    bool colors_out, colors_err;
+    uint32_t dialled;      /* how often it was open */
+    weft_kind fragmenting; /* of the message that is begun by /frame; 0: none is */
+    char ping_text[125];   /* of /ping TEXT, which left at ping_ns */
+    size_t ping_len;
+    uint64_t ping_ns; /* 0: none is out */
     int exit_code;
 } connect_session;
 
@@ -80,6 +88,16 @@ bool connect_retry(connect_session *s, const weft_retry_end *end);
 const char *connect_proxy_of_environment(const char *url);
 uint64_t connect_now_ns(void); /* the monotonic clock */
 
+/* What the library answers; with --json it is told. Closing is leaving. */
+int connect_send(connect_session *s, weft_kind kind, const void *data, size_t len);
+int connect_send_fragment(connect_session *s, weft_kind kind, const void *data, size_t len, bool fin);
+int connect_close(connect_session *s, int code, const char *reason);
+int connect_ping(connect_session *s);
+int connect_ping_text(connect_session *s, const char *text, size_t len); /* at most 125 bytes, else WEFT_EINVAL */
+
+void connect_on_pong(weft_conn *conn, uint64_t rtt_ns, void *session);
+void connect_on_control(weft_conn *conn, weft_message frame, void *session);
+
 /* true: the line was a command, and is done. */
 bool connect_command(connect_session *s, const char *line, size_t len);
 
@@ -92,8 +110,10 @@ void connect_input_line(const char *line, void *session); /* as it was typed; NU
 /* Messages and events are written when the turn is over. */
 void connect_print_flush(connect_session *s);
 void connect_print_message(connect_session *s, weft_message message);
-void connect_print_event(connect_session *s, const char *op, const char *extra);
-/* On stderr, escaped when that is a terminal. */
-void connect_tell(const connect_session *s, const char *text, size_t len);
+void connect_print_event(connect_session *s, connect_event *e); /* with --json; else nothing */
+
+/* On stderr, escaped when that is a terminal: news, and what is wrong. */
+void connect_note(const connect_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void connect_complain(const connect_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -15,7 +15,7 @@
 enum { CHUNK_BYTES = 65536 };
 
 static void stop_reading(connect_session *s, int exit_code, const char *why) {
-    connect_tell(s, why, strlen(why));
+    connect_complain(s, "%s", why);
     connect_fail(s, exit_code);
     s->input.ended = true;
     s->input.len = 0;
@@ -29,13 +29,15 @@ static bool send_one(connect_session *s, const void *data, size_t len) {
         stop_reading(s, CLI_EXIT_USAGE, "the input is not UTF-8, as text must be: send it with --binary");
         return false;
     }
-    int got = weft_conn_send(s->conn, binary ? WEFT_BINARY : WEFT_TEXT, data, len);
+    if (s->fragmenting) {
+        connect_complain(s, "not sent: a message is begun, and /frame op=cont ends it");
+        return true;
+    }
+    int got = connect_send(s, binary ? WEFT_BINARY : WEFT_TEXT, data, len);
     s->is_blocked = got == WEFT_FULL;
     if (got == WEFT_OK) {
         s->sent++;
         s->heard_ns = 0;
-        if (s->options->json)
-            connect_print_event(s, "sent", NULL);
     } else if (got != WEFT_FULL && got != WEFT_ECLOSED) {
         stop_reading(s, CLI_EXIT_ABNORMAL, weft_status_text(got));
     }

@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static void write_all(connect_session *s, const char *data, size_t len) {
@@ -44,6 +44,8 @@ void connect_print_flush(connect_session *s) {
 
 static void put(connect_session *s, const char *data, size_t len) {
     connect_output *out = &s->output;
+    if (len == 0)
+        return;
     if (len > sizeof out->data - out->len)
         connect_print_flush(s);
     if (len > sizeof out->data) {
@@ -52,6 +54,10 @@ static void put(connect_session *s, const char *data, size_t len) {
     }
     memcpy(out->data + out->len, data, len);
     out->len += len;
+}
+
+static void put_text(connect_session *s, const char *text) {
+    put(s, text, strlen(text));
 }
 
 static bool is_plain(unsigned char c) {
@@ -92,6 +98,8 @@ static size_t escape(const unsigned char *data, size_t len, char *out) {
 
 static void put_hexdump(connect_session *s, const uint8_t *data, size_t len) {
     char line[96];
+    if (s->is_edited || len == 0)
+        put(s, line, (size_t)snprintf(line, sizeof line, "binary, %zu bytes\n", len));
     for (size_t at = 0; at < len; at += 16) {
         int used = snprintf(line, sizeof line, "%08zx ", at);
         for (size_t i = at; i < at + 16; i++)
@@ -104,92 +112,84 @@ static void put_hexdump(connect_session *s, const uint8_t *data, size_t len) {
         line[used++] = '\n';
         put(s, line, (size_t)used);
     }
-    if (len == 0)
-        put(s, "(empty)\n", 8);
 }
 
-static long long now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
-/* A JSON string, quotes included; `out` has room for six times as many and two. */
-static size_t quote(const uint8_t *data, size_t len, char *out) {
-    size_t used = 0;
-    out[used++] = '"';
-    for (size_t i = 0; i < len; i++) {
-        if (data[i] == '"' || data[i] == '\\')
-            out[used++] = '\\';
-        if (data[i] == 0xc2 && i + 1 < len && data[i + 1] < 0xa0) /* C1: commands to a terminal, too */
-            used += (size_t)sprintf(out + used, "\\u%04x", data[++i]);
-        else if (data[i] < 0x20 || data[i] == 0x7f)
-            used += (size_t)sprintf(out + used, "\\u%04x", data[i]);
-        else
-            out[used++] = (char)data[i];
+/* Lines of a message stand under each other, so that none can pass for one of ours. */
+static void put_escaped(connect_session *s, const uint8_t *data, size_t len) {
+    char *out = malloc(4 * len + 1);
+    const char *line = out, *end = out ? out + escape(data, len, out) : NULL, *next;
+    while (s->is_edited && line < end && (next = memchr(line, '\n', (size_t)(end - line)))) {
+        put(s, line, (size_t)(next + 1 - line));
+        put_text(s, "  ");
+        line = next + 1;
     }
-    out[used++] = '"';
-    return used;
-}
-
-static void put_json_message(connect_session *s, weft_message m) {
-    bool text = m.kind == WEFT_TEXT;
-    char *out = malloc(256 + 6 * m.len);
-    if (!out) {
-        connect_fail(s, CLI_EXIT_FAILED);
-        s->is_over = true;
-        return;
-    }
-    size_t used = (size_t)sprintf(
-        out, "{\"ts_ns\":%lld,\"conn\":1,\"dir\":\"in\",\"op\":\"%s\",\"fin\":true,\"len\":%zu,\"%s\":", now_ns(),
-        text ? "text" : "binary", m.len, text ? "payload" : "payload_hex");
-    if (text) {
-        used += quote(m.data, m.len, out + used);
-    } else {
-        out[used++] = '"';
-        for (size_t i = 0; i < m.len; i++)
-            used += (size_t)sprintf(out + used, "%02x", m.data[i]);
-        out[used++] = '"';
-    }
-    used += (size_t)sprintf(out + used, "}\n");
-    put(s, out, used);
+    put(s, line, (size_t)(end - line));
+    put_text(s, "\n");
     free(out);
 }
 
 void connect_print_message(connect_session *s, weft_message m) {
     if (s->options->json) {
-        put_json_message(s, m);
-    } else if (s->escapes && m.kind == WEFT_BINARY) {
-        put_hexdump(s, m.data, m.len);
-    } else if (s->escapes) {
-        char *out = malloc(4 * m.len + 1);
-        if (out)
-            put(s, out, escape(m.data, m.len, out));
-        free(out);
-        put(s, "\n", 1);
-    } else {
+        connect_event e = connect_event_of(m.kind == WEFT_TEXT ? "text" : "binary", m.data, m.len);
+        connect_print_event(s, &e);
+        return;
+    }
+    if (!s->escapes) {
         put(s, (const char *)m.data, m.len);
         put(s, s->separator, s->separator_len);
-    }
-}
-
-void connect_print_event(connect_session *s, const char *op, const char *extra) {
-    char line[1200];
-    bool out = strcmp(op, "sent") == 0;
-    int used = snprintf(line, sizeof line, "{\"ts_ns\":%lld,\"conn\":1,\"dir\":\"%s\",\"op\":\"%s\"%s%s}\n", now_ns(),
-                        out ? "out" : "in", out ? (s->options->binary ? "binary" : "text") : op, extra ? "," : "",
-                        extra ? extra : "");
-    put(s, line, (size_t)used < sizeof line ? (size_t)used : sizeof line - 1);
-}
-
-void connect_tell(const connect_session *s, const char *text, size_t len) {
-    if (s->options->quiet)
         return;
-    char *out = malloc(4 * len + 1);
+    }
+    if (s->is_edited) /* what is typed has a ">" */
+        put_text(s, s->colors_out ? "\x1b[36m<\x1b[0m " : "< ");
+    if (m.kind == WEFT_BINARY)
+        put_hexdump(s, m.data, m.len);
+    else
+        put_escaped(s, m.data, m.len);
+}
+
+void connect_print_event(connect_session *s, connect_event *e) {
+    if (!s->options->json)
+        return;
+    size_t len;
+    e->conn = s->dialled > 0 ? s->dialled : 1;
+    char *line = connect_event_line(e, &len);
+    if (line) {
+        put(s, line, len);
+    } else {
+        connect_fail(s, CLI_EXIT_FAILED);
+        s->is_over = true;
+    }
+    free(line);
+}
+
+/* Color is a number of SGR, for "weft:" alone. */
+__attribute__((format(printf, 3, 0))) static void tell(const connect_session *s, const char *color, const char *format,
+                                                       va_list args) {
+    char *text = NULL;
+    int len = s->options->quiet ? -1 : vasprintf(&text, format, args);
+    char *out = len >= 0 ? malloc(4 * (size_t)len + 1) : NULL;
     bool plain = s->options->raw || !isatty(STDERR_FILENO);
-    line_hide();
-    if (out)
-        fprintf(stderr, "weft: %.*s\n", plain ? (int)len : (int)escape((const unsigned char *)text, len, out),
+    if (out) {
+        line_hide();
+        fprintf(stderr, s->colors_err ? "\x1b[%smweft:\x1b[0m " : "weft: ", color);
+        fprintf(stderr, "%.*s\n", plain ? len : (int)escape((const unsigned char *)text, (size_t)len, out),
                 plain ? text : out);
+    }
     free(out);
+    if (len >= 0)
+        free(text);
+}
+
+void connect_note(const connect_session *s, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    tell(s, "2", format, args);
+    va_end(args);
+}
+
+void connect_complain(const connect_session *s, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    tell(s, "31", format, args);
+    va_end(args);
 }

@@ -3,7 +3,6 @@
  */
 #include "cli/connect/connect.h"
 
-#include <stdio.h>
 #include <sys/random.h>
 
 enum { FIRST_MS = 500, LONGEST_MS = 30000 };
@@ -21,8 +20,6 @@ bool connect_retry(connect_session *s, const weft_retry_end *end) {
         return false;
     s->attempts++;
     s->retry_ns = connect_now_ns() + (uint64_t)ms * 1000000;
-    char text[80];
-    int used = snprintf(text, sizeof text, "connecting again in %.1f s (attempt %u)", (double)ms / 1000, s->attempts);
-    connect_tell(s, text, (size_t)used);
+    connect_note(s, "connecting again in %.1f s (attempt %u)", (double)ms / 1000, s->attempts);
     return true;
 }

@@ -42,7 +42,8 @@ static const cli_option options[] = {
      .standard = "never", .min = 10, .never = true},
     {"ping-timeout", 0, CLI_DURATION, AT(ping_timeout_ms), "TIME", "for the pong", .standard = "8s", .min = 10,
      .rare = true},
-    {"show-ping-pong", 'P', CLI_FLAG, AT(show_pongs), NULL, "tell of each pong and its round trip", .standard = NULL},
+    {"show-ping-pong", 'P', CLI_FLAG, AT(show_pongs), NULL, "tell of each ping and pong, and of round trips",
+     .standard = NULL},
     {"no-compress", 0, CLI_FLAG, AT(no_compress), NULL, "do not offer permessage-deflate", .rare = true},
     {"message-max", 0, CLI_SIZE, AT(message_max), "SIZE", "longest message, in and out", .standard = "64M", .min = 1,
      .max = 1 << 30, .rare = true},
@@ -53,6 +54,7 @@ static const cli_option options[] = {
     CLI_TLS_OPTIONS(AT(tls)),
     {"json", 0, CLI_FLAG, AT(json), NULL, "print each event as a line of JSON", .standard = NULL},
     {"raw", 0, CLI_FLAG, AT(raw), NULL, "the peer's bytes as they are, on a terminal too", .rare = true},
+    CLI_COLOR_OPTION(AT(color)),
     {"verbose", 'v', CLI_COUNT, AT(verbose), NULL, "tell how it opens and closes", .standard = NULL},
     {"quiet", 'q', CLI_FLAG, AT(quiet), NULL, "no words on stderr: the exit code tells", .standard = NULL},
 };
@@ -72,8 +74,8 @@ const cli_command cli_connect = {
     .notes =
         "The end of the input: what comes is printed until the peer closes or --wait is over. Without --wait that\n"
         "  is half a second after the last answer, or three seconds when none comes (ten with --expect).\n"
-        "On a terminal: /ping, /close [code [reason]] and /help are commands; // sends a line that begins with a "
-        "slash.\n"
+        "On a terminal: /ping [TEXT], /close [CODE [REASON]], /frame (one frame by hand) and /help are commands;\n"
+        "  // sends a line that begins with a slash.\n"
         "  What the peer sends is escaped there, and binary is a hexdump; --raw gives it as it is.\n"
         "Without --proxy: https_proxy, http_proxy and all_proxy in the environment say which, and no_proxy to whom "
         "not;\n"

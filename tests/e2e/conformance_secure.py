@@ -27,4 +27,4 @@ class Secure(Judged):
 
 
 if __name__ == '__main__':
-    main(240)
+    main(seconds=240)

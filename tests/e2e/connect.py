@@ -1,78 +1,28 @@
 #!/usr/bin/python3
-"""weft connect as its user sees it: pipes, flags, exit codes, signals, a terminal; against weft serve and the library
-websockets for Python.
+"""weft connect as its user sees it, in a pipe: bytes, flags, events.
 
     WEFT_BIN=/path/to/weft connect.py
 """
 
 import asyncio
-import contextlib
 import json
 import os
-import pty
-import signal
+import re
 import subprocess
 import sys
-import threading
 import time
-import unittest
-
-import websockets
 
 sys.dont_write_bytecode = True
 
-from weft import PATIENCE_S, Weft, main, program  # noqa: E402
+from connecting import Case, says, serving, silent, start_server  # noqa: E402
+from weft import PATIENCE_S, main, program  # noqa: E402
+
+setUpModule = start_server
 
 
-@contextlib.contextmanager
-def serving(handler, **options):
-    """A server nobody here wrote, on a thread; gives its URL."""
-    loop, ready, url = asyncio.new_event_loop(), threading.Event(), []
-
-    async def serve():
-        done = asyncio.Event()
-        async with websockets.serve(handler, '127.0.0.1', 0, **options) as server:
-            url.append(f'ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/')
-            ready.stop = lambda: loop.call_soon_threadsafe(done.set)
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=[serve()], daemon=True)
-    thread.start()
-    assert ready.wait(PATIENCE_S)
-    try:
-        yield url[0]
-    finally:
-        ready.stop()
-        thread.join(PATIENCE_S)
-        loop.close()
-
-
-def says(*messages, code=1000, reason=''):
-    async def handler(socket, path=None):
-        for message in messages:
-            await socket.send(message)
-        await socket.close(code, reason)
-    return handler
-
-
-async def silent(socket, path=None):
+async def silent_to_pings(socket, path=None):
+    socket.pong = lambda *_: asyncio.sleep(0)
     await socket.wait_closed()
-
-
-class Case(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = cls.enterClassContext(Weft())
-        cls.echo = cls.server.ws + '/echo'
-
-    def connect(self, url, *flags, feed=b''):
-        done = subprocess.run([program(), 'connect', url, *flags], input=feed, capture_output=True, timeout=PATIENCE_S)
-        return done.returncode, done.stdout, done.stderr.decode()
-
-    def start(self, url, *flags, **how):
-        return self.enterContext(subprocess.Popen([program(), 'connect', url, *flags], stdin=subprocess.PIPE,
-                                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how))
 
 
 class Pipes(Case):
@@ -162,10 +112,10 @@ class Flags(Case):
 
     def test_no_close_waits_for_the_peer(self):
         async def later(socket, path=None):
-            await asyncio.sleep(4)
+            await asyncio.sleep(0.8)
             await socket.send('late')
         with serving(later) as url:
-            self.assertEqual(self.connect(url, '--no-close'), (0, b'late\n', ''))
+            self.assertEqual(self.connect(url, '--no-close', '-w', '100ms'), (0, b'late\n', ''))
 
     def test_what_the_handshake_says(self):
         seen = []
@@ -195,13 +145,69 @@ class Flags(Case):
         code, out, err = self.connect(self.echo, '-P', '--ping-interval', '50ms', '-w', '400ms')
         self.assertEqual((code, out), (0, b''))
         self.assertRegex(err, r'weft: pong after [0-9.]+ ms\n')
+        with serving(silent_to_pings) as url:
+            code, out, err = self.connect(url, '-U', '--ping-interval', '50ms', '--ping-timeout', '100ms')
+        self.assertEqual((code, out), (28, b''))
+        self.assertIn('ping_timeout', err)
+
+    def test_the_peers_pings_and_pongs(self):
+        async def handler(socket, path=None):
+            await socket.ping(b'are you \x1b[31m there?')
+            await socket.pong(b'unasked')
+            await socket.send('said')
+        with serving(handler, ping_interval=None) as url:
+            self.assertEqual(self.connect(url, '-U', '-P'), (0, b'said\n', 'weft: ping from the peer: are you \x1b[31m there?\n'
+                             'weft: pong from the peer that nobody asked for: unasked\n'))
+            self.assertEqual(self.connect(url, '-U'), (0, b'said\n', ''))
+            events = self.events(url, '-U')
+        self.assertEqual([(e['dir'], e['op'], e['payload'], e['len'], e['wire_len'], e['rsv'], e['fin']) for e in events[1:3]],
+                         [('in', 'ping', 'are you \x1b[31m there?', 20, 22, 0, True),
+                          ('in', 'pong', 'unasked', 7, 9, 0, True)])
+
+    def events(self, url, *flags, feed=b''):
+        code, out, err = self.connect(url, '--json', *flags, feed=feed)
+        events = [json.loads(line) for line in out.splitlines()]
+        for event in events:
+            self.assertEqual(list(event)[:10], ['ts_ns', 'conn', 'dir', 'op', 'fin', 'rsv', 'wire_len', 'len', 'rtt_ns',
+                                                'payload'])
+            self.assertAlmostEqual(event['ts_ns'] / 1e9, time.time(), delta=PATIENCE_S)
+        return events
 
     def test_json(self):
-        code, out, err = self.connect(self.echo, '--json', feed=b'"\\\x01\n')
-        events = [json.loads(line) for line in out.splitlines()]
+        events = self.events(self.echo, feed=b'"\\\x01\n')
         self.assertEqual([(e['dir'], e['op']) for e in events],
-                         [('in', 'open'), ('out', 'text'), ('in', 'text'), ('in', 'close')])
-        self.assertEqual((events[2]['payload'], events[2]['len'], events[3]['code']), ('"\\\x01', 3, 1000))
+                         [('in', 'open'), ('out', 'text'), ('in', 'text'), ('out', 'close'), ('in', 'close')])
+        for event in events[1:3]:
+            self.assertEqual((event['payload'], event['len'], event['fin']), ('"\\\x01', 3, True))
+        self.assertEqual((events[3]['code'], events[4]['code'], events[4]['clean'], events[4]['by_peer']),
+                         (1000, 1000, True, False))
+        self.assertEqual([(e['wire_len'], e['rsv']) for e in events[1:]], [(9, 0), (None, None), (8, 0), (4, 0)])
+
+    def test_json_of_what_is_compressed_and_binary(self):
+        out = self.events(self.echo, feed=b'x' * 1000)[1]
+        self.assertEqual((out['len'], out['rsv']), (1000, 4))
+        self.assertLess(out['wire_len'], 100)
+        out = self.events(self.echo, '--no-compress', feed=b'x' * 1000)[1]
+        self.assertEqual((out['wire_len'], out['rsv']), (1008, 0))
+        for event in self.events(self.echo, '-b', feed=b'\x00\xff')[1:3]:
+            self.assertEqual((event['op'], event['payload'], event['payload_hex']), ('binary', None, '00ff'))
+
+    def test_json_of_a_heartbeat_and_of_failure(self):
+        events = self.events(self.echo, '--ping-interval', '50ms', '-w', '300ms')
+        self.assertLess(0, [e['rtt_ns'] for e in events if e['op'] == 'pong'][0])
+        failed, = self.events('ws://127.0.0.1:1/')
+        self.assertEqual((failed['op'], failed['exit']), ('failed', 7))
+        self.assertIn('cannot connect', failed['payload'])
+
+    def test_colors(self):
+        def words(*flags, **env):
+            return self.connect(self.echo, '-v', '-w', '1ms', '-x', 'x', *flags, env={**os.environ, **env})[1:]
+        self.assertEqual(words()[1].count('\x1b'), 0)
+        out, err = words('--color=always', NO_COLOR='1', TERM='dumb')
+        self.assertIn('\x1b[2mweft:\x1b[0m open', err)
+        self.assertNotIn(b'\x1b', out)
+        self.assertIn('\x1b[31mweft:\x1b[0m ', self.connect('ws://127.0.0.1:1/', '--color=always')[2])
+        self.assertEqual(self.connect(self.echo, '--color=blue')[0], 2)
 
     def test_usage(self):
         for flags in (['-t', '-b'], ['-u', '-U'], ['-u', '-1'], ['-0', '--separator', 'x'], ['--separator', ''],
@@ -211,166 +217,20 @@ class Flags(Case):
             self.assertEqual((code, out), (2, b''), flags)
             self.assertRegex(err, r'\Aweft: [^\n]+\n\Z')
         self.assertEqual(self.connect('http//nothing')[0], 2)
+        self.assertIn('did you mean --no-compress?', self.connect(self.echo, '--no-compres')[2])
+        self.assertEqual(self.connect(self.echo, '-w', '5 parsecs')[0], 2)
 
-
-class ExitCodes(Case):
-    def test_how_the_peer_closes(self):
-        for code, expected in ((1000, 0), (1001, 0), (1011, 66), (1002, 65), (3000, 67), (4999, 67)):
-            with self.subTest(code), serving(says('x', code=code, reason='because')) as url:
-                got, out, err = self.connect(url, '-U')
-                self.assertEqual((got, out), (expected, b'x\n'))
-                if expected:
-                    self.assertEqual(err, f'weft: closed with {code}: because\n')
-
-    def test_a_cut(self):
-        async def cut(socket, path=None):
-            socket.transport.abort()
-        with serving(cut) as url:
-            self.assertEqual(self.connect(url, '-U')[0], 64)
-
-    def test_no_websocket(self):
-        code, out, err = self.connect(self.server.ws + '/nothing')
-        self.assertEqual((code, out), (22, b''))
-        self.assertIn('HTTP 404', err)
-        self.assertIn('Content-Length', err)
-        self.assertIn('there is nothing here', err)
-        self.assertEqual(self.connect(self.server.ws + '/nothing', '-q'), (22, b'', ''))
-
-    def test_no_server(self):
-        self.assertEqual(self.connect('ws://127.0.0.1:1/')[0], 7)
-        self.assertEqual(self.connect('ws://no-such-name.invalid/')[0], 6)
-
-    def test_certificates(self):
-        with Weft('--tls-self-signed') as server:
-            url = f'wss://127.0.0.1:{server.url.rsplit(":", 1)[1]}/echo'
-            self.assertEqual(self.connect(url, feed=b'hi\n')[0], 60)
-            self.assertEqual(self.connect(url, '-k', feed=b'hi\n'), (0, b'hi\n', ''))
-        self.assertEqual(self.connect(self.echo.replace('ws:', 'wss:'), '-k')[0], 35)
-
-    def test_signals(self):
-        for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-            with serving(silent) as url:
-                process = self.start(url, '-v')
-                self.assertIn(b'open', process.stderr.readline())
-                process.send_signal(number)
-                self.assertEqual(process.wait(PATIENCE_S), expected)
-                self.assertIn(b'closed with 1000', process.stderr.read())
-
-
-class Reconnect(Case):
-    def test_it_comes_back_and_says_it_again(self):
-        heard = []
-
-        async def handler(socket, path=None):
-            heard.append(await socket.recv())
-            await socket.send(f'answer {len(heard)}')
-            await socket.close(1011 if len(heard) < 3 else 1000)
-        with serving(handler) as url:
-            code, out, err = self.connect(url, '--reconnect', '-x', 'hello', '-w', 'never')
-        self.assertEqual((code, out, heard), (0, b'answer 1\nanswer 2\nanswer 3\n', ['hello'] * 3))
-        self.assertEqual(err.count('connecting again'), 2)
-
-    def test_it_gives_up(self):
-        code, out, err = self.connect('ws://127.0.0.1:1/', '--reconnect=2')
-        self.assertEqual((code, err.count('cannot connect'), err.count('connecting again')), (7, 3, 2))
-        self.assertEqual(self.connect(self.echo, '--reconnect=x')[0], 2)
-
-    def test_what_cannot_heal(self):
-        code, out, err = self.connect(self.server.ws + '/nothing', '--reconnect')
-        self.assertEqual((code, 'connecting again' in err), (22, False))
-        with serving(says(code=3000)) as url:  # unauthorized
-            code, out, err = self.connect(url, '--reconnect', '-U')
-            self.assertEqual((code, 'connecting again' in err), (67, False))
-
-    def test_restart_waits_longer(self):
-        with serving(says(code=1012)) as url:
-            process = self.start(url, '--reconnect', '-U')
-            line = process.stderr.readline()
-            while b'connecting again' not in line:
-                self.assertNotEqual(line, b'')
-                line = process.stderr.readline()
-            self.assertGreaterEqual(float(line.split()[4]), 5)
-            process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(PATIENCE_S), 143)
-
-
-class Terminal(Case):
-    def screen(self, url, *flags, typed=b'', term='dumb', keys=()):
-        """What a terminal shows, until the program ends; and the exit code. Keys are typed one after another, each when
-        what it is to wait for has been shown."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execve(program(), [program(), 'connect', url, *flags], {**os.environ, 'TERM': term})
-        shown, keys = b'', list(keys)
-        os.write(terminal, typed)
-        while True:
-            if keys and keys[0][0] in shown:
-                os.write(terminal, keys.pop(0)[1])
-            try:
-                some = os.read(terminal, 4096)
-            except OSError:
-                break
-            shown += some
-        os.close(terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
-
-    def test_a_peer_does_not_command_the_terminal(self):
-        evil = 'red \x1b[31m\x07\x9b2J \u202e caf\u00e9'
-        with serving(says(evil, b'\x00\x1bAB', code=4000, reason='\x1b]0;t\x07')) as url:
-            code, shown = self.screen(url)
-            self.assertEqual(code, 67)
-            self.assertNotIn(b'\x1b', shown)
-            self.assertNotIn(b'\xc2\x9b2J', shown)
-            self.assertIn(b'red \\x1b[31m\\x07', shown)
-            self.assertIn('caf\u00e9'.encode(), shown)
-            self.assertIn(b'00 1b 41 42', shown)
-            self.assertIn(b'\x1b[31m', self.screen(url, '--raw')[1])
-            shown = self.screen(url, '--json')[1]
-            self.assertNotIn(b'\x1b', shown)
-            self.assertNotIn(b'\xc2\x9b', shown)
-
-    def test_typing_and_end(self):
-        code, shown = self.screen(self.echo, typed=b'hello\n\x04')
-        self.assertEqual(code, 0)
-        self.assertEqual(shown.count(b'hello'), 2)
-
-    def test_lines_are_edited(self):
-        code, shown = self.screen(self.echo, term='xterm', keys=[
-            (b'> ', b'fist\x1b[D\x1b[Dr\r'),      # two to the left, a letter put in
-            (b'first\r\n', b'\x1b[A\x7f!\r'),       # the one before, changed
-            (b'firs!\r\n', b'half a li'),
-            (b'half a li', b'\x15/ping\r'),          # all of it is wiped out
-            (b'pong after', b'\x04')])
-        self.assertEqual(code, 0, shown)
-
-    def test_what_comes_stands_above_what_is_typed(self):
-        async def handler(socket, path=None):
-            await asyncio.sleep(0.5)
-            await socket.send('news')
-            await socket.wait_closed()
-        with serving(handler) as url:
-            code, shown = self.screen(url, term='xterm', keys=[(b'> ', b'unfinished'),
-                                                               (b'news\r\n', b'\x15\x04')])
-        self.assertEqual(code, 0, shown)
-        self.assertIn(b'> unfinished', shown.split(b'news')[1])
-
-    def test_commands(self):
-        ended = []
-
-        async def handler(socket, path=None):
-            with contextlib.suppress(websockets.ConnectionClosed):
-                async for message in socket:
-                    await socket.send('got ' + message)
-            ended.append((socket.close_code, socket.close_reason))
-        with serving(handler) as url:
-            code, shown = self.screen(url, typed=b'//two\n/nothing\n/close 1005\n/ping\n\x04')
-            self.assertEqual(code, 0)
-            for text in (b'got /two', b'no such command', b'/close takes', b'pong after'):
-                self.assertIn(text, shown)
-            self.assertNotIn(b'got /nothing', shown)
-            self.screen(url, typed=b'/close 4001 so long\n')
-        self.assertEqual(ended, [(1000, ''), (4001, 'so long')])
+    def test_every_flag_is_in_the_help(self):
+        helped = subprocess.run([program(), 'help', 'connect'], capture_output=True, text=True).stdout
+        for flag in ('-H,', '--origin', '-s,', '-t,', '-b,', '-1,', '-u,', '-U,', '-E, --exit-on-eof', '--no-close',
+                     '-w, --wait', '--expect', '-x, --execute', '-0,', '--separator', '--ping-interval', '--ping-timeout',
+                     '-P, --show-ping-pong', '--close-code', '--close-reason', '--reconnect', '--no-compress', '--color',
+                     '-v,', '-q,', '--json', '--raw', '-k,', '--cacert', '--cert', '--key', '-L,', '--auth'):
+            self.assertIn(flag, helped)
+        with open(os.path.join(os.path.dirname(__file__), '../../docs/CONNECT.md')) as file:
+            written = re.findall(r'\d+', ' '.join(re.findall(r'^\| ([0-9, ]+) \|', file.read(), re.M)))
+        self.assertEqual(set(re.findall(r'^  (\d+) +\w', helped, re.M)) - {'70'}, set(written))
 
 
 if __name__ == '__main__':
-    main()
+    main(at_once=6)

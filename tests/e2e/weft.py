@@ -4,6 +4,7 @@ $WEFT_BIN names the program. Everything that waits has a time-out, and a test th
 trace, by `main`.
 """
 
+import concurrent.futures
 import faulthandler
 import os
 import re
@@ -12,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -30,15 +32,40 @@ def program():
     return os.environ['WEFT_BIN']
 
 
-def main(seconds=WHOLE_RUN_S):
-    """The end of every test file: runs its tests. Who is late is told where it stands, and ends what it has started."""
+def main(at_once=1, seconds=WHOLE_RUN_S):
+    """The end of every test file: runs its tests, or those named, so many at once. For more than one at once they may have
+    no fixture of their class, but one of the module. Who is late is told where it stands, and ends what it has started."""
     def too_late(*_):
         faulthandler.dump_traceback()
         raise SystemExit(f'not done after {seconds} s')
     signal.signal(signal.SIGALRM, too_late)
     signal.alarm(seconds)
     faulthandler.dump_traceback_later(seconds + 15, exit=True)
-    unittest.main(verbosity=2)
+    if at_once == 1:
+        unittest.main(verbosity=2)
+    module = sys.modules['__main__']
+    loader = unittest.defaultTestLoader
+    suite = loader.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else loader.loadTestsFromModule(module)
+    module.setUpModule()
+    try:
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            good = all(list(pool.map(run_test, tests_of(suite))))
+    finally:
+        unittest.doModuleCleanups()
+    sys.exit(0 if good else 1)
+
+
+def tests_of(suite):
+    return [test for part in suite for test in (tests_of(part) if isinstance(part, unittest.TestSuite) else [part])]
+
+
+def run_test(test):
+    result, began = unittest.TestResult(), time.monotonic()
+    test(result)
+    for _, trace in result.failures + result.errors:
+        print(trace, file=sys.stderr)
+    print(f'{test} ... {"ok" if result.wasSuccessful() else "FAIL"} ({time.monotonic() - began:.1f} s)', file=sys.stderr)
+    return result.wasSuccessful()
 
 
 def run(*args):

@@ -136,6 +136,7 @@ TEST(a_slow_reader_that_goes_on_is_not_blamed_for_its_late_pong) {
         pass(&f, 1);
         CHECK_EQ(f.link.stage, WF_LINK_CLOSING);
         CHECK_STR(wf_link_end_of(&f.link)->fault.rule, "ping_timeout: the peer does not answer our ping");
+        CHECK_EQ(wf_link_end_of(&f.link)->fault.sys_errno, ETIMEDOUT);
         fixture_deinit(&f);
     }
 }
