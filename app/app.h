@@ -13,6 +13,7 @@ typedef struct app_config {
     weft_tls_server tls;             /* zero: none */
     const char *const *origins;      /* NULL-terminated */
     const char *token;               /* NULL: none is needed */
+    const char *config_file;         /* whose [app NAME] sections are apps; NULL: none. Read again on SIGHUP */
     const char *user;                /* to become after binding when root; NULL: "nobody" */
     uint32_t threads;                /* 0: one per processor */
     uint32_t message_bytes_max, queue_bytes_max;

@@ -107,5 +107,6 @@ void app_certs_stop(void) {
 }
 
 void app_certs_reload(void) {
-    wake();
+    if (watch.runs)
+        wake();
 }

@@ -12,7 +12,7 @@
 bool app_certs_watch(weft_server *server, const app_config *config);
 void app_certs_stop(void); /* no watch was started: nothing happens */
 
-/* From a signal handler. */
+/* From a signal handler; no watch was started: nothing happens. */
 void app_certs_reload(void);
 
 #endif

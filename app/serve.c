@@ -4,6 +4,7 @@
 #include "app/certs.h"
 #include "app/log.h"
 #include "app/privileges.h"
+#include "app/pusher/pusher.h"
 #include "app/routes.h"
 
 #include <errno.h>
@@ -14,7 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { INTERRUPT_DRAIN_MS = 1000 };
+/* A body may be a batch of events, each as long as it may be, and escaped. */
+enum { INTERRUPT_DRAIN_MS = 1000, BODY_BYTES_MIN = 1 << 20 };
 
 /* For the signal handler, which may only do what is signal-safe: weft_server_drain and weft_server_stop are. */
 static weft_server *running;
@@ -35,6 +37,7 @@ static void on_hangup(int number) {
     (void)number;
     int saved = errno;
     app_certs_reload();
+    app_pusher_reload();
     errno = saved;
 }
 
@@ -74,6 +77,7 @@ static void announce(weft_server *server, const app_config *config) {
         if (config->ready_fd >= 0 && i == 0)
             dprintf(config->ready_fd, "%s\n", url);
     }
+    app_pusher_announce(config);
     if (config->ready_fd > STDERR_FILENO)
         close(config->ready_fd);
 }
@@ -85,7 +89,7 @@ static weft_server *make_server(const app_config *config) {
         .connections_max = config->connections_max,
         .handshake_timeout_ms = config->handshake_timeout_ms,
         .head_bytes_max = config->head_bytes_max,
-        .body_bytes_max = config->message_bytes_max,
+        .body_bytes_max = config->message_bytes_max > BODY_BYTES_MIN ? config->message_bytes_max : BODY_BYTES_MIN,
         .origins = config->origins,
         .deflate = config->deflate,
         .backend = config->backend,
@@ -138,15 +142,20 @@ static int serve(weft_server *server, const app_config *config) {
         listens = listen_on_all(server, config->listen_plain, false);
     if (listens != APP_EXIT_OK)
         return listens;
-    if (!app_drop_privileges(config, has_tls(config)))
+    bool reloads = has_tls(config) || config->config_file;
+    if (!app_drop_privileges(config, reloads))
         return APP_EXIT_USAGE;
     running = server;
     drain_ms = config->drain_ms;
     catch_signals();
     if (has_tls(config) && !app_certs_watch(server, config))
         return complain("cannot start a thread to watch the certificates");
+    if (!app_pusher_start()) {
+        app_certs_stop();
+        return complain("cannot start a thread for the apps");
+    }
     app_read_no_more();
-    if (has_tls(config))
+    if (reloads)
         signal(SIGHUP, on_hangup);
     announce(server, config);
     int got = weft_server_run(server);
@@ -174,7 +183,9 @@ int app_serve(const app_config *config) {
         return complain(text);
     }
     app_log(APP_DEBUG, "loop", "backend", weft_server_backend(server), NULL);
-    int code = serve(server, config);
+    int code = app_pusher_add(server, config) ? serve(server, config) : APP_EXIT_USAGE;
+    app_pusher_stop();
     weft_server_free(server);
+    app_pusher_free();
     return code;
 }

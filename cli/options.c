@@ -221,6 +221,9 @@ static const char *keep(const char *text) {
 /* A file's values count only where no flag was given. */
 static int on_ini(void *context, const char *section, const char *name, const char *value) {
     parse *p = context;
+    const char *foreign = p->command->foreign;
+    if (foreign && strncmp(section, foreign, strlen(foreign)) == 0)
+        return 1;
     if (section[0] != '\0' && strcmp(section, p->command->name) != 0)
         return wrong(p, section, "is no section") == 0;
     const cli_option *option = by_name(p->command, name, strlen(name));

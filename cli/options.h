@@ -55,6 +55,7 @@ typedef struct cli_command {
     bool leaves_as_client; /* with the numbers of exits.h */
     const char *operand;   /* what stands without a dash, "URL"; NULL: nothing may */
     size_t operands;       /* offset of a cli_list for it */
+    const char *foreign;   /* sections of a file that begin so are read by others; NULL: none */
 } cli_command;
 
 /* Fills `target` with the defaults, then from argv (without the program and subcommand names). "--config

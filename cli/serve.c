@@ -13,7 +13,6 @@ typedef struct serve_options {
     app_config app;
     cli_list listen, listen_plain, origins, certs, keys;
     weft_certificate certificates[CLI_LIST_MAX + 1];
-    const char *config;
     int log, slow, deflate, backend;
     uint32_t ready_fd;
     bool h2c, no_http2;
@@ -87,7 +86,7 @@ static const cli_option options[] = {
     {"user", 0, CLI_TEXT, AT(app.user), "NAME", "when started as root, become this user [nobody]", .standard = NULL},
     {"log", 0, CLI_CHOICE, AT(log), "FORM", "form of the log on stderr", .standard = "text", .choices = log_choices},
     {"ready-fd", 0, CLI_NUMBER, AT(ready_fd), "FD", "write the URL to this descriptor when ready", .max = 1 << 20},
-    {"config", 'c', CLI_TEXT, AT(config), "FILE", "read options from an INI file; flags win", .standard = NULL},
+    {"config", 'c', CLI_TEXT, AT(app.config_file), "FILE", "read options from an INI file; flags win", .standard = NULL},
     {"verbose", 'v', CLI_COUNT, AT(app.verbosity), NULL, "log each connection and request", .standard = NULL},
     {"quiet", 'q', CLI_MINUS, AT(app.verbosity), NULL, "log errors only", .standard = NULL},
 };
@@ -102,12 +101,14 @@ const cli_command cli_serve = {
                 "  curl -d hello http://127.0.0.1:9001/rooms/lobby   publish to a room\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
+    .foreign = "app ",
     .notes =
         "Paths:\n"
         "  /               the chat page\n"
         "  /rooms/NAME     WebSocket: join; ?last=N replays, ?echo=1 sends your own back. POST: publish\n"
         "  /rooms          the rooms, as JSON (needs no token)\n"
         "  /echo           WebSocket: every message comes back\n"
+        "  /app/KEY        WebSocket: clients of Pusher Channels; /apps/ID/...: its HTTP API\n"
         "  /healthz        \"ok\"\n"
         "  /metrics        Prometheus text\n"
         "Compression (permessage-deflate), where a client offers it:\n"
@@ -120,7 +121,8 @@ const cli_command cli_serve = {
         "TLS: by the name a client asks for (SNI) it gets the certificate that has it, else the first. SIGHUP and a\n"
         "  changed file load them anew; those connected stay, and a broken file changes nothing.\n"
         "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
-        "  a repeatable one stands several times. Lines have up to 199 characters.\n"
+        "  a repeatable one stands several times. Lines have up to 199 characters. [app NAME] sections are apps for\n"
+        "  clients of Pusher Channels (id, key, secret, ...), read again on SIGHUP; without one an app is made up.\n"
         "Signals: SIGTERM drains (close 1001, spread over --drain), SIGINT drains within 1 s,\n"
         "  a second one stops at once.\n"
         "Exit: 0 drained or stopped, 1 could not run, 2 usage or config, 7 cannot listen.\n",

@@ -91,6 +91,7 @@ group_build() {
     need libnghttp2-dev has_library libnghttp2-dev nghttp2/nghttp2.h
     need libedit-dev has_library libedit-dev editline/readline.h
     need libinih-dev has_library libinih-dev ini.h
+    need libjansson-dev has_library libjansson-dev jansson.h
     need llhttp has_llhttp
 }
 

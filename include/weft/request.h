@@ -39,6 +39,7 @@ WEFT_API weft_text weft_request_body(const weft_request *request);
 WEFT_API weft_text weft_request_header(const weft_request *request, const char *name); /* first of that name */
 WEFT_API bool weft_request_is_upgrade(const weft_request *request);                    /* a valid WebSocket handshake */
 WEFT_API const char *weft_request_peer(const weft_request *request);                   /* "127.0.0.1:51234" */
+WEFT_API bool weft_request_secure(const weft_request *request);                        /* it came by TLS */
 WEFT_API weft_server *weft_request_server(const weft_request *request);
 
 /* Header `index` of the request, in order; false behind the last. */

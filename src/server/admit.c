@@ -77,8 +77,10 @@ static void give_back(wf_worker *w, weft_conn *conn) {
 static weft_conn *new_conn(wf_worker *w, bool secure, int fd) {
     weft_conn *conn = wf_slots_add(&w->slots);
     wf_tls *tls = conn && secure ? wf_tls_accept(w->server->tls, &w->env.tls) : NULL;
-    if (conn && (tls || !secure) && wf_link_init(&conn->link, &w->env, fd, tls) == WF_OK)
+    if (conn && (tls || !secure) && wf_link_init(&conn->link, &w->env, fd, tls) == WF_OK) {
+        conn->secure = secure;
         return conn;
+    }
     wf_tls_free(tls);
     if (conn)
         give_back(w, conn);
@@ -112,6 +114,7 @@ void wf_worker_accept(wf_worker *w, const wf_sock *listener, int fd) {
 bool wf_worker_accept_port(wf_worker *w, wf_port *port) {
     weft_conn *conn = wf_slots_add(&w->slots);
     if (conn && wf_link_init_on_port(&conn->link, &w->env, port) == WF_OK) {
+        conn->secure = ((const weft_conn *)port->below)->secure; /* a sock leads to its connection */
         admit(w, conn);
         return true;
     }

@@ -20,6 +20,7 @@ enum { HEADERS_GIVEN_MAX = 32, HEADERS_OUT_MAX = HEADERS_GIVEN_MAX + 8, EXTENSIO
 struct weft_request {
     atomic_uint refs;
     atomic_bool answered, gone;
+    bool secure;
     bool upgrade; /* a valid handshake for a route that speaks WebSocket */
     bool on_port; /* it came by a stream of HTTP/2 */
     bool overdue; /* loop only: we answer, for the application did not */
@@ -52,6 +53,7 @@ weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader) {
     request->handle = wf_handle_of(conn);
     request->on_port = conn->link.sock.kind == WF_SOCK_PORT;
     request->reader = reader;
+    request->secure = conn->secure;
     return request;
 }
 
@@ -152,6 +154,10 @@ bool weft_request_is_upgrade(const weft_request *request) {
 
 weft_server *weft_request_server(const weft_request *request) {
     return request->worker->server;
+}
+
+bool weft_request_secure(const weft_request *request) {
+    return request->secure;
 }
 
 const char *weft_request_peer(const weft_request *request) {

@@ -55,6 +55,7 @@ struct weft_conn {
     bool shares : 1; /* counted in the server's `sharing` */
     bool is_http2 : 1;
     bool http2_leaves : 1; /* GOAWAY was said: it ends with its last stream */
+    bool secure : 1;       /* its bytes go by TLS, on a connection that carries it where it is a stream */
 };
 
 /* slots.c: connections by number, the memory they are in, and the handles made of them. */

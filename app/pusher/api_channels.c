@@ -1,0 +1,154 @@
+/*
+ * Asking: which channels there are, who is in one, and ending what a user has open.
+ */
+#include "app/pusher/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { INFO_BYTES = 256 };
+
+static void put_cache(push_text *out, const push_cached *cached) {
+    if (!cached) {
+        push_put_str(out, "null");
+        return;
+    }
+    uint64_t now_ms = push_now_ms();
+    push_put_str(out, "{\"data\":");
+    push_put(out, cached->text + cached->data_at, cached->data_len);
+    push_put_str(out, ",\"ttl\":");
+    push_put_number(out, cached->until_ms > now_ms ? (cached->until_ms - now_ms) / 1000 : 0);
+    push_put_str(out, "}");
+}
+
+/* Members without braces, each with a comma behind it; the last comma is taken back by the caller. */
+static void put_members(push_text *out, weft_text name, const push_channel *channel, unsigned info) {
+    push_kind kind = push_kind_of(name);
+    if (info & PUSH_USER_COUNT && kind.access == PUSH_PRESENCE) {
+        push_put_str(out, "\"user_count\":");
+        push_put_number(out, channel ? channel->member_count : 0);
+        push_put_str(out, ",");
+    }
+    if (info & PUSH_SUBSCRIPTION_COUNT) {
+        push_put_str(out, "\"subscription_count\":");
+        push_put_number(out, channel ? channel->subs : 0);
+        push_put_str(out, ",");
+    }
+    if (info & PUSH_CACHE && kind.cache) {
+        push_put_str(out, "\"cache\":");
+        put_cache(out, channel ? channel->cached : NULL);
+        push_put_str(out, ",");
+    }
+}
+
+static void end_object(push_text *out) {
+    if (out->len > 0 && out->data[out->len - 1] == ',')
+        out->len--;
+    push_put_str(out, "}");
+}
+
+void push_put_info(push_text *out, weft_text name, const push_channel *channel, unsigned info) {
+    push_put_str(out, "{");
+    put_members(out, name, channel, info);
+    end_object(out);
+}
+
+/* A parameter that may be absent; false: it does not fit, or is broken, which is answered. */
+static bool param(push_call *call, const char *name, char *out, size_t cap) {
+    int got = weft_request_param(call->request, name, out, cap);
+    if (got == WEFT_ESTALE)
+        out[0] = '\0';
+    else if (got != WEFT_OK)
+        push_refuse(call, 400, "%s= is too long, or has a bad escape", name);
+    return got == WEFT_OK || got == WEFT_ESTALE;
+}
+
+void push_api_channels(push_call *call) {
+    char prefix[PUSH_CHANNEL_NAME_MAX + 1], words[INFO_BYTES];
+    if (!param(call, "filter_by_prefix", prefix, sizeof prefix) || !param(call, "info", words, sizeof words))
+        return;
+    unsigned info = push_info_of(push_str(words));
+    if (info & PUSH_USER_COUNT && !push_text_begins(push_str(prefix), "presence-")) {
+        push_refuse(call, 400,
+                    "user_count may only be requested for presence channels - please supply filter_by_prefix "
+                    "begining with presence-");
+        return;
+    }
+    push_put_str(&call->out, "{\"channels\":{");
+    push_app_enter(call->app);
+    for (push_link *l = NULL; (l = push_table_walk(&call->app->state.channels, l));) {
+        const push_channel *channel = (push_channel *)l;
+        weft_text name = push_channel_name(channel);
+        if (channel->subs == 0 || channel->kind.access == PUSH_USER || !push_text_begins(name, prefix))
+            continue;
+        push_put_quoted(&call->out, name);
+        push_put_str(&call->out, ":");
+        push_put_info(&call->out, name, channel, info);
+        push_put_str(&call->out, ",");
+    }
+    push_app_leave(call->app, NULL);
+    end_object(&call->out);
+    push_put_str(&call->out, "}");
+    push_answer(call);
+}
+
+static bool is_channel(push_call *call, weft_text name) {
+    if (push_channel_name_ok(name))
+        return true;
+    push_refuse(call, 400, "Invalid channel name: 1 to %d of A-Z a-z 0-9 _ - = @ , . ;", PUSH_CHANNEL_NAME_MAX);
+    return false;
+}
+
+void push_api_channel(push_call *call, weft_text name) {
+    char words[INFO_BYTES];
+    if (!is_channel(call, name) || !param(call, "info", words, sizeof words))
+        return;
+    push_kind kind = push_kind_of(name);
+    unsigned info = push_info_of(push_str(words));
+    if (info & PUSH_USER_COUNT && kind.access != PUSH_PRESENCE) {
+        push_refuse(call, 400, "Cannot retrieve the user count unless the channel is a presence channel");
+        return;
+    }
+    if (info & PUSH_CACHE && !kind.cache) {
+        push_refuse(call, 400, "Cannot retrieve the cache unless the channel is a cache channel");
+        return;
+    }
+    push_app_enter(call->app);
+    const push_channel *channel = push_channel_find(&call->app->state, name);
+    push_put_str(&call->out, channel && channel->subs > 0 ? "{\"occupied\":true," : "{\"occupied\":false,");
+    put_members(&call->out, name, channel, info);
+    push_app_leave(call->app, NULL);
+    end_object(&call->out);
+    push_answer(call);
+}
+
+void push_api_users(push_call *call, weft_text name) {
+    if (!is_channel(call, name))
+        return;
+    if (push_kind_of(name).access != PUSH_PRESENCE) {
+        push_refuse(call, 400, "Users can only be retrieved for presence channels");
+        return;
+    }
+    push_put_str(&call->out, "{\"users\":[");
+    push_app_enter(call->app);
+    const push_channel *channel = push_channel_find(&call->app->state, name);
+    for (const push_member *m = channel ? channel->members : NULL; m; m = m->next) {
+        push_put_str(&call->out, "{\"id\":");
+        push_put_quoted(&call->out, push_member_id(m));
+        push_put_str(&call->out, m->next ? "}," : "}");
+    }
+    push_app_leave(call->app, NULL);
+    push_put_str(&call->out, "]}");
+    push_answer(call);
+}
+
+void push_api_terminate(push_call *call, weft_text user_id) {
+    if (!push_user_id_ok(user_id)) {
+        push_refuse(call, 400, "A user's id is 1 to %d bytes", PUSH_USER_ID_MAX);
+        return;
+    }
+    push_terminate(&call->app->state, user_id, push_app_enter(call->app));
+    push_app_leave(call->app, NULL);
+    push_put_str(&call->out, "{}");
+    push_answer(call);
+}

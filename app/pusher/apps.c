@@ -1,0 +1,229 @@
+#include "app/pusher/apps.h"
+
+#include "app/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A key of an app, in the table by_key. */
+typedef struct named_key {
+    push_link link;
+    const char *key; /* in the app's settings */
+    push_app *app;
+} named_key;
+
+uint64_t push_now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+push_app *push_app_of(const push_conn *conn) {
+    return (push_app *)conn->state;
+}
+
+push_settings *push_app_settings(push_app *app) {
+    pthread_mutex_lock(&app->lock);
+    push_settings *settings = push_settings_ref(app->settings);
+    pthread_mutex_unlock(&app->lock);
+    return settings;
+}
+
+/* ---- carrying out ---- */
+
+void push_say(weft_conn *conn, const char *text, size_t len) {
+    int got = weft_conn_send(conn, WEFT_TEXT, text, len);
+    if (got == WEFT_FULL || got == WEFT_ENOMEM)
+        weft_conn_close(conn, 4100, got == WEFT_FULL ? "it is not read fast enough" : "out of memory");
+}
+
+/* What cannot be told to one is told to none: he comes again, and learns how it stands. */
+static void join(weft_conn *self, const char *topic, const char *text, size_t len) {
+    if (len > 0)
+        push_say(self, text, len);
+    int got = weft_conn_subscribe(self, topic, 0);
+    if (got != WEFT_OK && got != WEFT_ECLOSED)
+        weft_conn_close(self, 4100, weft_status_text(got));
+}
+
+static void carry_out(push_app *app, const push_effect *effect, weft_conn *self) {
+    const char *texts = app->effects.text.data, *topic = texts + effect->topic, *text = texts + effect->at;
+    weft_server *server = app->apps->server;
+    switch (effect->kind) {
+    case PUSH_JOIN:
+        join(self, topic, text, effect->len);
+        break;
+    case PUSH_LEAVE:
+        weft_conn_unsubscribe(self, topic);
+        break;
+    case PUSH_SEND:
+        push_say(self, text, effect->len);
+        break;
+    case PUSH_PUBLISH:
+        if (weft_publish_except(server, topic, WEFT_TEXT, text, effect->len, effect->who) == WEFT_ENOMEM)
+            app_log(APP_ERROR, "an event was lost: out of memory", "topic", topic, NULL);
+        break;
+    case PUSH_CLOSE:
+        weft_handle_close(server, effect->who, effect->code, NULL);
+        break;
+    case PUSH_NOTE:
+        break;
+    }
+}
+
+push_effects *push_app_enter(push_app *app) {
+    pthread_mutex_lock(&app->lock);
+    return &app->effects;
+}
+
+void push_app_leave(push_app *app, weft_conn *self) {
+    push_effects *e = &app->effects;
+    for (size_t i = 0; i < e->count; i++)
+        carry_out(app, &e->items[i], self);
+    if (!push_effects_ok(e))
+        app_log(APP_ERROR, "not all could be told: out of memory", "app", app->settings->name, NULL);
+    push_effects_clear(e);
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* ---- the apps ---- */
+
+bool push_apps_init(push_apps *apps, weft_server *server) {
+    *apps = (push_apps) {.server = server};
+    return pthread_rwlock_init(&apps->lock, NULL) == 0;
+}
+
+static push_app *app_of(push_link *l) {
+    return (push_app *)((char *)l - offsetof(push_app, link));
+}
+
+static void forget_keys(push_apps *apps) {
+    for (push_link *l; (l = push_table_walk(&apps->by_key, NULL));) {
+        push_table_remove(&apps->by_key, l);
+        free(l);
+    }
+}
+
+void push_apps_deinit(push_apps *apps) {
+    forget_keys(apps);
+    for (push_link *l; (l = push_table_walk(&apps->by_id, NULL));) {
+        push_app *app = app_of(l);
+        push_table_remove(&apps->by_id, l);
+        push_state_deinit(&app->state);
+        push_effects_free(&app->effects);
+        push_settings_unref(app->settings);
+        pthread_mutex_destroy(&app->lock);
+        free(app);
+    }
+    push_table_free(&apps->by_key);
+    push_table_free(&apps->by_id);
+    pthread_rwlock_destroy(&apps->lock);
+}
+
+static push_app *find_id(const push_apps *apps, weft_text id) {
+    for (push_link *l = push_table_first(&apps->by_id, push_hash(id.data, id.len)); l; l = push_table_next(l))
+        if (push_text_equal(push_str(app_of(l)->settings->id), id))
+            return app_of(l);
+    return NULL;
+}
+
+push_app *push_apps_by_id(push_apps *apps, weft_text id) {
+    pthread_rwlock_rdlock(&apps->lock);
+    push_app *app = find_id(apps, id);
+    if (app && app->removed)
+        app = NULL;
+    pthread_rwlock_unlock(&apps->lock);
+    return app;
+}
+
+push_app *push_apps_by_key(push_apps *apps, weft_text key) {
+    push_app *app = NULL;
+    pthread_rwlock_rdlock(&apps->lock);
+    for (push_link *l = push_table_first(&apps->by_key, push_hash(key.data, key.len)); l && !app;
+         l = push_table_next(l))
+        if (push_text_equal(push_str(((named_key *)l)->key), key))
+            app = ((named_key *)l)->app;
+    pthread_rwlock_unlock(&apps->lock);
+    return app;
+}
+
+void push_apps_tick(push_apps *apps) {
+    pthread_rwlock_rdlock(&apps->lock);
+    for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));) {
+        push_tick(&app_of(l)->state, push_app_enter(app_of(l)), push_now_ms());
+        push_app_leave(app_of(l), NULL);
+    }
+    pthread_rwlock_unlock(&apps->lock);
+}
+
+/* ---- new settings ---- */
+
+static push_app *app_new(push_apps *apps, push_settings *settings) {
+    push_app *app = push_table_reserve(&apps->by_id) ? calloc(1, sizeof *app) : NULL;
+    if (!app)
+        return NULL;
+    pthread_mutex_init(&app->lock, NULL);
+    app->apps = apps;
+    app->settings = push_settings_ref(settings);
+    push_state_init(&app->state, settings);
+    push_table_add(&apps->by_id, &app->link, push_hash(settings->id, strlen(settings->id)));
+    return app;
+}
+
+static void close_all(push_app *app, push_effects *e, int code) {
+    for (push_link *l = NULL; (l = push_table_walk(&app->state.conns, l));)
+        push_effect_close(e, ((push_conn *)l)->handle, code);
+}
+
+/* NULL settings: it is removed. */
+static void app_set(push_app *app, push_settings *settings) {
+    push_effects *e = push_app_enter(app);
+    app->removed = !settings;
+    if (settings) {
+        push_settings_unref(app->settings);
+        app->settings = push_settings_ref(settings);
+        app->state.settings = settings;
+    }
+    if (app->removed || !app->settings->enabled)
+        close_all(app, e, app->removed ? 4001 : 4003);
+    push_app_leave(app, NULL);
+}
+
+static bool name_keys(push_apps *apps, push_app *app) {
+    for (size_t i = 0; i < app->settings->key_count; i++) {
+        named_key *named = push_table_reserve(&apps->by_key) ? calloc(1, sizeof *named) : NULL;
+        if (!named)
+            return false;
+        named->key = app->settings->keys[i].key;
+        named->app = app;
+        push_table_add(&apps->by_key, &named->link, push_hash(named->key, strlen(named->key)));
+    }
+    return true;
+}
+
+static const push_settings *listed(const push_settings *list, const char *id) {
+    while (list && strcmp(list->id, id) != 0)
+        list = list->next;
+    return list;
+}
+
+bool push_apps_set(push_apps *apps, push_settings *list) {
+    bool ok = true;
+    pthread_rwlock_wrlock(&apps->lock);
+    forget_keys(apps);
+    for (push_settings *s = list; s; s = s->next) {
+        push_app *app = find_id(apps, push_str(s->id));
+        if (app)
+            app_set(app, s);
+        else
+            app = app_new(apps, s);
+        ok = app && name_keys(apps, app) && ok;
+    }
+    for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
+        if (!app_of(l)->removed && !listed(list, app_of(l)->settings->id))
+            app_set(app_of(l), NULL);
+    pthread_rwlock_unlock(&apps->lock);
+    push_settings_unref_all(list);
+    return ok;
+}

@@ -1,0 +1,72 @@
+/*
+ * config.h - what an app is, as a file says it:
+ *
+ *     [app shop]
+ *     id = 42
+ *     key = 278d425bdf160c739803
+ *     secret = 7ad3773142a6692b25b8
+ *     key = ...                  another pair that is valid too, while clients change over
+ *     secret = ...
+ *     client_events = true
+ *
+ * Settings never change: a reload makes new ones, and the old live as long as somebody holds them.
+ */
+#ifndef APP_PUSHER_CONFIG_H
+#define APP_PUSHER_CONFIG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <weft/weft.h>
+
+enum { PUSH_KEYS_MAX = 8 };
+
+typedef struct push_key {
+    char *key, *secret; /* secret NULL: the file has not given it yet */
+} push_key;
+
+/* Each is a setting of the same name. */
+typedef struct push_limits {
+    uint32_t connections;          /* [100,000] of the app */
+    uint32_t channels;             /* [100] that a connection may be in */
+    uint32_t members;              /* [100] of a presence channel */
+    uint32_t member_bytes;         /* [1 KiB] of a member's or a user's data */
+    uint32_t event_bytes;          /* [10 KiB] of an event's data */
+    uint32_t event_channels;       /* [100] that one event may name */
+    uint32_t batch_events;         /* [10] */
+    uint32_t client_events_second; /* [10] per connection */
+    uint32_t watchlist;            /* [100] users that a user may watch */
+    uint32_t cached_channels;      /* [10,000] whose last event is kept */
+} push_limits;
+
+typedef struct push_settings {
+    atomic_uint refs;
+    char *name, *id;
+    push_key keys[PUSH_KEYS_MAX];
+    size_t key_count; /* at least one, each with its secret */
+    bool enabled;     /* [true] */
+    bool require_tls;
+    bool client_events;
+    bool subscription_count;
+    char *webhook; /* NULL: none */
+    push_limits limits;
+    struct push_settings *next; /* of a list that was read */
+} push_settings;
+
+/* Reads the [app NAME] sections of a file, and passes over the others. The list is in the order of the file, and NULL
+ * when there are none. False: `out_why` says what is wrong, with the line. */
+bool push_settings_read(const char *path, push_settings **out_list, char *out_why, size_t cap);
+
+/* One for trying things out, with a random key and secret. NULL: memory or randomness is out. */
+push_settings *push_settings_random(void);
+
+push_settings *push_settings_ref(push_settings *settings);
+void push_settings_unref(push_settings *settings); /* NULL is accepted */
+void push_settings_unref_all(push_settings *list);
+
+/* The secret of one of its keys; NULL: it is none of them. */
+const char *push_settings_secret(const push_settings *settings, weft_text key);
+
+#endif

@@ -1,0 +1,140 @@
+/*
+ * Events: what servers publish, what clients say to each other, and the last event of a cache channel. What is published is
+ * one text for all, whatever their number.
+ */
+#include "app/pusher/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CACHE_MS = 30 * 60 * 1000, ONE_EVENT = 1000 };
+
+static size_t put_event(push_effects *e, const push_event *event, size_t *out_data_at) {
+    size_t at = push_effect_begin(e);
+    push_put_str(&e->text, "{\"event\":");
+    push_put_text(&e->text, event->name);
+    push_put_str(&e->text, ",\"channel\":");
+    push_put_quoted(&e->text, event->channel);
+    push_put_str(&e->text, ",\"data\":");
+    *out_data_at = e->text.len - at;
+    push_put_text(&e->text, event->data);
+    return at;
+}
+
+/* ---- the last event ---- */
+
+static void cache_unlink(push_state *state, push_cached *c) {
+    *(c->prev ? &c->prev->next : &state->cached_first) = c->next;
+    *(c->next ? &c->next->prev : &state->cached_last) = c->prev;
+    state->cached_count--;
+    c->channel->cached = NULL;
+    free(c);
+}
+
+void push_cache_forget(push_state *state, push_channel *channel) {
+    cache_unlink(state, channel->cached);
+    push_channel_drop(state, channel);
+}
+
+void push_cache_tell(push_channel *channel, push_effects *e) {
+    size_t at = push_effect_begin(e);
+    if (channel->cached) {
+        push_put(&e->text, channel->cached->text, channel->cached->len);
+    } else {
+        push_put_str(&e->text, "{\"event\":\"pusher:cache_miss\",\"channel\":");
+        push_put_quoted(&e->text, push_channel_name(channel));
+        push_put_str(&e->text, "}");
+    }
+    push_effect_send(e, at);
+    if (!channel->cached)
+        push_effect_note(e, PUSH_CACHE_MISS, push_channel_name(channel), (weft_text) {0});
+}
+
+/* False: memory is out. The channel may be one that nobody is in. */
+static bool cache_keep(push_state *state, push_channel *channel, weft_text text, const push_cached *like) {
+    push_cached *c = malloc(sizeof *c + text.len);
+    if (!c)
+        return false;
+    if (channel->cached)
+        cache_unlink(state, channel->cached);
+    *c = *like;
+    c->channel = channel;
+    c->len = text.len;
+    memcpy(c->text, text.data, text.len);
+    c->next = NULL;
+    c->prev = state->cached_last;
+    *(c->prev ? &c->prev->next : &state->cached_first) = c;
+    state->cached_last = c;
+    channel->cached = c;
+    if (++state->cached_count > state->settings->limits.cached_channels)
+        push_cache_forget(state, state->cached_first->channel);
+    return true;
+}
+
+/* ---- from a server ---- */
+
+push_verdict push_trigger(push_state *state, const push_event *event, weft_handle except, push_effects *e,
+                          uint64_t now_ms) {
+    push_kind kind = push_kind_of(event->channel);
+    push_channel *channel =
+        kind.cache ? push_channel_need(state, event->channel) : push_channel_find(state, event->channel);
+    if (!channel)
+        return kind.cache ? PUSH_NO_MEMORY : PUSH_DONE; /* nobody is there */
+    push_cached like = {.until_ms = now_ms + CACHE_MS, .data_len = event->data.len};
+    size_t topic = push_effect_topic(e, state->settings->id, "", event->channel);
+    size_t at = put_event(e, event, &like.data_at);
+    push_put_str(&e->text, "}");
+    push_effect_publish(e, topic, at, except);
+    weft_text text = {e->text.data + at, e->text.len - at};
+    if (!push_effects_ok(e) || (kind.cache && !cache_keep(state, channel, text, &like))) {
+        push_channel_drop(state, channel);
+        return PUSH_NO_MEMORY;
+    }
+    return PUSH_DONE;
+}
+
+/* ---- from a client ---- */
+
+/* A bucket of one second's events, in thousandths, that fills as time goes by. */
+static bool may_send(push_conn *conn, uint64_t now_ms) {
+    uint64_t rate = conn->state->settings->limits.client_events_second, most = rate * ONE_EVENT;
+    uint64_t passed = now_ms - conn->events_ms;
+    uint64_t left = passed >= 1000 ? most : conn->events_left + passed * rate;
+    conn->events_left = (uint32_t)(left < most ? left : most);
+    conn->events_ms = now_ms;
+    if (conn->events_left < ONE_EVENT)
+        return false;
+    conn->events_left -= ONE_EVENT;
+    return true;
+}
+
+push_verdict push_client_event(push_conn *conn, const push_event *event, push_effects *e, uint64_t now_ms) {
+    push_state *state = conn->state;
+    push_access access = push_kind_of(event->channel).access;
+    if (access != PUSH_PRIVATE && access != PUSH_PRESENCE)
+        return PUSH_NOT_FOR_CLIENTS;
+    if (!state->settings->client_events)
+        return PUSH_SWITCHED_OFF;
+    push_channel *channel = push_channel_find(state, event->channel);
+    push_sub *sub = channel ? push_sub_find(conn, channel) : NULL;
+    if (!sub)
+        return PUSH_NOT_IN;
+    if (!may_send(conn, now_ms))
+        return PUSH_TOO_FAST;
+    size_t topic = push_effect_topic(e, state->settings->id, "", event->channel), data_at;
+    size_t at = put_event(e, event, &data_at);
+    if (sub->member) {
+        push_put_str(&e->text, ",\"user_id\":");
+        push_put_quoted(&e->text, push_member_id(sub->member));
+    }
+    push_put_str(&e->text, "}");
+    push_effect_publish(e, topic, at, conn->handle);
+    size_t len = e->text.len - at;
+    if (e->notes && push_effects_ok(e)) {
+        push_text copy = {0}; /* the note grows the text that it is taken from */
+        push_put(&copy, e->text.data + at, len);
+        push_effect_note(e, PUSH_CLIENT_EVENT, event->channel, (weft_text) {copy.data, copy.len});
+        push_text_free(&copy);
+    }
+    return push_effects_ok(e) ? PUSH_DONE : PUSH_NO_MEMORY;
+}

@@ -1,0 +1,104 @@
+#include "app/pusher/json.h"
+
+#include <string.h>
+
+/* Brackets outside of strings. Whether they match is the parser's business. */
+static bool is_shallow(weft_text text) {
+    int depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (quoted) {
+            if (c == '\\')
+                i++;
+            quoted = c != '"';
+        } else if (c == '"') {
+            quoted = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > PUSH_JSON_DEPTH_MAX)
+                return false;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return true;
+}
+
+json_t *push_json_parse(weft_text text) {
+    json_error_t error;
+    if (text.len == 0 || !is_shallow(text))
+        return NULL;
+    return json_loadb(text.data, text.len,
+                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
+}
+
+weft_text push_json_text(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_string(value))
+        return (weft_text) {NULL, 0};
+    return (weft_text) {json_string_value(value), json_string_length(value)};
+}
+
+/* ---- the text itself, which has been found to be JSON ---- */
+
+static const char *skip_space(const char *at, const char *end) {
+    while (at < end && strchr(" \t\r\n", *at))
+        at++;
+    return at;
+}
+
+static const char *skip_string(const char *at, const char *end) {
+    for (at++; at < end && *at != '"'; at++)
+        if (*at == '\\')
+            at++;
+    return at < end ? at + 1 : end;
+}
+
+static const char *skip_value(const char *at, const char *end) {
+    int depth = 0;
+    while (at < end) {
+        if (*at == '"') {
+            at = skip_string(at, end);
+        } else if (depth == 0 && strchr(",}] \t\r\n", *at)) {
+            return at;
+        } else {
+            depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
+            at++;
+        }
+        if (depth == 0 && (at[-1] == '"' || at[-1] == '}' || at[-1] == ']'))
+            return at;
+    }
+    return end;
+}
+
+weft_text push_json_raw(weft_text text, const char *key) {
+    const char *end = text.data + text.len, *at = skip_space(text.data, end);
+    size_t key_len = strlen(key);
+    if (at == end || *at != '{')
+        return (weft_text) {NULL, 0};
+    at = skip_space(at + 1, end);
+    while (at < end && *at == '"') {
+        const char *name = at + 1;
+        at = skip_string(at, end);
+        size_t name_len = (size_t)(at - 1 - name);
+        at = skip_space(at, end);                      /* before the colon */
+        at = skip_space(at < end ? at + 1 : end, end); /* and behind it */
+        const char *value = at;
+        at = skip_value(at, end);
+        if (name_len == key_len && memcmp(name, key, key_len) == 0)
+            return (weft_text) {value, (size_t)(at - value)};
+        at = skip_space(at, end);
+        at = skip_space(at < end ? at + 1 : end, end); /* behind the comma */
+    }
+    return (weft_text) {NULL, 0};
+}
+
+bool push_json_id(weft_text text, const json_t *object, const char *key, char *out, size_t cap) {
+    const json_t *value = json_object_get(object, key);
+    weft_text id = json_is_number(value) ? push_json_raw(text, key) : push_json_text(object, key);
+    if (!id.data || id.len >= cap || memchr(id.data, '\0', id.len))
+        return false;
+    memcpy(out, id.data, id.len);
+    out[id.len] = '\0';
+    return true;
+}

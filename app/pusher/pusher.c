@@ -1,0 +1,135 @@
+/*
+ * One thread beside the workers, for what nobody's message brings about: counts that had to wait, events that are kept too
+ * long, and the config file when it is to be read again.
+ */
+#include "app/pusher/pusher.h"
+
+#include "app/log.h"
+#include "app/pusher/routes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TICK_MS = 250 };
+
+static struct {
+    push_apps apps;
+    bool has_apps;
+    const char *file;    /* NULL: none */
+    push_settings *made; /* a reference to the app that was made up; NULL: the file has some */
+    int orders[2];       /* a pipe: a signal handler may write to it */
+    pthread_t thread;
+    bool runs;
+    atomic_bool stops, reloads;
+} pusher;
+
+bool app_pusher_add(weft_server *server, const app_config *config) {
+    char why[256];
+    push_settings *list = NULL;
+    json_object_seed(0); /* before there are threads */
+    pusher.file = config->config_file;
+    if (pusher.file && !push_settings_read(pusher.file, &list, why, sizeof why)) {
+        fprintf(stderr, "weft: %s\n", why);
+        return false;
+    }
+    if (!list) {
+        list = push_settings_random();
+        pusher.made = list ? push_settings_ref(list) : NULL;
+    }
+    pusher.has_apps = list && push_apps_init(&pusher.apps, server);
+    if (pusher.has_apps && push_apps_set(&pusher.apps, list) && push_clients_add(server, &pusher.apps) == WEFT_OK &&
+        push_api_add(server, &pusher.apps) == WEFT_OK)
+        return true;
+    fprintf(stderr, "weft: cannot start: out of memory\n");
+    return false;
+}
+
+void app_pusher_announce(const app_config *config) {
+    const push_settings *s = pusher.made;
+    if (!s || config->verbosity < 0)
+        return;
+    if (config->log_json)
+        app_log(APP_INFO, "an app for trying things out", "id", s->id, "key", s->keys[0].key, "secret",
+                s->keys[0].secret, NULL);
+    else
+        fprintf(stderr, "an app for trying things out, until the next start: id %s, key %s, secret %s\n", s->id,
+                s->keys[0].key, s->keys[0].secret);
+}
+
+static void reload(void) {
+    push_settings *list = NULL;
+    char why[256];
+    if (!pusher.file)
+        return;
+    if (!push_settings_read(pusher.file, &list, why, sizeof why)) {
+        app_log(APP_ERROR, "apps stay as they were", "error", why, NULL);
+    } else if (!list && pusher.made) {
+        return; /* there are none still */
+    } else if (!push_apps_set(&pusher.apps, list)) {
+        app_log(APP_ERROR, "not all apps could be loaded: out of memory", NULL);
+    } else {
+        app_log(APP_INFO, "apps loaded", "file", pusher.file, NULL);
+    }
+}
+
+static void *run(void *unused) {
+    (void)unused;
+    for (;;) {
+        struct pollfd order = {.fd = pusher.orders[0], .events = POLLIN};
+        char bytes[64];
+        if (poll(&order, 1, TICK_MS) > 0 && read(pusher.orders[0], bytes, sizeof bytes) < 0 && errno != EAGAIN)
+            app_log(APP_ERROR, "orders cannot be read", "error", strerror(errno), NULL);
+        if (atomic_load(&pusher.stops))
+            return NULL;
+        if (atomic_exchange(&pusher.reloads, false))
+            reload();
+        push_apps_tick(&pusher.apps);
+    }
+}
+
+static void wake(void) {
+    ssize_t unused = write(pusher.orders[1], "", 1); /* a full pipe wakes as well */
+    (void)unused;
+}
+
+bool app_pusher_start(void) {
+    if (pipe2(pusher.orders, O_CLOEXEC | O_NONBLOCK) < 0)
+        return false;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    errno = pthread_create(&pusher.thread, NULL, run, NULL);
+    pusher.runs = errno == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pusher.runs;
+}
+
+void app_pusher_reload(void) {
+    atomic_store(&pusher.reloads, true);
+    wake();
+}
+
+void app_pusher_stop(void) {
+    if (!pusher.runs)
+        return;
+    atomic_store(&pusher.stops, true);
+    wake();
+    pthread_join(pusher.thread, NULL);
+    pusher.runs = false;
+    close(pusher.orders[0]);
+    close(pusher.orders[1]);
+}
+
+void app_pusher_free(void) {
+    if (pusher.has_apps)
+        push_apps_deinit(&pusher.apps);
+    pusher.has_apps = false;
+    push_settings_unref(pusher.made);
+    pusher.made = NULL;
+}

@@ -1,0 +1,27 @@
+/*
+ * pusher.h - the server of the Pusher Channels protocol 7, as `weft serve` has it: clients at /app/KEY, its HTTP API at
+ * /apps/ID/....
+ */
+#ifndef APP_PUSHER_PUSHER_H
+#define APP_PUSHER_PUSHER_H
+
+#include "app/app.h"
+
+#include <stdbool.h>
+
+/* Reads the apps of the config file, or makes one for trying things out; adds the routes. False: it is told on stderr why
+ * not. Once in a process. */
+bool app_pusher_add(weft_server *server, const app_config *config);
+
+/* Says how to reach the app that was made up, when one was. */
+void app_pusher_announce(const app_config *config);
+
+/* Starts its thread: it reads the file again when told to, and looks at what time has brought. False: errno says why. */
+bool app_pusher_start(void);
+void app_pusher_reload(void); /* from a signal handler */
+void app_pusher_stop(void);   /* the thread has ended when this returns; it was not started: nothing happens */
+
+/* After the server has been freed. */
+void app_pusher_free(void);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * routes.h - what the files of this folder add to a server; 0 or a negative weft_status.
+ */
+#ifndef APP_PUSHER_ROUTES_H
+#define APP_PUSHER_ROUTES_H
+
+#include "app/pusher/apps.h"
+
+/* connect.c: clients come and go. */
+int push_clients_add(weft_server *server, push_apps *apps);
+
+/* api.c: servers ask. */
+int push_api_add(weft_server *server, push_apps *apps);
+
+#endif
