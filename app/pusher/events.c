@@ -87,6 +87,7 @@ push_verdict push_trigger(push_state *state, const push_event *event, weft_handl
     push_effect_publish(e, topic, at, except);
     weft_text text = {e->text.data + at, e->text.len - at};
     if (!push_effects_ok(e) || (kind.cache && !cache_keep(state, channel, text, &like))) {
+        push_effects_clear(e);
         push_channel_drop(state, channel);
         return PUSH_NO_MEMORY;
     }

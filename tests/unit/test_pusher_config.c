@@ -1,0 +1,99 @@
+/*
+ * Apps in a config file: what is read, and what is refused, with its line.
+ */
+#include "test.h"
+
+#include "app/pusher/config.h"
+#include "app/pusher/text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static char path[64], why[256];
+static push_settings *list;
+
+static bool read_text(const char *text) {
+    snprintf(path, sizeof path, "pusher-config-%d.ini", (int)getpid());
+    FILE *file = fopen(path, "w");
+    CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
+    list = NULL;
+    strcpy(why, "");
+    bool got = push_settings_read(path, &list, why, sizeof why);
+    unlink(path);
+    return got;
+}
+
+TEST(apps_are_read_and_other_sections_are_not) {
+    CHECK(read_text("threads = 2\n[serve]\nlisten = x\n"
+                    "[app shop]\nid = 3\nkey = k1\nsecret = s1\nkey = k2\nsecret = s2\nclient_events = on\n"
+                    "members = 7\nwebhook = https://a.example/\n"
+                    "[app other]\nid = 4\nkey = k3\nsecret = s3\nenabled = false\n"));
+    const push_settings *shop = list, *other = shop->next;
+    CHECK_STR(shop->name, "shop");
+    CHECK_STR(shop->id, "3");
+    CHECK_EQ(shop->key_count, 2);
+    CHECK_STR(push_settings_secret(shop, push_str("k1")), "s1");
+    CHECK_STR(push_settings_secret(shop, push_str("k2")), "s2");
+    CHECK(!push_settings_secret(shop, push_str("k3")) && !push_settings_secret(shop, push_str("k")));
+    CHECK(shop->enabled && shop->client_events && !shop->require_tls && !shop->subscription_count);
+    CHECK_EQ(shop->limits.members, 7);
+    CHECK_EQ(shop->limits.event_bytes, 10240);
+    CHECK_EQ(shop->limits.batch_events, 10);
+    CHECK_STR(shop->webhook, "https://a.example/");
+    CHECK_STR(other->name, "other");
+    CHECK(!other->enabled && !other->next);
+    push_settings_unref_all(list);
+    CHECK(read_text("[serve]\nlisten = x\n"));
+    CHECK(list == NULL);
+}
+
+TEST(what_is_wrong_is_told_with_its_line) {
+#define GOOD "id = 1\nkey = k\nsecret = s\n"
+    static const struct {
+        const char *text, *why;
+    } rows[] = {
+        {"[app a]\n" GOOD "color = red\n", "line 5: color is no setting of an app"},
+        {"[app a]\n" GOOD "members = many\n", "line 5: members takes a number"},
+        {"[app a]\n" GOOD "members = 0\n", "line 5: members is out of range"},
+        {"[app a]\n" GOOD "members = 99999999999999999999\n", "line 5: members is out of range"},
+        {"[app a]\n" GOOD "client_events = maybe\n", "line 5: client_events takes true or false"},
+        {"[app a]\n" GOOD "id = 2\n", "line 5: id is given twice"},
+        {"[app a]\n" GOOD "secret = t\n", "line 5: secret stands behind its key"},
+        {"[app a]\n" GOOD "key = l\nkey = m\n", "line 6: key follows a key without its secret"},
+        {"[app a]\n" GOOD "key = k\n", "line 5: key is given twice"},
+        {"[app a]\nid = a b\n", "line 2: id takes up to 32 digits or letters"},
+        {"[app a]\nid = 1\nkey = k/l\n", "line 3: key takes up to 128 letters, digits, _ and -"},
+        {"[app a]\nid = 1\n", "app a needs an id, a key and a secret"},
+        {"[app a]\nkey = k\nsecret = s\n", "app a needs an id, a key and a secret"},
+        {"[app a]\nid = 1\nkey = k\n", "app a has a key without its secret"},
+        {"[app a]\nid = 1\n[app b]\nid = 2\n", "line 4: a needs an id, a key and a secret"},
+        {"[app a]\n" GOOD "[app b]\nid = 2\nkey = k\nsecret = t\n", "app b has the id or a key of another app"},
+        {"[app a]\n" GOOD "[app b]\nid = 1\nkey = l\nsecret = t\n", "app b has the id or a key of another app"},
+        {"[app a]\n" GOOD "[app b]\nid = 2\nkey = l\nsecret = t\n[app a]\nid = 3\n", "line 10: a is there twice"},
+        {"[app a]\n" GOOD "nothing\n", "line 5: this is not \"name = value\""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_context("row %zu", i);
+        CHECK(!read_text(rows[i].text));
+        test_context("row %zu: %s", i, why);
+        CHECK(strstr(why, path) == why && strstr(why, rows[i].why));
+        CHECK(!list);
+    }
+    test_context("%s", "");
+    CHECK(!push_settings_read("/nowhere/at/all", &list, why, sizeof why));
+    CHECK_STR(why, "cannot read /nowhere/at/all: No such file or directory");
+}
+
+TEST(one_may_be_made_up) {
+    push_settings *a = push_settings_random(), *b = push_settings_random();
+    CHECK(a && b && strcmp(a->keys[0].key, b->keys[0].key) != 0 && strcmp(a->keys[0].secret, b->keys[0].secret) != 0);
+    CHECK_EQ(strspn(a->id, "0123456789"), strlen(a->id));
+    CHECK_EQ(strlen(a->keys[0].secret), 32);
+    CHECK(push_settings_ref(a) == a);
+    push_settings_unref(a);
+    CHECK_EQ(a->key_count, 1);
+    push_settings_unref(a);
+    push_settings_unref(b);
+    push_settings_unref(NULL);
+}
