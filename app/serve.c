@@ -77,7 +77,7 @@ static void announce(weft_server *server, const app_config *config) {
         if (config->ready_fd >= 0 && i == 0)
             dprintf(config->ready_fd, "%s\n", url);
     }
-    app_pusher_announce(config);
+    app_pusher_announce();
     if (config->ready_fd > STDERR_FILENO)
         close(config->ready_fd);
 }

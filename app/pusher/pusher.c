@@ -50,16 +50,11 @@ bool app_pusher_add(weft_server *server, const app_config *config) {
     return false;
 }
 
-void app_pusher_announce(const app_config *config) {
+void app_pusher_announce(void) {
     const push_settings *s = pusher.made;
-    if (!s || config->verbosity < 0)
-        return;
-    if (config->log_json)
-        app_log(APP_INFO, "an app for trying things out", "id", s->id, "key", s->keys[0].key, "secret",
-                s->keys[0].secret, NULL);
-    else
-        fprintf(stderr, "an app for trying things out, until the next start: id %s, key %s, secret %s\n", s->id,
-                s->keys[0].key, s->keys[0].secret);
+    if (s)
+        app_log(APP_INFO, "an app for trying things out, until the next start", "id", s->id, "key", s->keys[0].key,
+                "secret", s->keys[0].secret, NULL);
 }
 
 static void reload(void) {

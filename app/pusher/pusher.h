@@ -13,8 +13,8 @@
  * not. Once in a process. */
 bool app_pusher_add(weft_server *server, const app_config *config);
 
-/* Says how to reach the app that was made up, when one was. */
-void app_pusher_announce(const app_config *config);
+/* Logs how to reach the app that was made up, when one was. */
+void app_pusher_announce(void);
 
 /* Starts its thread: it reads the file again when told to, and looks at what time has brought. False: errno says why. */
 bool app_pusher_start(void);

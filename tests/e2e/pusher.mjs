@@ -191,8 +191,8 @@ scene('the SDK asks, and hears what official texts say', app(), async (s) => {
 test('without an app one is made up, and works', async () => {
     const weft = await Weft.start();
     try {
-        await eventually(() => /id \d+, key \w+, secret \w+/.test(weft.stderr));
-        const [, id, key, secret] = /id (\d+), key (\w+), secret (\w+)/.exec(weft.stderr);
+        await eventually(() => /id=\d+ key=\w+ secret=\w+/.test(weft.stderr));
+        const [, id, key, secret] = /id=(\d+) key=(\w+) secret=(\w+)/.exec(weft.stderr);
         const s = Object.assign(new Scene(), { weft });
         const client = new Pusher(key, { wsHost: '127.0.0.1', wsPort: weft.port, forceTLS: false, cluster: 'none',
             enabledTransports: ['ws'] });
