@@ -125,7 +125,7 @@ int push_clients_add(weft_server *server, push_apps *apps) {
                         .path = "/app/*",
                         .user = apps,
                         .origins = anywhere, /* what may be done is a matter of signatures */
-                        .limits = {.topics_max = WEFT_NONE},
+                        .limits = {.topics_max = WEFT_NONE, .ping_timeout_code = 4201},
                         .open = on_open,
                         .message = on_message,
                         .closed = on_closed};

@@ -25,6 +25,7 @@ typedef struct weft_limits {
     weft_slow_policy slow_policy;
     uint32_t ping_interval_ms;    /* [25,000] silence after which we ping. WEFT_NONE: never */
     uint32_t ping_timeout_ms;     /* [8,000] for the pong */
+    uint32_t ping_timeout_code;   /* [1008] that the connection is closed with then; what may not travel is 1008 */
     uint32_t message_timeout_ms;  /* [30,000] for the next byte of a started message */
     uint32_t send_timeout_ms;     /* [30,000] without progress of our output */
     uint32_t close_timeout_ms;    /* [5,000] for the whole closing handshake */

@@ -4,12 +4,15 @@
  */
 #include "conn/conn.h"
 
+#include "ws/close.h"
+
 static const weft_limits standard_limits = {
     .message_bytes_max = 1024 * 1024,
     .queue_bytes_max = 1024 * 1024,
     .slow_policy = WEFT_SLOW_CLOSE,
     .ping_interval_ms = 25000,
     .ping_timeout_ms = 8000,
+    .ping_timeout_code = 1008,
     .message_timeout_ms = 30000,
     .send_timeout_ms = 30000,
     .close_timeout_ms = 5000,
@@ -32,6 +35,7 @@ void wf_limits_fill(weft_limits *limits, const weft_limits *standard) {
         limits->slow_policy = standard->slow_policy;
     wf_fill(&limits->ping_interval_ms, standard->ping_interval_ms);
     wf_fill(&limits->ping_timeout_ms, standard->ping_timeout_ms);
+    wf_fill(&limits->ping_timeout_code, standard->ping_timeout_code);
     wf_fill(&limits->message_timeout_ms, standard->message_timeout_ms);
     wf_fill(&limits->send_timeout_ms, standard->send_timeout_ms);
     wf_fill(&limits->close_timeout_ms, standard->close_timeout_ms);
@@ -58,6 +62,7 @@ int wf_deflate_fill(weft_deflate *deflate, const weft_deflate *standard, uint32_
 }
 
 wf_link_limits wf_limits_of_link(const weft_limits *limits) {
+    bool may_travel = limits->ping_timeout_code < 5000 && wf_close_code_ok((int)limits->ping_timeout_code);
     return (wf_link_limits) {
         .ws = {limits->message_bytes_max == WEFT_NONE ? INT64_MAX : limits->message_bytes_max,
                limits->empty_fragments_max},
@@ -66,6 +71,7 @@ wf_link_limits wf_limits_of_link(const weft_limits *limits) {
         .queue_bytes_max = limits->queue_bytes_max,
         .slow_policy = (wf_slow_policy)limits->slow_policy,
         .close_timeout_ms = limits->close_timeout_ms,
+        .ping_timeout_code = may_travel ? (int)limits->ping_timeout_code : 1008,
         .pings_per_second = limits->pings_per_second,
     };
 }

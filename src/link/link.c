@@ -578,8 +578,8 @@ static void stage_over(wf_link *link) {
     }
 }
 
-static void fail_late(wf_link *link, const char *rule) {
-    wf_link_fail(link, 1008, rule);
+static void fail_late(wf_link *link, int code, const char *rule) {
+    wf_link_fail(link, code, rule);
     wf_link_end *end = wf_link_ending(link);
     if (end)
         end->fault.sys_errno = ETIMEDOUT;
@@ -595,10 +595,10 @@ static void act(wf_link *link, wf_due due) {
             link->deadlines.input_ms = (uint32_t)link->env->now_ms; /* no memory: another time */
         break;
     case WF_DUE_PONG:
-        fail_late(link, "ping_timeout: the peer does not answer our ping");
+        fail_late(link, wf_link_limits_of(link)->ping_timeout_code, "ping_timeout: the peer does not answer our ping");
         break;
     case WF_DUE_MESSAGE:
-        fail_late(link, "message_timeout: a message was begun and does not go on");
+        fail_late(link, 1008, "message_timeout: a message was begun and does not go on");
         break;
     case WF_DUE_SEND:
         wf_link_die(link, ETIMEDOUT, "send_timeout: the peer takes nothing");

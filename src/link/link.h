@@ -59,6 +59,7 @@ typedef struct wf_link_limits {
     uint32_t queue_bytes_max;
     wf_slow_policy slow_policy;
     uint32_t close_timeout_ms;
+    int ping_timeout_code;
     uint32_t pings_per_second;
     uint32_t handshake_timeout_ms; /* a client's, from connected to a whole answer */
 } wf_link_limits;

@@ -59,6 +59,13 @@ scene('versions 4 to 7, pings, and a socket id for each', app(), async (s) => {
     assert.equal(ids.size, 4);
 });
 
+scene('who does not answer a ping is closed with 4201', app(), async (s) => {
+    const [deaf, good] = [await s.open(undefined, { autoPong: false }), await s.open()];
+    assert.equal((await soon(deaf.closed))[0], 4201);
+    await good.greeted();
+    await good.nothing();
+}, '--ping-interval', '50ms', '--ping-timeout', '200ms');
+
 scene('what is no message is answered, and the connection stays', app(), async (s) => {
     const raw = await s.raw();
     const nonsense = ['', '{', '[]', 'null', '"text"', '{"event":"pusher:ping","event":"pusher:ping"}', '['.repeat(40000),

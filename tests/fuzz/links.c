@@ -350,6 +350,7 @@ void world_init(world *w, fuzz_input *in, fuzz_cuts cuts) {
         .queue_bytes_max = queue_max[limits >> 2 & 3],
         .slow_policy = (wf_slow_policy)(WF_SLOW_CLOSE + (limits >> 4) % 3),
         .close_timeout_ms = 5000,
+        .ping_timeout_code = 1008,
         .pings_per_second = pings[times >> 4 & 3]};
     w->limits.pmd = (wf_pmd_config) {.on = deflates & 1,
                                      .server_takeover = deflates & 2,

@@ -307,6 +307,7 @@ static inline void fixture_init_on(fixture *f, wf_loop_kind backend) {
                                   .queue_bytes_max = 1 << 20,
                                   .slow_policy = WF_SLOW_CLOSE,
                                   .close_timeout_ms = 5000,
+                                  .ping_timeout_code = 1008,
                                   .pings_per_second = 10};
     f->env.loop = wf_loop_new_on(backend, 0);
     f->env.http = &f->http;

@@ -295,6 +295,25 @@ TEST(silence_is_pinged_and_no_answer_ends_in_1008) {
     end();
 }
 
+TEST(the_code_of_that_end_is_a_routes_own) {
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64,
+                                .limits = {.ping_interval_ms = 50, .ping_timeout_ms = 50, .ping_timeout_code = 4201}});
+    fixture_route("/", &(weft_route) {.message = fixture_on_message});
+    fixture_route("/own", &(weft_route) {.message = fixture_on_message, .limits = {.ping_timeout_code = 4444}});
+    fixture_route("/bad", &(weft_route) {.message = fixture_on_message, .limits = {.ping_timeout_code = 1006}});
+    fixture_run(NULL);
+    static const char *const rows[][2] = {{"/", "close 4201 ping_timeout: the peer does not answer our ping"},
+                                          {"/own", "close 4444 ping_timeout: the peer does not answer our ping"},
+                                          {"/bad", "close 1008 ping_timeout: the peer does not answer our ping"}};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_EQ(client_open(&c, fixture.address, rows[i][0], NULL), 101);
+        CHECK_STR(client_next(&c), "ping");
+        CHECK_STR(client_next(&c), rows[i][1]);
+        client_close(&c);
+    }
+    end();
+}
+
 /* ---- limits per route ---- */
 
 TEST(each_route_has_its_own_message_limit) {
