@@ -43,6 +43,7 @@ scene('a private channel, and events of clients', app(), async (s) => {
     await Promise.all(channels.map(subscribed));
     const heard = channels.map(diary);
     assert.ok(channels[0].trigger('client-typing', { deep: [1, { a: null }] }));
+    await eventually(() => heard[1].length === 1);
     await s.server.trigger('private-room', 'after', {});
     await eventually(() => heard[1].length === 2 && heard[0].length === 1);
     assert.deepEqual(heard[1][0], ['client-typing', { deep: [1, { a: null }] }]);
