@@ -11,7 +11,7 @@
 
 typedef struct serve_options {
     app_config app;
-    cli_list listen, listen_plain, origins, certs, keys;
+    cli_list listen, listen_plain, origins, certs, keys, ocsp;
     weft_certificate certificates[CLI_LIST_MAX + 1];
     int log, slow, deflate, backend;
     uint32_t ready_fd;
@@ -31,6 +31,8 @@ static const cli_option options[] = {
     {"tls-cert", 0, CLI_LIST, AT(certs), "FILE", "certificate chain (PEM): --listen speaks TLS. Repeatable: by name",
      .standard = NULL},
     {"tls-key", 0, CLI_LIST, AT(keys), "FILE", "the key of each, in the same order", .standard = NULL},
+    {"tls-ocsp", 0, CLI_LIST, AT(ocsp), "FILE", "a response (DER) to staple to each, in the same order; '' is none",
+     .rare = true},
     {"tls-self-signed", 0, CLI_FLAG, AT(app.tls.self_signed), NULL, "TLS for trying things out: nobody vouches for it",
      .standard = NULL},
     {"tls-client-ca", 0, CLI_TEXT, AT(app.tls.client_ca_file), "FILE", "clients need a certificate of one of these",
@@ -119,7 +121,8 @@ const cli_command cli_serve = {
         "Sharing a port (--reuse-port, in each of the servers): newcomers are dealt out to them by the kernel,\n"
         "  and a room is only as wide as its server.\n"
         "TLS: by the name a client asks for (SNI) it gets the certificate that has it, else the first. SIGHUP and a\n"
-        "  changed file load them anew; those connected stay, and a broken file changes nothing.\n"
+        "  changed file load them anew, OCSP responses too; those connected stay, and a broken file changes nothing.\n"
+        "  A response is stapled until its next one is due; fetching it is for openssl ocsp and a timer.\n"
         "Config file: the same names, one \"name = value\" a line, bare or under [serve];\n"
         "  a repeatable one stands several times. Lines have up to 199 characters. [app NAME] sections are apps for\n"
         "  clients of Pusher Channels (id, key, secret, ...), read again on SIGHUP; without one an app is made up.\n"
@@ -140,6 +143,8 @@ static const char *bad_option(const serve_options *o) {
     bool certs = o->certs.count > 0;
     if (o->certs.count != o->keys.count)
         return "each --tls-cert needs its --tls-key";
+    if (o->ocsp.count > o->certs.count)
+        return "each --tls-ocsp is for a --tls-cert";
     if (certs && o->app.tls.self_signed)
         return "--tls-self-signed is in place of --tls-cert";
     if (o->h2c && o->no_http2)
@@ -150,8 +155,10 @@ static const char *bad_option(const serve_options *o) {
 }
 
 static void take_certificates(serve_options *o) {
-    for (size_t i = 0; i < o->certs.count; i++)
-        o->certificates[i] = (weft_certificate) {.chain_file = o->certs.items[i], .key_file = o->keys.items[i]};
+    for (size_t i = 0; i < o->certs.count; i++) {
+        const char *ocsp = i < o->ocsp.count && o->ocsp.items[i][0] ? o->ocsp.items[i] : NULL;
+        o->certificates[i] = (weft_certificate) {o->certs.items[i], o->keys.items[i], ocsp};
+    }
     o->app.tls.struct_size = sizeof o->app.tls;
     o->app.tls.certificates = o->certs.count > 0 ? o->certificates : NULL;
 }

@@ -19,7 +19,9 @@ extern "C" {
 typedef struct weft_certificate {
     const char *chain_file; /* the certificate, then those between it and the root */
     const char *key_file;
-    const char *ocsp_file; /* a DER response to be stapled (RFC 6066 8); NULL: none */
+    /* A DER response about it, to be stapled until the next one is due (RFC 6066 8); NULL: none. Who fetches it writes
+     * the file anew, and reloads. */
+    const char *ocsp_file;
 } weft_certificate;
 
 typedef struct weft_tls_server {

@@ -19,8 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OCSP_BYTES_MAX = 64 * 1024 };
-
 struct wf_tls_context {
     pthread_mutex_t lock;
     wf_tls_set *set;
@@ -121,17 +119,6 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     return got == 1 && once ? 2 : got;
 }
 
-static int on_status_request(SSL *ssl, void *arg) {
-    const wf_tls_host *host = arg;
-    if (!host->ocsp)
-        return SSL_TLSEXT_ERR_NOACK;
-    unsigned char *copy = OPENSSL_memdup(host->ocsp, host->ocsp_len);
-    if (!copy)
-        return SSL_TLSEXT_ERR_NOACK;
-    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)host->ocsp_len); /* theirs now */
-    return SSL_TLSEXT_ERR_OK;
-}
-
 /* Opened for each line: where somebody looks at secrets, sessions are few. */
 static void on_secret(const SSL *ssl, const char *line) {
     const wf_tls_set *set = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -211,14 +198,10 @@ static SSL_CTX *new_ctx(wf_tls_set *set, const SSL_METHOD *method) {
 /* ---- a server's ---- */
 
 static int load_ocsp(wf_tls_host *host, const char *file, const why *w) {
-    FILE *in = fopen(file, "re");
-    if (!in)
-        return fail(w, "cannot read the OCSP response %s: %s", file, strerror(errno));
-    host->ocsp = wf_mem_alloc(OCSP_BYTES_MAX);
-    host->ocsp_len = host->ocsp ? fread(host->ocsp, 1, OCSP_BYTES_MAX, in) : 0;
-    bool whole = host->ocsp_len > 0 && host->ocsp_len < OCSP_BYTES_MAX && !ferror(in);
-    fclose(in);
-    return whole ? WF_OK : fail(w, "the OCSP response %s is empty or over 64 KiB", file);
+    if (readable(file, "OCSP response", w) < 0)
+        return WF_ERROR;
+    const char *problem = wf_tls_load_ocsp(host, file);
+    return problem ? fail(w, "the OCSP response %s %s", file, problem) : WF_OK;
 }
 
 static int load_pair(SSL_CTX *ctx, const char *chain, const char *key, const why *w) {
@@ -270,7 +253,7 @@ static int fill_host(wf_tls_context *context, wf_tls_set *set, size_t index, con
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-    SSL_CTX_set_tlsext_status_cb(ctx, on_status_request);
+    SSL_CTX_set_tlsext_status_cb(ctx, wf_tls_staple);
     SSL_CTX_set_tlsext_status_arg(ctx, host);
     if (o->client_ca_file && demand_certificates(ctx, o->client_ca_file, w) < 0)
         return WF_ERROR;

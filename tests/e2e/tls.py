@@ -276,6 +276,32 @@ class Reload(unittest.TestCase):
             self.assertTrue(healthy(before))  # who was there, stays
             self.assertIn('cause="a file has changed"', weft.stderr())
 
+    def respond(self, pair, file, status):
+        """The authority's word on a certificate, V(alid) or R(evoked), until tomorrow."""
+        index, request = f'{folder.name}/index', f'{folder.name}/request'
+        serial = openssl('x509', '-in', pair[0], '-noout', '-serial').decode().strip().removeprefix('serial=')
+        revoked = '260101000000Z' if status == 'R' else ''
+        with open(index, 'w') as out:
+            out.write(f'{status}\t491231235959Z\t{revoked}\t{serial}\tunknown\t/CN=a\n')
+        openssl('ocsp', '-issuer', ca.cert, '-cert', pair[0], '-reqout', request)
+        openssl('ocsp', '-index', index, '-CA', ca.cert, '-rsigner', ca.cert, '-rkey', ca.key, '-reqin', request,
+                '-ndays', '1', '-respout', file + '.new')
+        os.rename(file + '.new', file)
+
+    def test_what_is_stapled_is_read_again(self):
+        file = f'{folder.name}/ocsp'
+        self.respond(local, file, 'V')
+        with SecureWeft('--tls-ocsp', '', '--tls-ocsp', file, pairs=[rsa, local]) as weft:
+            def status(name):
+                return weft.s_client('-status', '-servername', name)[1]
+            self.assertIn('Cert Status: good', status('localhost'))
+            self.assertIn('OCSP response: no response sent', status('rsa.example'))
+            self.respond(local, file, 'R')
+            eventually(lambda: 'Cert Status: revoked' in status('localhost'))
+            self.respond(rsa, file, 'V')  # about another one
+            eventually(lambda: f'{file} is not about this certificate' in weft.stderr())
+            self.assertIn('Cert Status: revoked', status('localhost'))
+
     def test_a_broken_file_changes_nothing(self):
         with SecureWeft(pairs=[(self.cert, self.key)]) as weft:
             first = self.serial(weft)
@@ -325,7 +351,9 @@ class Reload(unittest.TestCase):
 
 class Options(unittest.TestCase):
     def test_what_cannot_be_meant(self):
-        for args, why in [(['--tls-cert', local[0]], 'each --tls-cert needs its --tls-key'),
+        for args, why in [([*flags(local), '--tls-ocsp', 'a', '--tls-ocsp', 'b'], 'each --tls-ocsp is for a --tls-cert'),
+                          ([*flags(local), '--tls-ocsp', local[0]], f'{local[0]} is no OCSP response'),
+                          (['--tls-cert', local[0]], 'each --tls-cert needs its --tls-key'),
                           (['--tls-self-signed', *flags(local)], 'in place of --tls-cert'),
                           (['--listen-plain', '127.0.0.1:0'], 'go with TLS'),
                           (['--tls-cert', '/nowhere', '--tls-key', local[1]], 'cannot read the certificate /nowhere'),

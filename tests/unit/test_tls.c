@@ -5,6 +5,7 @@
 #include "tls/tickets.h"
 #include "tls_help.h"
 
+#include <openssl/ocsp.h>
 #include <openssl/x509_vfy.h>
 
 TEST(whatever_the_pieces_both_ends_understand) {
@@ -268,6 +269,7 @@ TEST(files_that_are_no_good_are_named) {
         {"a_key_for_a_ca", {a.cert, a.key, NULL}, a.key, "the client CA "},
         {"no_ocsp", {a.cert, a.key, "/nowhere/o"}, NULL, "cannot read the OCSP response /nowhere/o"},
         {"empty_ocsp", {a.cert, a.key, "/dev/null"}, NULL, "the OCSP response /dev/null is empty"},
+        {"a_key_for_ocsp", {a.cert, a.key, a.key}, NULL, "is no OCSP response that succeeded (DER)"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         test_context("row %s: %s", rows[i].name, why);
@@ -279,6 +281,81 @@ TEST(files_that_are_no_good_are_named) {
     test_context("%s", "");
     remove_pair(&a);
     remove_pair(&b);
+}
+
+/* ---- OCSP ---- */
+
+/* "It is good", said of a pair by itself; the next word is due in so many seconds. */
+static void write_ocsp(const char *file, const pair *p, long next_s) {
+    FILE *in = fopen(p->cert, "r"), *key_in = fopen(p->key, "r"), *out = fopen(file, "w");
+    X509 *cert = PEM_read_X509(in, NULL, NULL, NULL);
+    EVP_PKEY *key = PEM_read_PrivateKey(key_in, NULL, NULL, NULL);
+    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(NULL, cert, cert);
+    ASN1_TIME *now = X509_gmtime_adj(NULL, -7200), *next = X509_gmtime_adj(NULL, next_s);
+    CHECK(OCSP_basic_add1_status(basic, id, V_OCSP_CERTSTATUS_GOOD, 0, NULL, now, next_s ? next : NULL) != NULL);
+    CHECK_EQ(OCSP_basic_sign(basic, cert, key, EVP_sha256(), NULL, 0), 1);
+    OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+    unsigned char *bytes = NULL;
+    int len = i2d_OCSP_RESPONSE(response, &bytes);
+    CHECK(len > 0 && fwrite(bytes, 1, (size_t)len, out) == (size_t)len);
+    OPENSSL_free(bytes);
+    OCSP_RESPONSE_free(response);
+    OCSP_BASICRESP_free(basic);
+    OCSP_CERTID_free(id);
+    ASN1_TIME_free(now);
+    ASN1_TIME_free(next);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    fclose(in);
+    fclose(key_in);
+    fclose(out);
+}
+
+static long stapled;
+
+static int on_stapled(SSL *ssl, void *unused) {
+    const unsigned char *response;
+    (void)unused;
+    stapled = SSL_get_tlsext_status_ocsp_resp(ssl, &response);
+    return 1;
+}
+
+/* How many bytes a client gets stapled that asks; -1: none. */
+static long staple(const pair *p, const char *file) {
+    wf_tls_certificate certificate = {p->cert, p->key, file};
+    wf_tls_context *server =
+        wf_tls_server_context(&(wf_tls_server_options) {.certificates = &certificate, .count = 1}, why, sizeof why);
+    wf_tls_context *client = wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why);
+    wf_tls_set *set = wf_tls_set_take(client);
+    SSL_CTX_set_tlsext_status_type(set->hosts[0].ctx, TLSEXT_STATUSTYPE_ocsp);
+    SSL_CTX_set_tlsext_status_cb(set->hosts[0].ctx, on_stapled);
+    wf_tls_set_unref(set);
+    open_ends(server, client, "localhost");
+    settle(1 << 20);
+    CHECK(wf_tls_ready(e.tls[1]));
+    close_ends();
+    return stapled;
+}
+
+TEST(a_response_is_stapled_until_the_next_is_due) {
+    pair ours = make_pair(), other = make_pair();
+    char file[64];
+    snprintf(file, sizeof file, "%s/ocsp", ours.folder);
+    write_ocsp(file, &ours, 3600);
+    CHECK(staple(&ours, file) > 100);
+    write_ocsp(file, &ours, 0); /* it does not say */
+    CHECK(staple(&ours, file) > 100);
+    write_ocsp(file, &ours, -3600);
+    CHECK_EQ(staple(&ours, file), -1);
+    CHECK_EQ(staple(&ours, NULL), -1);
+    write_ocsp(file, &other, 3600);
+    wf_tls_certificate certificate = {ours.cert, ours.key, file};
+    CHECK(!wf_tls_server_context(&(wf_tls_server_options) {.certificates = &certificate, .count = 1}, why, sizeof why));
+    CHECK(strstr(why, "ocsp is not about this certificate") != NULL);
+    unlink(file);
+    remove_pair(&ours);
+    remove_pair(&other);
 }
 
 /* What OpenSSL needs is its own; of ours each block may be missing. */
