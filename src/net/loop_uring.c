@@ -99,10 +99,12 @@ static void flush_uring(wf_loop *base) {
     if (!loop->ring.enabled)
         return;
     wf_uring_arm_owns(loop);
-    if (io_uring_sq_ready(&loop->ring.ring) == 0)
-        return;
-    wf_uring_submit_and_end(&loop->ring);
-    wf_uring_look_at_sends(loop);
+    if (io_uring_sq_ready(&loop->ring.ring) > 0) {
+        wf_uring_submit_and_end(&loop->ring);
+        wf_uring_look_at_sends(loop);
+    }
+    if (loop->slots.due_count > 0) /* which no completion will tell of */
+        wf_uring_event_tell(&loop->ring);
 }
 
 static void close_uring(wf_loop *base, wf_sock *sock) {

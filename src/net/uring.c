@@ -122,6 +122,12 @@ void wf_uring_event_seen(wf_uring *u) {
         return; /* it was not readable */
 }
 
+void wf_uring_event_tell(wf_uring *u) {
+    uint64_t one = 1;
+    if (u->event_fd >= 0 && write(u->event_fd, &one, sizeof one) < 0)
+        return; /* it is readable already */
+}
+
 void wf_uring_shut(wf_uring *u) {
     if (u->ring.ring_fd >= 0) {
         if (u->enabled)

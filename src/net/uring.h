@@ -59,6 +59,7 @@ void wf_uring_shut(wf_uring *u); /* descriptors that were to be closed are */
  * completions come about when we enter, and nothing wakes who waits elsewhere. -1: there is none to be had. */
 int wf_uring_event_fd(wf_uring *u);
 void wf_uring_event_seen(wf_uring *u); /* it is not readable any more */
+void wf_uring_event_tell(wf_uring *u); /* it is readable */
 
 /* A request to be filled in, zeroed but for its user_data; NULL: the kernel takes no more now. */
 struct io_uring_sqe *wf_uring_request(wf_uring *u, wf_uring_op op, uint32_t slot);

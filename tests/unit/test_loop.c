@@ -138,6 +138,23 @@ TEST(a_watched_loop_tells_of_what_comes) {
     close_pair();
 }
 
+TEST(a_watched_loop_tells_of_what_waited_for_a_resume) {
+    open_pair(connect_tcp);
+    struct pollfd watched = {.fd = wf_loop_fd(loop), .events = POLLIN};
+    wf_loop_event event;
+    wf_sock_pause(loop, &sock);
+    peer_writes("kept");
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(wf_loop_wait(loop, 10), 0);
+        CHECK_EQ(wf_loop_next(loop, &event), WF_WANT_INPUT);
+    }
+    wf_sock_resume(loop, &sock);
+    wf_loop_flush(loop);
+    CHECK_EQ(poll(&watched, 1, PATIENCE_MS), 1);
+    check_received("kept");
+    close_pair();
+}
+
 TEST(messages_cost_no_memory) {
     open_pair(connect_tcp);
     test_mem_fail_at(0);
