@@ -111,6 +111,9 @@ group_test() {
     need python3-twisted has_python_module twisted
     need nodejs has_command node
     need npm has_command npm
+    need openssl has_command openssl
+    need nginx-core has_command nginx /usr/sbin/nginx
+    need libwebsockets-test-server has_command libwebsockets-test-server
     need valgrind has_command valgrind
     need libuv1-dev has_library libuv1-dev uv.h
     need libglib2.0-dev has_library libglib2.0-dev glib.h

@@ -206,9 +206,10 @@ class Abuse(unittest.TestCase):
             self.assertEqual(peer.closed()[0], 1008)
 
     def test_garbage_behind_the_handshake(self):
-        for name, text in [('noise', os.urandom(1000)), ('http', ASK), ('a record that is too long', record(
-                DATA, b'x' * 20000)), ('a record of another', record(DATA, os.urandom(500))), ('an empty record', record(
-                    DATA, b'')), ('a handshake in clear', hello())]:
+        for name, text in [('noise', os.urandom(1000)), ('http', ASK), ('a handshake in clear', hello()),
+                           ('a record that is too long', record(DATA, b'x' * 20000)),
+                           ('a record of another', record(DATA, os.urandom(500))),
+                           ('an empty record', record(DATA, b''))]:
             with self.subTest(name), self.server.peer() as peer:
                 peer.open()
                 os.write(peer.socket.fileno(), text)
@@ -266,8 +267,9 @@ class Abuse(unittest.TestCase):
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             def ticket():
-                client = subprocess.Popen(['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-sess_out', session],
-                                          stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                client = subprocess.Popen(['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-sess_out',
+                                           session], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                          stderr=subprocess.DEVNULL)
                 with client:
                     until = time.monotonic() + 1
                     while client.poll() is None and time.monotonic() < until and not os.path.exists(session):
