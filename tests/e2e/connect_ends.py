@@ -4,11 +4,17 @@
     WEFT_BIN=/path/to/weft connect_ends.py
 """
 
+import http.server
+import os
 import signal
+import socket
 import sys
+import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 
+from authority import Authority  # noqa: E402
 from connecting import Case, says, serving, silent, start_server  # noqa: E402
 from weft import PATIENCE_S, Weft, main  # noqa: E402
 
@@ -42,12 +48,79 @@ class ExitCodes(Case):
         self.assertEqual(self.connect('ws://127.0.0.1:1/')[0], 7)
         self.assertEqual(self.connect('ws://no-such-name.invalid/')[0], 6)
 
+    def secure(self, *flags):
+        server = self.enterContext(Weft(*flags))
+        return f'wss://127.0.0.1:{server.url.rsplit(":", 1)[1]}/echo'
+
     def test_certificates(self):
-        with Weft('--tls-self-signed') as server:
-            url = f'wss://127.0.0.1:{server.url.rsplit(":", 1)[1]}/echo'
-            self.assertEqual(self.connect(url, feed=b'hi\n')[0], 60)
-            self.assertEqual(self.connect(url, '-k', feed=b'hi\n'), (0, b'hi\n', ''))
-        self.assertEqual(self.connect(self.echo.replace('ws:', 'wss:'), '-k')[0], 35)
+        with tempfile.TemporaryDirectory() as folder:
+            ca, other = Authority(folder), Authority(folder, 'other')
+            local = ca.sign('local', 'IP:127.0.0.1')
+            for name, (cert, key), trusted, why in (
+                    ('other authority', local, other, 'unable to get local issuer certificate'),
+                    ('expired', ca.sign('stale', 'IP:127.0.0.1', times=('20200130000000Z', '20200131000000Z')), ca, 'certificate has expired'),
+                    ('other name', ca.sign('away', 'DNS:example.org'), ca, 'IP address mismatch')):
+                with self.subTest(name):
+                    url = self.secure('--tls-cert', cert, '--tls-key', key)
+                    code, out, err = self.connect(url, '--cacert', trusted.cert, feed=b'hi\n')
+                    self.assertEqual((code, out), (60, b''))
+                    self.assertRegex(err, f'weft: the certificate of 127.0.0.1:[0-9]+ is not good for 127.0.0.1: {why}\n')
+                    self.assertEqual(self.connect(url, '-k', '-1', feed=b'hi\n'), (0, b'hi\n', ''))
+            url = self.secure('--tls-cert', local[0], '--tls-key', local[1], '--tls-client-ca', ca.cert)
+            ours = ca.sign('us', 'DNS:us')
+            log = f'{folder}/keys'
+            self.assertEqual(self.connect(url, '--cacert', ca.cert, '--cert', ours[0], '--key', ours[1], '-1', feed=b'hi\n',
+                                          env={**os.environ, 'SSLKEYLOGFILE': log}), (0, b'hi\n', ''))
+            with open(log) as file:
+                self.assertIn('CLIENT_TRAFFIC_SECRET_0 ', file.read())
+            code, out, err = self.connect(url, '--cacert', ca.cert)
+            self.assertEqual(code, 35)
+            self.assertIn('certificate required', err)
+            for flags in (['--cacert', '/nonexistent'], ['--cacert', ca.key], ['--cert', '/nonexistent'],
+                          ['--cert', ours[0], '--key', other.key]):
+                self.assertEqual(self.connect(url, *flags)[0], 2, flags)
+
+    def test_self_signed_and_no_tls(self):
+        code, out, err = self.connect(self.secure('--tls-self-signed'))
+        self.assertEqual(code, 60)
+        self.assertIn('self-signed certificate', err)
+        code, out, err = self.connect(self.echo.replace('ws:', 'wss:'), '-k')
+        self.assertEqual(code, 35)
+        self.assertRegex(err, 'weft: no TLS with 127.0.0.1:[0-9]+: ')
+
+    def test_timeouts(self):
+        with socket.create_server(('127.0.0.1', 0), backlog=0) as server:
+            url = f'ws://127.0.0.1:{server.getsockname()[1]}/'
+            code, out, err = self.connect(url, '--connect-timeout', '200ms')  # it is connected, and nobody answers
+            self.assertEqual(code, 28)
+            self.assertIn('handshake_timeout', err)
+            full = []
+            for _ in range(4):
+                full.append(self.enterContext(socket.socket()))
+                full[-1].setblocking(False)
+                full[-1].connect_ex(server.getsockname())
+            code, out, err = self.connect(url, '--connect-timeout', '200ms')
+            self.assertEqual(code, 28)
+            self.assertIn('connect_timeout', err)
+
+    def test_redirects_and_who_we_are(self):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(self.headers.get('Authorization'))
+                self.send_response(307)
+                self.send_header('Location', there)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        there, seen = self.echo.replace('ws:', 'http:'), []
+        with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f'ws://127.0.0.1:{server.server_port}/'
+            self.assertEqual(self.connect(url, '--auth', 'me:secret')[0], 22)
+            self.assertEqual(self.connect(url, '-L', '-1', '-x', 'hi'), (0, b'hi\n', ''))
+            server.shutdown()
+        self.assertEqual(seen, ['Basic bWU6c2VjcmV0', None])
 
     def test_signals(self):
         for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
