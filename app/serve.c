@@ -25,6 +25,7 @@ static volatile sig_atomic_t signals_seen;
 
 static void on_signal(int number) {
     int saved = errno;
+    app_rooms_drain();
     if (signals_seen++ > 0)
         weft_server_stop(running);
     else
@@ -110,6 +111,7 @@ static weft_server *make_server(const app_config *config) {
         app_metrics_add(server) == WEFT_OK)
         return server;
     weft_server_free(server);
+    app_rooms_free();
     return NULL;
 }
 
@@ -185,7 +187,9 @@ int app_serve(const app_config *config) {
     app_log(APP_DEBUG, "loop", "backend", weft_server_backend(server), NULL);
     int code = app_pusher_add(server, config) ? serve(server, config) : APP_EXIT_USAGE;
     app_pusher_stop();
+    app_rooms_stop();
     weft_server_free(server);
     app_pusher_free();
+    app_rooms_free();
     return code;
 }

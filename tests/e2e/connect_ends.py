@@ -58,7 +58,8 @@ class ExitCodes(Case):
             local = ca.sign('local', 'IP:127.0.0.1')
             for name, (cert, key), trusted, why in (
                     ('other authority', local, other, 'unable to get local issuer certificate'),
-                    ('expired', ca.sign('stale', 'IP:127.0.0.1', times=('20200130000000Z', '20200131000000Z')), ca, 'certificate has expired'),
+                    ('expired', ca.sign('stale', 'IP:127.0.0.1', times=('20200130000000Z', '20200131000000Z')), ca,
+                     'certificate has expired'),
                     ('other name', ca.sign('away', 'DNS:example.org'), ca, 'IP address mismatch')):
                 with self.subTest(name):
                     url = self.secure('--tls-cert', cert, '--tls-key', key)

@@ -116,9 +116,11 @@ class Pages(Case):
 
     def test_405_says_what_is_allowed(self):
         self.serve()
-        for path, allow in (('/', 'GET, HEAD'), ('/rooms', 'GET, HEAD'), ('/rooms/a', 'GET, HEAD, POST'),
+        for path, allow in (('/', 'GET, HEAD'), ('/rooms', 'GET, HEAD'), ('/rooms/a', 'GET, HEAD, POST, OPTIONS'),
                             ('/echo', 'GET, HEAD'), ('/metrics', 'GET, HEAD'), ('/healthz', 'GET, HEAD')):
             for method in ('PUT', 'DELETE', 'OPTIONS'):
+                if method in allow:
+                    continue
                 answer = self.curl(path, '-X', method)
                 self.assertEqual((answer.status, answer.headers.get('allow')), (405, allow), path)
 
