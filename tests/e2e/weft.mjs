@@ -30,12 +30,13 @@ export class Weft {
         const weft = new Weft();
         const listen = flags.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
         assert.ok(process.env.WEFT_BIN, 'WEFT_BIN must name the program weft');
-        weft.child = spawn(process.env.WEFT_BIN, ['serve', ...listen, '--ready-fd', '3', ...flags],
+        const secure = process.env.WEFT_SECURE ? ['--tls-self-signed'] : [];
+        weft.child = spawn(process.env.WEFT_BIN, ['serve', ...listen, ...secure, '--ready-fd', '3', ...flags],
             { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
         weft.exit = once(weft.child, 'exit').then(([code]) => code);
         weft.child.stderr.setEncoding('utf8').on('data', (text) => { weft.stderr += text; });
         weft.url = (await soon(firstLine(weft.child.stdio[3]), 'the address')).trim();
-        weft.ws = weft.url.replace('http:', 'ws:');
+        weft.ws = weft.url.replace(/^http/, 'ws');
         weft.port = Number(new URL(weft.url).port);
         return weft;
     }
