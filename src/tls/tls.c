@@ -19,7 +19,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH };
+/* What is sealed at a time, and again so much for what TLS itself has to say: each KeyUpdate may ask for another (RFC
+ * 8446 4.6.3). */
+enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH, UNTAKEN_BYTES_MAX = 2 * WF_TLS_SEAL_BYTES };
 
 /* Whom a client has connected to: what its sessions are known by. */
 typedef struct origin {
@@ -268,6 +270,8 @@ int wf_tls_open(wf_tls *tls, const uint8_t *data, size_t len, uint8_t **out_data
     tls->done = tls->done || SSL_is_init_finished(tls->ssl);
     tls->in_len = 0;
     *out_len = plain_len;
+    if (got == WF_OK && wf_tls_waiting(tls) > UNTAKEN_BYTES_MAX)
+        got = over(tls, "the peer makes TLS answer and takes no answers");
     return got;
 }
 

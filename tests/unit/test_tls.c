@@ -103,6 +103,41 @@ TEST(a_peer_of_small_fragments_gets_all) {
     close_ends();
 }
 
+static SSL *asking;
+
+static void on_info(const SSL *ssl, int where, int value) {
+    (void)where, (void)value;
+    asking = (SSL *)(uintptr_t)ssl;
+}
+
+/* RFC 8446 4.6.3: each key update may ask for one in answer. Who takes none is not kept for ever. */
+TEST(answers_that_nobody_takes_have_a_bound) {
+    wf_tls_context *server = wf_tls_server_context(&(wf_tls_server_options) {.self_signed = true}, why, sizeof why);
+    wf_tls_context *client = wf_tls_client_context(&(wf_tls_client_options) {.insecure = true}, why, sizeof why);
+    wf_tls_set *set = wf_tls_set_take(client);
+    SSL_CTX_set_info_callback(set->hosts[0].ctx, on_info);
+    wf_tls_set_unref(set);
+    open_ends(server, client, "localhost");
+    settle(1 << 20);
+    int got = WF_OK;
+    size_t most = 0;
+    for (int i = 0; i < 20000 && got == WF_OK; i++) {
+        struct iovec range;
+        uint8_t *plain;
+        size_t len;
+        CHECK(SSL_key_update(asking, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(asking) == 1);
+        CHECK(wf_tls_sealed(e.tls[1], &range));
+        got = wf_tls_open(e.tls[0], range.iov_base, range.iov_len, &plain, &len);
+        wf_tls_sent(e.tls[1], range.iov_len);
+        if (wf_tls_waiting(e.tls[0]) > most)
+            most = wf_tls_waiting(e.tls[0]);
+    }
+    CHECK_EQ(got, WF_ERROR);
+    CHECK_STR(wf_tls_rule(e.tls[0]), "the peer makes TLS answer and takes no answers");
+    CHECK(most > WF_TLS_SEAL_BYTES && most < 3 * (size_t)WF_TLS_SEAL_BYTES);
+    close_ends();
+}
+
 TEST(an_end_is_told_and_told_once) {
     open_default();
     CHECK(!wf_tls_seal_end(e.tls[0])); /* there was no handshake yet */
