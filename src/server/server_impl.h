@@ -36,6 +36,7 @@ enum {
     REFUSED_TOO_SLOW,                  /* 408 */
     REFUSED_OVERLOAD,                  /* 503: a limit of ours */
     REFUSED_APPLICATION,               /* the application refused an upgrade */
+    REFUSED_TLS,                       /* a handshake of TLS that failed, on whose side ever */
     REFUSED_COUNT
 };
 

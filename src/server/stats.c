@@ -53,7 +53,7 @@ const char *weft_close_slot_name(int slot) {
 }
 
 const char *weft_server_refusals(const weft_server *server, size_t index, uint64_t *out_count) {
-    static const char *const own[] = {"broken", "too_large", "too_slow", "overload", "application"};
+    static const char *const own[] = {"broken", "too_large", "too_slow", "overload", "application", "tls"};
     size_t reason = index + 1; /* 0 is "none" */
     if (reason >= REFUSED_COUNT)
         return NULL;

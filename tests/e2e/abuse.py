@@ -150,6 +150,9 @@ class Abuse(unittest.TestCase):
                 self.assertLess(time.monotonic() - started, DEADLINE_S + 3)
                 if expected:
                     self.assertEqual(alert_in(answer), expected)
+        with self.server.peer() as peer:
+            peer.send(ASK.replace(b'/healthz', b'/metrics'))
+            self.assertRegex(peer.response()[2].decode(), r'reason="tls"} 1\d\n')
 
     def test_tls_to_the_plain_port(self):
         port = int(re.search(r'listening on http://127.0.0.1:(\d+)', self.server.stderr())[1])
