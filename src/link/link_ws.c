@@ -120,7 +120,7 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
         if (!(end = wf_link_ending(link)))
             break;
         wf_fault_set(&end->fault, WF_ERROR, code, rule);
-        if (wf_outq_sendable(&link->q) == 0)
+        if (wf_link_all_sent(link)) /* the close frame may be sealed and wait */
             wf_link_linger(link);
         break;
     case WF_LINK_STREAM:
