@@ -6,6 +6,7 @@
 #include "client.h"
 #include "net/loop.h"
 #include "oracles.h"
+#include "pipe_tls.h"
 #include "sim.h"
 
 #include <stdio.h>
@@ -79,6 +80,7 @@ static uint32_t check_message(int id, app_conn *a, weft_message message) {
     int opcode;
     size_t len = sim_message(id, a->received, &opcode, expected);
     sim_trace("message", id, message.kind, (int64_t)message.len);
+    sim.bytes += 1 + message.len; /* through a stream they go without a call */
     if ((int)message.kind != opcode || message.len != len || memcmp(message.data, expected, len) != 0)
         sim_fail("messages", "from client %d came another message than %u", id, a->received);
     sim_later_inside();
@@ -273,6 +275,17 @@ wf_loop *__wrap_wf_loop_new_on(wf_loop_kind kind, size_t bytes) {
     return __real_wf_loop_new_on(kind, recv_bytes);
 }
 
+static bool listen_on_wire(void) {
+    static const char address[] = "127.0.0.1:9001";
+    if (sim.wire != SIM_TLS)
+        return weft_server_listen(server, address) == WEFT_OK;
+    static weft_certificate certificates[2];
+    certificates[0].chain_file = certificates[0].key_file = sim_tls_file();
+    return weft_server_tls(server, &(weft_tls_server) {WEFT_TLS_SERVER_INIT, .certificates = certificates}) ==
+               WEFT_OK &&
+           weft_server_listen_tls(server, address) == WEFT_OK;
+}
+
 weft_server *sim_app_begin(void) {
     memset(conns, 0, sizeof conns);
     ending = false;
@@ -285,6 +298,7 @@ weft_server *sim_app_begin(void) {
                           .connections_max = 64,
                           .backend = sim.on_uring ? WEFT_BACKEND_IO_URING : WEFT_BACKEND_EPOLL,
                           .memory_bytes_max = WEFT_NONE,
+                          .http2 = sim.wire == SIM_H2 ? WEFT_HTTP2_CLEAR : WEFT_HTTP2_DEFAULT,
                           .answer_timeout_ms = sim_log_between(2000, 30000),
                           .keep_alive_ms = sim_log_between(5000, 15000),
                           .limits = {.ping_interval_ms = sim_log_between(1000, 25000)}};
@@ -295,7 +309,7 @@ weft_server *sim_app_begin(void) {
                             .client_window_bits = sim_between(8, 15)};
     recv_bytes = sim_log_between(64, 512 * 1024);
     server = weft_server_new(&config);
-    if (!server || weft_server_listen(server, "127.0.0.1:9001") != WEFT_OK)
+    if (!server || !listen_on_wire())
         sim_fail("simulator", "the server could not be made");
     make_routes();
     sim_later_begin();

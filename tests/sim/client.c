@@ -24,12 +24,12 @@ static int count;
 enum { CONTROL_BYTES_MAX = 127, SILENCE_MAX_MS = 105000, STALL_MAX_MS = 40000, LOOP_BYTES_MAX = 8192 };
 
 uint64_t sim_client_gives(const sim_client *c, uint32_t ms) {
-    uint32_t step = sim_ring_bytes() < c->write_max ? sim_ring_bytes() : c->write_max;
+    uint32_t step = sim_pipe_step() < c->write_max ? sim_pipe_step() : c->write_max;
     return (uint64_t)step * ms * 1000 / c->delay_us_max;
 }
 
 uint64_t sim_client_takes(const sim_client *c, uint32_t ms) {
-    uint32_t step = sim_ring_bytes() < c->read_max ? sim_ring_bytes() : c->read_max;
+    uint32_t step = sim_pipe_step() < c->read_max ? sim_pipe_step() : c->read_max;
     return (uint64_t)step * ms * 1000 / c->delay_us_max;
 }
 
@@ -47,10 +47,13 @@ static void begin(sim_client *c, int id) {
     /* A handshake of some 200 bytes is done within 8 s. */
     if (c->delay_us_max > c->write_max * 40000)
         c->delay_us_max = c->write_max * 40000;
+    uint32_t greeting_us_max = 3000000 / (sim_pipe_greeting() / sim_ring_bytes() + 6);
+    if (sim_pipe_greeting() > 0 && c->delay_us_max > greeting_us_max)
+        c->delay_us_max = greeting_us_max;
     /* What the kernel holds for us, and the loop over io_uring, is read within 5 s: the server cannot see that we
      * have not its ping yet. */
-    uint32_t held = sim_ring_bytes() + (sim.on_uring ? LOOP_BYTES_MAX : 0);
-    while (sim_client_takes(c, 5000) < held && c->read_max < sim_ring_bytes())
+    uint32_t held = sim_ring_bytes() + (sim.on_uring ? LOOP_BYTES_MAX : 0) + sim_pipe_held();
+    while (sim_client_takes(c, 5000) < held && c->read_max < sim_pipe_step())
         c->read_max *= 2;
     while (sim_client_takes(c, 5000) < held)
         c->delay_us_max /= 2;
@@ -69,16 +72,16 @@ sim_client *sim_client_of(int id) {
 }
 
 bool sim_client_excused(const sim_client *c) {
-    return c->hurt || sim_app_ending() || (c->stream && sim_stream_hurt(c->stream));
+    return c->hurt || sim_app_ending() || (c->pipe && sim_pipe_hurt(c->pipe));
 }
 
 void sim_client_leave(sim_client *c) {
-    if (c->stream) {
-        c->hurt = c->hurt || sim_stream_hurt(c->stream);
-        sim_stream_let_go(c->stream);
+    if (c->pipe) {
+        c->hurt = c->hurt || sim_pipe_hurt(c->pipe);
+        sim_pipe_let_go(c->pipe);
     }
     sim_zip_end(c);
-    c->stream = NULL;
+    c->pipe = NULL;
     c->over = true;
     c->next_ns = UINT64_MAX;
     sim_trace("leaves", c->id, 0, 0);
@@ -107,8 +110,8 @@ size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out) {
     sim.random = sim.seed * 1000003 + (uint64_t)client * 65537 + n;
     uint32_t dice = sim_below(100);
     /* Through a narrow pipe go only short ones: else most of a run would be spent on few. */
-    size_t len = dice < 60 || sim_ring_bytes() < 256    ? sim_below(126)
-                 : dice < 92 || sim_ring_bytes() < 2048 ? sim_below(2000)
+    size_t len = dice < 60 || sim_pipe_step() < 256    ? sim_below(126)
+                 : dice < 92 || sim_pipe_step() < 2048 ? sim_below(2000)
                  : dice < 99                            ? sim_below(12000)
                                                         : sim_between(65000, MESSAGE_MAX);
     *out_opcode = 1 + (int)sim_below(2);
@@ -126,14 +129,14 @@ size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out) {
 
 static void read_some(sim_client *c) {
     size_t room = sizeof c->in - c->in_len;
-    size_t got = sim_stream_read(c->stream, c->in + c->in_len, room < c->read_max ? room : c->read_max);
+    size_t got = sim_pipe_read(c->pipe, c->in + c->in_len, room < c->read_max ? room : c->read_max);
     if (got == 0)
         return;
     sim.deeds++;
     c->in_len += got;
     if (c->in_len > CONTROL_BYTES_MAX)
         c->progress_ns = sim.now_ns;
-    for (size_t used; c->in_len > 0 && c->stream && (used = c->model->read(c)) > 0;) {
+    for (size_t used; c->in_len > 0 && c->pipe && (used = c->model->read(c)) > 0;) {
         c->in_len -= used;
         memmove(c->in, c->in + used, c->in_len);
     }
@@ -142,14 +145,14 @@ static void read_some(sim_client *c) {
 /* Answers whether bytes went. */
 static bool write_some(sim_client *c) {
     c->quiet = false;
-    while (c->stream && c->out_at == c->out_len && !c->quiet)
+    while (c->pipe && c->out_at == c->out_len && !c->quiet)
         c->model->speak(c);
-    if (!c->stream)
+    if (!c->pipe)
         return false;
     size_t len = c->out_len - c->out_at;
     if (len > c->write_max)
         len = c->write_max;
-    size_t put = sim_stream_write(c->stream, c->out + c->out_at, len);
+    size_t put = sim_pipe_write(c->pipe, c->out + c->out_at, len);
     c->out_at += put;
     if (put > 0) {
         sim.deeds++;
@@ -162,30 +165,31 @@ static void act(sim_client *c) {
     c->next_ns = UINT64_MAX;
     if (c->silent_ns != UINT64_MAX)
         return;
-    if (!c->stream) {
-        c->stream = sim_connect(c->id);
-        c->connected = c->stream != NULL;
+    if (!c->pipe) {
+        c->pipe = sim_pipe_open(c->id);
+        c->connected = c->pipe != NULL;
         sim_trace("connects", c->id, c->connected, 0);
         if (!c->connected) {
             sim_client_leave(c);
             return;
         }
     }
+    sim_pipe_pump(c->pipe);
     read_some(c);
-    if (c->stream && sim_stream_readable(c->stream) == 0 && sim_stream_end(c->stream)) {
-        sim_end end = sim_stream_end(c->stream);
+    if (c->pipe && sim_pipe_readable(c->pipe) == 0 && sim_pipe_end(c->pipe)) {
+        sim_end end = sim_pipe_end(c->pipe);
         sim_trace("sees the end", c->id, (int)end, 0);
         c->model->ended(c, end);
         sim_client_leave(c);
     }
-    if (!c->stream || c->silent_ns != UINT64_MAX)
+    if (!c->pipe || c->silent_ns != UINT64_MAX)
         return;
     bool went = write_some(c);
-    if (!c->stream || c->silent_ns != UINT64_MAX)
+    if (!c->pipe || c->silent_ns != UINT64_MAX)
         return;
     /* Without anything to read or to write, and without room, it waits to be stirred. */
     bool more = c->out_at < c->out_len || !c->quiet;
-    if (sim_stream_readable(c->stream) > 0 || (more && went))
+    if (sim_pipe_readable(c->pipe) > 0 || (more && went))
         sim_client_stir(c->id);
 }
 
@@ -213,6 +217,13 @@ void sim_client_stir(int id) {
         c->next_ns = at;
 }
 
+void sim_client_stir_all(int id) {
+    sim_client_stir(id);
+    for (int i = 0; i < count; i++)
+        if (i != id && clients[i].pipe && sim_pipe_shared(i, id))
+            sim_client_stir(i);
+}
+
 void sim_clients_act(void) {
     int first = (int)sim_below((uint32_t)count);
     for (int i = 0; i < count; i++) {
@@ -226,10 +237,10 @@ void sim_clients_act(void) {
 void sim_clients_check(void) {
     for (int i = 0; i < count; i++) {
         const sim_client *c = &clients[i];
-        if (c->over || !c->stream)
+        if (c->over || !c->pipe)
             continue;
         if (c->silent_ns != UINT64_MAX && sim.now_ns > c->silent_ns + SILENCE_MAX_MS * (uint64_t)SIM_MS &&
-            !sim_stream_given_up(c->stream))
+            !sim_pipe_given_up(c->pipe))
             sim_fail("bounded silence", "client %d (%s) went silent at %.6f s and is still there", i, c->model->name,
                      (double)c->silent_ns / 1e9);
         if (c->model->waits && sim.now_ns > c->progress_ns + STALL_MAX_MS * (uint64_t)SIM_MS && c->model->waits(c) &&

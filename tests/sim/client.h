@@ -5,7 +5,7 @@
 #ifndef WF_TESTS_SIM_CLIENT_H
 #define WF_TESTS_SIM_CLIENT_H
 
-#include "kernel.h"
+#include "pipe.h"
 
 #include <weft/weft.h>
 
@@ -38,7 +38,7 @@ extern const sim_model sim_dismissed, sim_echo, sim_late, sim_member, sim_pages,
 struct sim_client {
     const sim_model *model;
     int id;
-    sim_stream *stream; /* NULL: not yet, or no more */
+    sim_pipe *pipe; /* NULL: not yet, or no more */
     bool connected, over, hurt;
     uint64_t silent_ns;   /* since when it neither reads nor writes; UINT64_MAX: it does */
     uint64_t progress_ns; /* when bytes last went, or came that were not a control frame */
@@ -84,6 +84,7 @@ uint64_t sim_clients_next_ns(void);
 void sim_clients_check(void);
 void sim_clients_end(void); /* the server is gone */
 void sim_client_stir(int id);
+void sim_client_stir_all(int id);                 /* and whoever shares a connection with it */
 void sim_client_hurry(int id);                    /* it acts now; a vanisher vanishes */
 void sim_client_rest(sim_client *c, uint32_t ms); /* it acts again by then, stirred or not */
 sim_client *sim_client_of(int id);                /* NULL: none */

@@ -25,7 +25,7 @@ static void begin_late(sim_client *c) {
 }
 
 static void begin_dismissed(sim_client *c) {
-    c->total = 40;
+    c->total = 100; /* more than it may be ahead and is answered: it is the server who ends it */
     c->read_max = c->write_max = CLIENT_BYTES_MAX; /* the server gives the end 5 s: this one is fast */
     c->delay_us_max = 2000;
     sim_ws_ask(c, "/dismiss");
@@ -127,11 +127,11 @@ static void vanish(sim_client *c) {
         sim_client_fall_silent(c);
         return;
     case 1:
-        sim_stream_fin(c->stream);
+        sim_pipe_fin(c->pipe);
         sim_client_fall_silent(c);
         return;
     case 2:
-        sim_stream_reset(c->stream);
+        sim_pipe_reset(c->pipe);
         break;
     default:
         break;

@@ -141,7 +141,7 @@ void sim_stream_reset_client(sim_stream *s) {
     s->client_reset = true;
     if (kernel.reset_loses)
         s->out.len = s->out.len ? sim_below(s->out.len) : 0;
-    sim_client_stir(s->who);
+    sim_client_stir_all(s->who);
 }
 
 /* ---- the client's side ---- */

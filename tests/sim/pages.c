@@ -23,7 +23,7 @@ static void speak(sim_client *c) {
     c->quiet = true;
     if (c->sent == c->total || c->sent - c->received >= AHEAD_MAX) {
         if (c->sent == c->total && c->ending == HALF_CLOSE)
-            sim_stream_fin(c->stream);
+            sim_pipe_fin(c->pipe);
         return;
     }
     uint32_t n = c->sent++;

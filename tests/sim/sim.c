@@ -61,7 +61,10 @@ void sim_fail(const char *oracle, const char *format, ...) {
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, "\nsee it with: sim --seed %llu --trace --backend %s\n", (unsigned long long)sim.seed,
-            sim.on_uring ? "io_uring" : "epoll");
+    fprintf(stderr, "\nsee it with: sim --seed %llu --trace --backend %s --wire %s\n", (unsigned long long)sim.seed,
+            sim.on_uring ? "io_uring" : "epoll",
+            sim.wire == SIM_TLS  ? "tls"
+            : sim.wire == SIM_H2 ? "h2"
+                                 : "plain");
     exit(1);
 }

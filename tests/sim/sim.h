@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { SIM_PLAIN, SIM_TLS, SIM_H2, SIM_WIRES };
+
 typedef struct sim_run {
     uint64_t seed;
     uint64_t random; /* state of the generator */
@@ -18,6 +20,7 @@ typedef struct sim_run {
     uint64_t hash;   /* of the trace so far */
     bool tracing;    /* print the trace as well */
     bool on_uring;   /* the server's loop is the one over io_uring */
+    int wire;        /* what clients speak */
     uint64_t calls;  /* system calls of the server */
     uint64_t bytes;  /* that they moved */
     uint64_t deeds;  /* what clients and faults did: all that may give the server work */

@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "faults.h"
+#include "pipe_tls.h"
 #include "sim.h"
 
 #include <arpa/inet.h>
@@ -36,6 +37,10 @@ int __wrap_shutdown(int fd, int how);
 int __wrap_close(int fd);
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t len);
 int __wrap_unlink(const char *path);
+int __real_open(const char *path, int flags, ...);
+int __real_close(int fd);
+
+static int certificate_fd = -1; /* of the real kernel, while it is read */
 
 static int answer(const char *call, int fd, int64_t more, int result) {
     int saved = errno;
@@ -126,7 +131,8 @@ int __wrap_fcntl(int fd, int command, ...) {
 }
 
 int __wrap_open(const char *path, int flags, ...) {
-    (void)flags;
+    if (strcmp(path, sim_tls_file()) == 0)
+        return certificate_fd = __real_open(path, flags);
     if (strcmp(path, "/dev/null") != 0)
         sim_fail("descriptors", "open of %s", path);
     int fd = sim_fd_open(FD_NULL);
@@ -171,7 +177,7 @@ int __wrap_shutdown(int fd, int how) {
     s->out_fin = true;
     s->in_fin |= how == SHUT_RDWR;
     sim_stream_changed(s);
-    sim_client_stir(s->who);
+    sim_client_stir_all(s->who);
     return answer("shutdown", fd, how, 0);
 }
 
@@ -182,7 +188,7 @@ static void close_stream(sim_stream *s) {
     if (reset && !s->reset)
         sim_stream_reset_client(s);
     s->server_closed = true;
-    sim_client_stir(s->who);
+    sim_client_stir_all(s->who);
     sim_stream_free_if_over(s);
 }
 
@@ -198,6 +204,10 @@ static void close_listener(void) {
 }
 
 int __wrap_close(int fd) {
+    if (fd == certificate_fd && fd >= 0) {
+        certificate_fd = -1;
+        return __real_close(fd);
+    }
     fd_entry *entry = sim_fd(fd, FD_FREE, "close");
     sim_stream *s = entry->kind == FD_STREAM ? entry->stream : NULL;
     bool listener = entry->kind == FD_LISTEN;
@@ -267,7 +277,7 @@ static int take_error(sim_stream *s, int otherwise) {
 static void break_stream(sim_stream *s, int error) {
     s->hurt = true;
     sim_stream_die(s, error);
-    sim_client_stir(s->who);
+    sim_client_stir_all(s->who);
 }
 
 ssize_t __wrap_recv(int fd, void *data, size_t len, int flags) {
@@ -295,7 +305,7 @@ ssize_t __wrap_recv(int fd, void *data, size_t len, int flags) {
     int got = (int)ring_get(&s->in, data, len, peek);
     sim.bytes += peek ? 0 : (uint64_t)got;
     if (!peek)
-        sim_client_stir(s->who);
+        sim_client_stir_all(s->who);
     return answer("recv", fd, peek, got);
 }
 
@@ -350,7 +360,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
         left -= (ssize_t)part;
     }
     sim.bytes += (uint64_t)sent;
-    sim_client_stir(s->who);
+    sim_client_stir_all(s->who);
     return answer("send", fd, (int64_t)total, sent);
 }
 
