@@ -112,8 +112,8 @@ size_t sim_message(int client, uint32_t n, int *out_opcode, uint8_t *out) {
     /* Through a narrow pipe go only short ones: else most of a run would be spent on few. */
     size_t len = dice < 60 || sim_pipe_step() < 256    ? sim_below(126)
                  : dice < 92 || sim_pipe_step() < 2048 ? sim_below(2000)
-                 : dice < 99                            ? sim_below(12000)
-                                                        : sim_between(65000, MESSAGE_MAX);
+                 : dice < 99                           ? sim_below(12000)
+                                                       : sim_between(65000, MESSAGE_MAX);
     *out_opcode = 1 + (int)sim_below(2);
     for (size_t at = 0; at < len; at += 8) {
         uint64_t bytes = sim_random();
