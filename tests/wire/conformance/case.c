@@ -108,7 +108,8 @@ void case_free(conf_case *c) {
 static bool is_wanted(const suite *s, const conf_case *c) {
     char words[200];
     snprintf(words, sizeof words, "%s: %s", c->category, c->name);
-    return (!c->needs_http || s->has_http) && (!s->filter || strstr(words, s->filter));
+    return (!c->needs_http || s->has_http) && (!s->filter || strstr(words, s->filter)) &&
+           (!s->without || !strstr(words, s->without));
 }
 
 void case_end(suite *s, conf_case *c) {

@@ -86,12 +86,13 @@ typedef struct conf_case {
 } conf_case;
 
 typedef struct suite {
-    bool masks;         /* the endpoint is a server */
-    bool has_http;      /* the opening handshake is spoken */
-    const char *host;   /* value of the Host header, with has_http */
-    const char *path;   /* of the echo service */
-    uint64_t limit;     /* the endpoint's limit on a message, bytes */
-    const char *filter; /* only cases whose "category: name" contains it; NULL: all */
+    bool masks;          /* the endpoint is a server */
+    bool has_http;       /* the opening handshake is spoken */
+    const char *host;    /* value of the Host header, with has_http */
+    const char *path;    /* of the echo service */
+    uint64_t limit;      /* the endpoint's limit on a message, bytes */
+    const char *filter;  /* only cases whose "category: name" contains it; NULL: all */
+    const char *without; /* none of those that contain it; NULL: leaves none out */
     void *runner;
     void (*take)(void *runner, conf_case *c); /* owns the case from now on */
 } suite;

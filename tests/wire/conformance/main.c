@@ -1,5 +1,6 @@
 /*
- * conformance [--jobs N] [--filter TEXT] [--limit BYTES] [--require-deflate] [--list] [--tsv] URL
+ * conformance [--jobs N] [--filter TEXT] [--without TEXT] [--limit BYTES] [--require-deflate] [--list] [--tsv]
+ *             URL
  *
  * Runs the suite against an echo service, whoever wrote it: a line for each failure, counts for each category, and
  * the sum. The exit code is 1 when a case failed.
@@ -74,8 +75,8 @@ static int print_sum(const options *o) {
 }
 
 static _Noreturn void usage(void) {
-    fputs("usage: conformance [--jobs N] [--filter TEXT] [--limit BYTES] [--require-deflate] [--list] [--tsv] "
-          "ws://HOST:PORT/PATH\n",
+    fputs("usage: conformance [--jobs N] [--filter TEXT] [--without TEXT] [--limit BYTES] [--require-deflate] [--list] "
+          "[--tsv] ws://HOST:PORT/PATH\n",
           stderr);
     exit(2);
 }
@@ -136,6 +137,8 @@ int main(int argc, char **argv) {
             runner.jobs_max = (size_t)atoi(argv[++i]);
         else if (strcmp(argv[i], "--filter") == 0)
             s.filter = argv[++i];
+        else if (strcmp(argv[i], "--without") == 0)
+            s.without = argv[++i];
         else if (strcmp(argv[i], "--limit") == 0)
             s.limit = strtoull(argv[++i], NULL, 10);
         else
