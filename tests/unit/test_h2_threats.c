@@ -35,7 +35,8 @@ static int goaway, reset, status_byte, acks, refused;
 
 static void put(const void *bytes, size_t len) {
     CHECK(wire_len + len <= sizeof wire);
-    memcpy(wire + wire_len, bytes, len);
+    if (len > 0)
+        memcpy(wire + wire_len, bytes, len);
     wire_len += len;
 }
 

@@ -99,7 +99,7 @@ static char large[100 * 1024]; /* text */
 /* Many headers, or two that are long. */
 static void large_page(weft_request *request, void *user) {
     weft_header headers[32];
-    char names[32][8];
+    char names[32][32];
     size_t count = *(const size_t *)user;
     memset(large, 0, sizeof large);
     memset(large, 'x', count == 2 ? sizeof large - 1 : 10);
