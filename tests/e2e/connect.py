@@ -7,9 +7,11 @@
 import asyncio
 import json
 import os
+import random
 import re
 import subprocess
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -54,15 +56,23 @@ class Pipes(Case):
         self.assertEqual((code, err), (0, ''))
         self.assertTrue(out == feed)
 
-    def test_a_slow_reader_slows_the_writer(self):
-        """Nothing reads stdout: stdin must stop being read, and memory must stay small."""
-        process = self.start(self.echo)
-        line, written = b'x' * 1023 + b'\n', 0
+    def test_ten_megabytes_of_anything(self):
+        feed = random.Random(1).randbytes(10_000_000) + b'\n'  # lines of some 256 bytes, and a few of over 2,000
+        code, out, err = self.connect(self.echo, '-b', feed=feed)
+        self.assertEqual((code, err), (0, ''))
+        self.assertTrue(out == feed)
+        feed = random.Random(2).randbytes(60_000) + b'\r\n-\r\n'  # a separator that is no line, and hides in others
+        code, out, err = self.connect(self.echo, '-b', '--separator', '\r\n-\r\n', feed=feed + b'\r\n-\r' + feed)
+        self.assertEqual((code, err), (0, ''))
+        self.assertTrue(out == feed + b'\r\n-\r' + feed)
+
+    def fill(self, process, line):
+        """Writes until nobody takes any more. How much that was."""
+        written, still = 0, time.monotonic()
         os.set_blocking(process.stdin.fileno(), False)
-        still = time.monotonic()
-        while time.monotonic() - still < 1 and written < 100_000_000:
+        while time.monotonic() - still < 0.7 and written < 100_000_000:
             try:
-                written += os.write(process.stdin.fileno(), line * 32)
+                written += os.write(process.stdin.fileno(), (line * 64)[written % len(line):])
                 still = time.monotonic()
             except BlockingIOError:
                 time.sleep(0.01)
@@ -70,7 +80,34 @@ class Pipes(Case):
         with open(f'/proc/{process.pid}/status') as status:
             peak = int(next(row.split()[1] for row in status if row.startswith('VmHWM')))
         self.assertLess(peak, 64 * 1024)
-        process.kill()
+        return written
+
+    def test_a_slow_reader_slows_the_writer(self):
+        """Nothing reads stdout: stdin must stop being read, and memory must stay small. Then all of it comes."""
+        process = self.start(self.echo)
+        line = random.Random(3).randbytes(500).hex().encode() + b'\n'  # nothing that deflate makes small
+        written = self.fill(process, line)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual((process.returncode, err), (0, b''))
+        self.assertTrue(out == (line * (written // len(line) + 1))[:written] + (b'\n' if written % len(line) else b''))
+
+    def test_a_peer_that_stops_reading(self):
+        heard, go_on = [], threading.Event()
+
+        async def handler(socket, path=None):
+            while not go_on.is_set():
+                await asyncio.sleep(0.02)
+            async for message in socket:
+                heard.append(message)
+        line = b'x' * 1000 + b'\n'
+        with serving(handler, max_queue=1, compression=None) as url:
+            process = self.start(url, '-u')
+            written = self.fill(process, line)
+            go_on.set()
+            out, err = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual((process.returncode, out, err), (0, b'', b''))
+        self.assertTrue(''.join(text + '\n' for text in heard).encode()[:written] == (line * (written // len(line) + 1))[:written])
+        self.assertEqual(len(heard), -(-written // len(line)))
 
     def test_nobody_reads_stdout_any_more(self):
         process = self.start(self.echo)
