@@ -3,11 +3,16 @@
 #if CLI_HAVE_LIBEDIT
 
 #include <editline/readline.h>
+#include <locale.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
 
 enum { HISTORY_LINES = 500 };
 
@@ -36,7 +41,43 @@ static void put(const char *text) {
     (void)unused;
 }
 
+/* How many rows the cursor is below the one with the prompt. Text is laid out as libedit does it: a wide character that
+ * does not fit into the rest of a row begins the next one, and so does the cursor behind a full row. */
+static unsigned rows_above(void) {
+    struct winsize window;
+    unsigned columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 ? window.ws_col : 80;
+    unsigned row = 0, column = sizeof prompt - 1;
+    const char *at = rl_line_buffer, *end = at ? at + rl_point : at;
+    mbstate_t state = {0};
+    while (at < end) {
+        wchar_t c;
+        size_t used = mbrtowc(&c, at, (size_t)(end - at), &state);
+        if (used == 0 || used > (size_t)(end - at)) { /* no character: it is left out */
+            state = (mbstate_t) {0};
+            at++;
+            continue;
+        }
+        unsigned width = c == L'\t'            ? 8 - column % 8
+                         : iswcntrl((wint_t)c) ? 2
+                         : wcwidth(c) > 0      ? (unsigned)wcwidth(c)
+                                               : 0;
+        if (column + width > columns) {
+            row++;
+            column = 0;
+        }
+        column += width;
+        at += used;
+    }
+    return row + column / columns;
+}
+
+/* Hidden, the cursor is where the prompt is to be. */
 static void erase(void) {
+    char up[32];
+    unsigned rows = edit.is_hidden ? 0 : rows_above();
+    snprintf(up, sizeof up, "\x1b[%uA", rows);
+    if (rows > 0)
+        put(up);
     put("\r\x1b[J");
 }
 
@@ -45,6 +86,7 @@ static void arm(void) {
     rl_callback_handler_install(prompt, on_line);
     edit.is_taken = false;
     edit.is_hidden = edit.is_fresh = true;
+    rl_point = rl_end = 0;
 }
 
 bool line_begin(void (*take)(const char *line, void *user), void *user) {
@@ -53,6 +95,9 @@ bool line_begin(void (*take)(const char *line, void *user), void *user) {
         return false;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &edit.before) < 0)
         return false;
+    /* Messages are UTF-8, whatever is said of the language: without it libedit drops what is not ASCII. */
+    if (setlocale(LC_CTYPE, "") == NULL || MB_CUR_MAX == 1)
+        setlocale(LC_CTYPE, "C.UTF-8");
     edit.take = take;
     edit.user = user;
     edit.has_terminal = 1;
@@ -80,15 +125,18 @@ void line_end(void) {
 }
 
 void line_read(void) {
+    rl_point = rl_end = 0; /* libedit forgets to when the line becomes empty */
     rl_callback_read_char();
-    edit.is_hidden = edit.is_hidden || edit.is_fresh; /* whatever libedit believes of the screen */
+    bool was_fresh = edit.is_fresh;
     edit.is_fresh = false;
+    if (was_fresh && !edit.is_taken) /* libedit may not know of the prompt */
+        line_hide();
     if (edit.is_taken && edit.has_terminal)
         arm();
 }
 
 void line_hide(void) {
-    if (edit.has_terminal && !edit.is_hidden)
+    if (edit.has_terminal && (!edit.is_hidden || edit.is_fresh)) /* libedit may have shown a prompt already */
         erase();
     edit.is_hidden = true;
 }
@@ -111,10 +159,10 @@ void line_resized(void) {
 
 void line_suspend(void) {
     bool had = edit.has_terminal;
-    char *typed = had ? strdup(rl_line_buffer) : NULL;
+    char *typed = had && rl_end > 0 ? strndup(rl_line_buffer, (size_t)rl_end) : NULL;
     line_end();
     raise(SIGSTOP);
-    if (had && line_begin(edit.take, edit.user) && typed && typed[0] != '\0') {
+    if (had && line_begin(edit.take, edit.user) && typed) {
         rl_insert_text(typed);
         edit.is_fresh = false;
     }
