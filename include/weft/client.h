@@ -33,6 +33,9 @@ typedef struct weft_client_config {
     uint32_t head_bytes_max;       /* [16 KiB] of a response: status line and headers */
     uint32_t headers_max;          /* [100] */
     weft_limits limits;
+    /* Of the connections to one host and port one is made at a time, and the others wait until it has opened or failed
+     * (RFC 6455 4.1); so does connect_timeout_ms. Through a proxy the host is a name. [all at once] */
+    bool in_turn;
     weft_deflate deflate; /* what is offered [OFF] */
     weft_backend backend;
     weft_tls_client tls; /* its strings are not copied: keep them */

@@ -103,6 +103,7 @@ static void unlist(wf_call *call) {
     wf_race_free(call->dialling->race);
     call->dialling->race = NULL;
     wf_call_wait_no_more(call);
+    wf_call_gives_turn(call);
 }
 
 static void on_ended(wf_call *call) {
@@ -151,6 +152,7 @@ static void on_replied(wf_call *call) {
     wf_link_open(&call->link);
     if (agreed && wf_link_deflate(&call->link, &params) < 0)
         return;
+    wf_call_gives_turn(call);
     call->dialling = NULL;
     if (call->open)
         call->open(wf_call_conn(call), (const weft_response *)reply, call->user);

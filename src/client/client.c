@@ -44,6 +44,7 @@ weft_client *weft_client_new(const weft_client_config *config) {
     client->http = (wf_link_http) {.limits = {resolved.head_bytes_max, resolved.headers_max, WF_BODY_BYTES_MAX},
                                    .send_timeout_ms = resolved.limits.send_timeout_ms};
     client->env.http = &client->http;
+    wf_turns_init(&client->turns);
     client->env.keys = &client->keys;
     client->env.now_ms = wf_clock_ms();
     wf_timers_init(&client->env.timers, client->env.now_ms);

@@ -26,8 +26,22 @@ typedef struct wf_again {
     uint32_t left; /* redirects that may still be followed */
 } wf_again;
 
+typedef struct wf_call wf_call;
+typedef struct wf_dialling wf_dialling;
+
+/* Whose turn it is to connect, and who waits for his: turns.c. */
+typedef struct wf_turns {
+    wf_dialling *taken, *row, **row_end;
+} wf_turns;
+
+typedef enum wf_turn { WF_TURN_NONE, WF_TURN_AWAITED, WF_TURN_TAKEN } wf_turn;
+
 /* What is kept of a dial until it has opened or failed. */
-typedef struct wf_dialling {
+struct wf_dialling {
+    wf_call *call;
+    wf_dialling *turn_next, **turn_place; /* on the list that `turn` says */
+    wf_turn turn;
+    uint32_t connect_timeout_ms;
     wf_buf request;
     char key[WF_UPGRADE_KEY_BYTES + 1];
     char **subprotocols; /* one block with its strings, NULL-terminated; NULL: none */
@@ -48,9 +62,7 @@ typedef struct wf_dialling {
     size_t at;                   /* the address that won, or failed last */
     size_t count;                /* 0: none is known yet */
     wf_address addresses[];      /* room for WF_ADDRESSES_MAX when they are to be found */
-} wf_dialling;
-
-typedef struct wf_call wf_call;
+};
 
 struct wf_call {
     wf_link link; /* first: it is a weft_conn; its env leads to the client */
@@ -80,6 +92,7 @@ struct weft_client {
     wf_call *calls;
     size_t call_count;
     wf_call *waiting;
+    wf_turns turns;
     wf_lookups *lookups; /* NULL until one is wanted */
     wf_call *ended;      /* to be freed at the end of the turn */
     bool pumped;         /* the application may have been called in this turn */
@@ -114,6 +127,11 @@ int wf_call_tls(wf_call *call, wf_tls **out_tls);
 
 /* Makes the call anew. False: it cannot be, and nothing has changed. `again` is the call's then. */
 bool wf_call_dial_again(wf_call *call, wf_again *again);
+
+/* turns.c. False: it waits, and is connected when it is its turn. */
+bool wf_call_takes_turn(wf_call *call);
+void wf_call_gives_turn(wf_call *call); /* it has opened, or ended, or goes elsewhere: the next is connected */
+void wf_turns_init(wf_turns *turns);
 
 /* redirect.c: NULL when memory is out. */
 wf_again *wf_again_new(const weft_dial *dial);

@@ -147,6 +147,7 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
         return WF_ENOMEM;
     }
     dialling->via = via;
+    dialling->connect_timeout_ms = first_of(dial->connect_timeout_ms, client->config.connect_timeout_ms);
     memcpy(dialling->addresses, addresses.list, addresses.count * sizeof addresses.list[0]);
     dialling->count = addresses.count;
     dialling->port = url.port;
@@ -305,6 +306,8 @@ void wf_call_connect(wf_call *call) {
         seek(call);
         return;
     }
+    if (!wf_call_takes_turn(call))
+        return;
     if (d->count > 1) {
         race(call);
         return;
@@ -360,13 +363,14 @@ bool wf_call_dial_again(wf_call *call, wf_again *again) {
     if (wf_deflate_fill(&deflate, &client->config.deflate, WF_WINDOW_BITS_MAX) < 0 ||
         make_dialling(client, &again->dial, &deflate, &dialling, &why) != WF_OK)
         return false;
-    uint32_t timeout_ms = first_of(again->dial.connect_timeout_ms, client->config.connect_timeout_ms);
     void *user = call->link.user;
     wf_link_deinit(&call->link);
+    wf_call_gives_turn(call);
     wf_dialling_free(call->dialling);
     dialling->again = again;
+    dialling->call = call;
     call->dialling = dialling;
-    wf_link_dial(&call->link, &client->env, &call->limits, timeout_ms);
+    wf_link_dial(&call->link, &client->env, &call->limits, dialling->connect_timeout_ms);
     call->link.user = user;
     wf_call_connect(call);
     return true;
@@ -393,11 +397,11 @@ int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out
         wf_dialling_free(dialling);
         return WEFT_ENOMEM;
     }
-    uint32_t timeout_ms = first_of(dial->connect_timeout_ms, client->config.connect_timeout_ms);
+    dialling->call = call;
     client->env.now_ms = wf_clock_ms();
     call->dialling = dialling;
     call->limits = limits_of(client, dial, &deflate);
-    wf_link_dial(&call->link, &client->env, &call->limits, timeout_ms);
+    wf_link_dial(&call->link, &client->env, &call->limits, dialling->connect_timeout_ms);
     take_callbacks(call, dial);
     list_call(client, call);
     wf_call_connect(call);

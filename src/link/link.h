@@ -215,6 +215,9 @@ int wf_link_init_on_port(wf_link *link, wf_link_env *env, wf_port *port);
  * outlive it. */
 void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits, uint32_t connect_timeout_ms);
 
+/* Its connect deadline is so far from now (WF_NEVER: there is none). */
+void wf_link_expect(wf_link *link, uint32_t timeout_ms);
+
 /* Gives it a descriptor that is connecting or connected, and queues the request; with `tls` its hello goes first.
  * WF_OK; WF_ESYS with errno, or WF_ENOMEM: descriptor and tls stay the caller's and it may be tried again. */
 int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request);
@@ -332,7 +335,7 @@ int wf_link_stream(wf_link *link, const wf_str *head, const wf_link_limits *limi
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
 size_t wf_link_raw_room(const wf_link *link);
 bool wf_link_raw_input_over(const wf_link *link); /* the peer sends no more, and all it sent was pulled */
-void wf_link_raw_idle(wf_link *link, bool idle); /* it ends after keep_alive_ms of that */
+void wf_link_raw_idle(wf_link *link, bool idle);  /* it ends after keep_alive_ms of that */
 void wf_link_raw_end(wf_link *link);
 
 /* Client side. The reader taken is the caller's, with the answer in it. */

@@ -19,6 +19,10 @@ void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits,
     wf_link_enter(link, WF_LINK_CONNECTING, connect_timeout_ms);
 }
 
+void wf_link_expect(wf_link *link, uint32_t timeout_ms) {
+    wf_link_enter(link, WF_LINK_CONNECTING, timeout_ms);
+}
+
 static int queue_request(wf_link *link, wf_str request) {
     uint8_t *room = link->q.bytes == 0 ? wf_outq_write(&link->q, request.len) : NULL;
     if (link->q.bytes == 0)
