@@ -241,7 +241,7 @@ static int begin(weft_blocking *ws, const weft_dial *dial) {
         return fail(ws, WEFT_EINVAL, "it is connected: close it first");
     if (dial->struct_size != sizeof *dial)
         return fail(ws, WEFT_EINVAL, "struct_size is not set: begin with WEFT_DIAL_INIT");
-    if (dial->message || dial->drained || dial->pong || dial->closed)
+    if (dial->message || dial->drained || dial->pong || dial->control || dial->closed)
         return fail(ws, WEFT_EINVAL, "a blocking connection calls back nothing but open and failed");
     drop_all(ws);
     ws->opened = ws->ended = ws->paused = false;

@@ -111,6 +111,8 @@ TEST(refusals_are_told) {
     CHECK_EQ(weft_blocking_dial(ws, &(weft_dial) {.url = url}, LONG_MS), WEFT_EINVAL);
     CHECK_EQ(weft_blocking_dial(ws, &(weft_dial) {WEFT_DIAL_INIT, .url = url, .message = on_message}, LONG_MS),
              WEFT_EINVAL);
+    CHECK_EQ(weft_blocking_dial(ws, &(weft_dial) {WEFT_DIAL_INIT, .url = url, .control = on_message}, LONG_MS),
+             WEFT_EINVAL);
     CHECK_EQ(weft_blocking_connect(ws, url, LONG_MS), WEFT_OK);
     CHECK_EQ(weft_blocking_connect(ws, url, LONG_MS), WEFT_EINVAL);
     CHECK_STR(weft_blocking_error(ws), "it is connected: close it first");
@@ -343,7 +345,7 @@ TEST(a_flood_waits_in_the_sockets) {
         CHECK_EQ(weft_blocking_send(ws, WEFT_TEXT, "so", 2, LONG_MS), WEFT_OK);
         usleep(500);
     }
-    CHECK(test_mem_bytes() < 2 << 20);
+    CHECK(test_mem_bytes() < 4 << 20); /* of 16: what io_uring had received before it was told to pause is kept */
     for (int i = 0; i < RAW_FLOOD_COUNT; i++) {
         CHECK_EQ(weft_blocking_receive(ws, &message, LONG_MS), WEFT_OK);
         CHECK_EQ(atoi((const char *)message.data), i);
