@@ -88,7 +88,10 @@ static const cli_option options[] = {
     {"user", 0, CLI_TEXT, AT(app.user), "NAME", "when started as root, become this user [nobody]", .standard = NULL},
     {"log", 0, CLI_CHOICE, AT(log), "FORM", "form of the log on stderr", .standard = "text", .choices = log_choices},
     {"ready-fd", 0, CLI_NUMBER, AT(ready_fd), "FD", "write the URL to this descriptor when ready", .max = 1 << 20},
-    {"config", 'c', CLI_TEXT, AT(app.config_file), "FILE", "read options from an INI file; flags win", .standard = NULL},
+    {"pusher-path", 0, CLI_TEXT, AT(app.pusher_path), "PATH", "clients of Pusher Channels come to PATH/app/KEY too",
+     .standard = NULL, .rare = true},
+    {"config", 'c', CLI_TEXT, AT(app.config_file), "FILE", "read options from an INI file; flags win",
+     .standard = NULL},
     {"verbose", 'v', CLI_COUNT, AT(app.verbosity), NULL, "log each connection and request", .standard = NULL},
     {"quiet", 'q', CLI_MINUS, AT(app.verbosity), NULL, "log errors only", .standard = NULL},
 };

@@ -120,7 +120,7 @@ static void on_request(weft_request *request, void *user) {
     push_settings_unref(settings);
 }
 
-int push_api_add(weft_server *server, push_apps *apps) {
+int push_api_add(weft_server *server, push_apps *apps, const char *path) {
     return weft_server_route(server,
-                             &(weft_route) {WEFT_ROUTE_INIT, .path = "/apps/*", .user = apps, .request = on_request});
+                             &(weft_route) {WEFT_ROUTE_INIT, .path = path, .user = apps, .request = on_request});
 }

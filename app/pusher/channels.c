@@ -224,6 +224,8 @@ push_verdict push_subscribe(push_conn *conn, const push_want *want, push_effects
         return PUSH_AGAIN;
     if (conn->sub_count >= state->settings->limits.channels)
         return PUSH_TOO_MANY_CHANNELS;
+    if ((!channel || channel->subs == 0) && state->occupied >= state->settings->limits.app_channels)
+        return PUSH_APP_FULL;
     bool presence = push_kind_of(want->channel).access == PUSH_PRESENCE;
     push_member *member = channel && presence ? member_find(state, channel, want->user_id) : NULL;
     if (presence && !member && channel && channel->member_count >= state->settings->limits.members)

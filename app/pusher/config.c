@@ -31,6 +31,7 @@ static const struct setting {
     {"webhook", STRING, AT(webhook), 0, 0, 0},
     {"connections", NUMBER, AT(limits.connections), 100000, 1, UINT32_MAX - 1},
     {"channels", NUMBER, AT(limits.channels), 100, 1, 10000},
+    {"app_channels", NUMBER, AT(limits.app_channels), 200000, 1, UINT32_MAX - 1},
     {"members", NUMBER, AT(limits.members), 100, 1, 100000},
     {"member_bytes", NUMBER, AT(limits.member_bytes), 1024, 16, 64 << 10},
     {"event_bytes", NUMBER, AT(limits.event_bytes), 10240, 16, 8 << 20},

@@ -31,6 +31,7 @@ typedef struct push_key {
 typedef struct push_limits {
     uint32_t connections;          /* [100,000] of the app */
     uint32_t channels;             /* [100] that a connection may be in */
+    uint32_t app_channels;         /* [200,000] with somebody in them */
     uint32_t members;              /* [100] of a presence channel */
     uint32_t member_bytes;         /* [1 KiB] of a member's or a user's data */
     uint32_t event_bytes;          /* [10 KiB] of an event's data */

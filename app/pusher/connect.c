@@ -119,10 +119,10 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
     push_app_leave(app, conn);
 }
 
-int push_clients_add(weft_server *server, push_apps *apps) {
+int push_clients_add(weft_server *server, push_apps *apps, const char *path) {
     static const char *const anywhere[] = {"*", NULL};
     weft_route route = {WEFT_ROUTE_INIT,
-                        .path = "/app/*",
+                        .path = path,
                         .user = apps,
                         .origins = anywhere, /* what may be done is a matter of signatures */
                         .limits = {.topics_max = WEFT_NONE, .ping_timeout_code = 4201},

@@ -120,6 +120,9 @@ static void subscribe(const asked *a, const push_want *want) {
     case PUSH_TOO_MANY_CHANNELS:
         say_refused(a, want->channel, "LimitReached", 403, "This connection is in as many channels as it may");
         break;
+    case PUSH_APP_FULL:
+        say_refused(a, want->channel, "LimitReached", 403, "This app has as many channels as it may");
+        break;
     case PUSH_TOO_MANY_MEMBERS:
         say_refused(a, want->channel, "LimitReached", 403, "This channel has as many members as it may");
         break;

@@ -16,23 +16,43 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TICK_MS = 250 };
+enum { TICK_MS = 250, PUSH_PATH_MAX = 200 };
 
 static struct {
     push_apps apps;
     bool has_apps;
-    const char *file;    /* NULL: none */
-    push_settings *made; /* a reference to the app that was made up; NULL: the file has some */
-    int orders[2];       /* a pipe: a signal handler may write to it */
+    const char *file;                  /* NULL: none */
+    push_settings *made;               /* a reference to the app that was made up; NULL: the file has some */
+    char paths[2][PUSH_PATH_MAX + 16]; /* of the routes behind a prefix */
+    int orders[2];                     /* a pipe: a signal handler may write to it */
     pthread_t thread;
     bool runs;
     atomic_bool stops, reloads;
 } pusher;
 
+static bool add_routes(weft_server *server, const char *prefix) {
+    if (push_clients_add(server, &pusher.apps, "/app/*") != WEFT_OK ||
+        push_api_add(server, &pusher.apps, "/apps/*") != WEFT_OK)
+        return false;
+    if (!prefix)
+        return true;
+    snprintf(pusher.paths[0], sizeof pusher.paths[0], "%s/app/*", prefix);
+    snprintf(pusher.paths[1], sizeof pusher.paths[1], "%s/apps/*", prefix);
+    return push_clients_add(server, &pusher.apps, pusher.paths[0]) == WEFT_OK &&
+           push_api_add(server, &pusher.apps, pusher.paths[1]) == WEFT_OK;
+}
+
 bool app_pusher_add(weft_server *server, const app_config *config) {
     char why[256];
     push_settings *list = NULL;
     json_object_seed(0); /* before there are threads */
+    const char *path = config->pusher_path;
+    if (path &&
+        (path[0] != '/' || strlen(path) > PUSH_PATH_MAX || strchr(path, '*') || path[strlen(path) - 1] == '/')) {
+        fprintf(stderr, "weft: --pusher-path begins with a slash, ends without one, and has at most %d bytes\n",
+                PUSH_PATH_MAX);
+        return false;
+    }
     pusher.file = config->config_file;
     if (pusher.file && !push_settings_read(pusher.file, &list, why, sizeof why)) {
         fprintf(stderr, "weft: %s\n", why);
@@ -43,8 +63,7 @@ bool app_pusher_add(weft_server *server, const app_config *config) {
         pusher.made = list ? push_settings_ref(list) : NULL;
     }
     pusher.has_apps = list && push_apps_init(&pusher.apps, server);
-    if (pusher.has_apps && push_apps_set(&pusher.apps, list) && push_clients_add(server, &pusher.apps) == WEFT_OK &&
-        push_api_add(server, &pusher.apps) == WEFT_OK)
+    if (pusher.has_apps && push_apps_set(&pusher.apps, list) && add_routes(server, config->pusher_path))
         return true;
     fprintf(stderr, "weft: cannot start: out of memory\n");
     return false;

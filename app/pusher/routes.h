@@ -1,5 +1,6 @@
 /*
- * routes.h - what the files of this folder add to a server; 0 or a negative weft_status.
+ * routes.h - what the files of this folder add to a server, at a path that they do not copy; 0 or a negative
+ * weft_status.
  */
 #ifndef APP_PUSHER_ROUTES_H
 #define APP_PUSHER_ROUTES_H
@@ -7,9 +8,9 @@
 #include "app/pusher/apps.h"
 
 /* connect.c: clients come and go. */
-int push_clients_add(weft_server *server, push_apps *apps);
+int push_clients_add(weft_server *server, push_apps *apps, const char *path);
 
 /* api.c: servers ask. */
-int push_api_add(weft_server *server, push_apps *apps);
+int push_api_add(weft_server *server, push_apps *apps, const char *path);
 
 #endif

@@ -103,9 +103,10 @@ struct push_state {
 
 typedef enum push_verdict {
     PUSH_DONE,
-    PUSH_NO_MEMORY, /* nothing has changed */
-    PUSH_AGAIN,     /* in that channel, or signed in, already */
-    PUSH_TOO_MANY_CHANNELS,
+    PUSH_NO_MEMORY,         /* nothing has changed */
+    PUSH_AGAIN,             /* in that channel, or signed in, already */
+    PUSH_TOO_MANY_CHANNELS, /* of the connection */
+    PUSH_APP_FULL,          /* too many channels of the app */
     PUSH_TOO_MANY_MEMBERS,
     PUSH_NOT_IN,          /* the sender is not in the channel */
     PUSH_NOT_FOR_CLIENTS, /* no client event in this kind of channel */
@@ -114,7 +115,7 @@ typedef enum push_verdict {
 } push_verdict;
 
 void push_state_init(push_state *state, const push_settings *settings);
-void push_state_deinit(push_state *state); /* nobody is connected any more */
+void push_state_deinit(push_state *state);      /* nobody is connected any more */
 bool push_state_holds(const push_state *state); /* its invariants: for tests */
 
 /* ---- state.c: connections ---- */

@@ -32,6 +32,21 @@ scene('who is refused gets an error, and a code that says whether to come again'
     assert.equal((await s.weft.fetch(`/app/${KEY}`)).status, 426);
 });
 
+scene('as many channels as the app says', app({ channels: 150 }), async (s) => {
+    const raw = await s.raw();
+    for (let n = 0; n < 150; n++) await raw.join(`c${n}`);
+    raw.ask('c150');
+    refused('c150', 'LimitReached', 403, /channels/)(await raw.take());
+    await s.post('/apps/3/events', { name: 'e', data: '1', channel: 'c149' });
+    assert.equal((await raw.take()).channel, 'c149');
+});
+
+scene('a path may stand before the others', app(), async (s) => {
+    await (await s.open(`/behind/a/proxy/app/${KEY}?protocol=7`)).greeted();
+    assert.deepEqual(await s.call('GET', '/behind/a/proxy/apps/3/channels'), [200, '{"channels":{}}']);
+    await s.raw();
+}, '--pusher-path', '/behind/a/proxy');
+
 scene('TLS, where it is asked for', app({ require_tls: true }), async (s) => {
     const path = `/app/${KEY}?protocol=7`, url = s.weft.url.replace('https:', 'wss:');
     const raw = new Raw(url + path, { rejectUnauthorized: false });

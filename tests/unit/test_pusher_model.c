@@ -501,6 +501,7 @@ TEST(every_view_is_what_is_true) {
                                     .client_events = true,
                                     .subscription_count = true,
                                     .limits = {.channels = CHANNELS_MAX,
+                                               .app_channels = UINT32_MAX,
                                                .members = MEMBERS_MAX,
                                                .client_events_second = EVENTS_PER_SECOND,
                                                .watchlist = USERS,

@@ -53,11 +53,15 @@ static push_conn *a, *b;
 static uint64_t now_ms;
 
 static void begin(void) {
-    settings = (push_settings) {
-        .id = (char *)"7",
-        .client_events = true,
-        .subscription_count = false,
-        .limits = {.channels = 4, .members = 2, .client_events_second = 2, .watchlist = 10, .cached_channels = 2}};
+    settings = (push_settings) {.id = (char *)"7",
+                                .client_events = true,
+                                .subscription_count = false,
+                                .limits = {.channels = 4,
+                                           .app_channels = UINT32_MAX,
+                                           .members = 2,
+                                           .client_events_second = 2,
+                                           .watchlist = 10,
+                                           .cached_channels = 2}};
     now_ms = 1000000;
     push_state_init(&state, &settings);
     effects = (push_effects) {0};
@@ -171,6 +175,11 @@ TEST(a_connection_is_in_so_many_channels) {
     CHECK_EQ(subscribe(a, "c4", "", ""), PUSH_DONE);
     CHECK_EQ(subscribe(a, "c5", "", ""), PUSH_TOO_MANY_CHANNELS);
     CHECK(!push_channel_find(&state, push_str("c5")));
+    settings.limits.app_channels = 4;
+    CHECK_EQ(subscribe(b, "c4", "", ""), PUSH_DONE);
+    CHECK_EQ(subscribe(b, "c5", "", ""), PUSH_APP_FULL);
+    settings.limits.app_channels = 5;
+    CHECK_EQ(subscribe(b, "c5", "", ""), PUSH_DONE);
     end();
 }
 
