@@ -1,6 +1,6 @@
 /*
- * A request is signed over its method, its path and its query: the keys in lower case and sorted, the values as they are
- * meant, the signature left out. The body goes in by its MD5.
+ * A request is signed over its method, its path and its query: the keys in lower case and sorted, the values as they
+ * are meant, the signature left out. The body goes in by its MD5.
  */
 #include "app/pusher/api.h"
 #include "app/pusher/sign.h"

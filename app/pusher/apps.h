@@ -35,8 +35,9 @@ struct push_apps {
 bool push_apps_init(push_apps *apps, weft_server *server);
 void push_apps_deinit(push_apps *apps); /* nobody is connected any more */
 
-/* From now on these are the apps; takes the list over. An app is known by its id: it keeps its connections whatever else
- * has changed. Those of an app that is disabled or named no more are closed. False: memory is out; some may be new. */
+/* From now on these are the apps; takes the list over. An app is known by its id: it keeps its connections whatever
+ * else has changed. Those of an app that is disabled or named no more are closed. False: memory is out; some may be
+ * new. */
 bool push_apps_set(push_apps *apps, push_settings *list);
 
 /* NULL: there is none. */

@@ -1,6 +1,6 @@
 /*
- * Who is in which channel, and who knows of it. An operation first takes all the memory that it needs and writes all it has
- * to say, and only then changes the state: so it is done whole, or not at all.
+ * Who is in which channel, and who knows of it. An operation first takes all the memory that it needs and writes all it
+ * has to say, and only then changes the state: so it is done whole, or not at all.
  *
  * A newcomer to a presence channel is told of all who are there, himself included; those who are there are told of him
  * when he is the first connection of his user, before he joins. What is published after that reaches him too.

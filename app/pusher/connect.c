@@ -1,6 +1,6 @@
 /*
- * Clients come, and are told who they are or why they are not wanted; and go. A client that is refused gets a WebSocket all
- * the same, an error and a close code: by that pusher-js knows whether to come again.
+ * Clients come, and are told who they are or why they are not wanted; and go. A client that is refused gets a WebSocket
+ * all the same, an error and a close code: by that pusher-js knows whether to come again.
  */
 #include "app/log.h"
 #include "app/pusher/protocol.h"

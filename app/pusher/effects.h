@@ -1,7 +1,7 @@
 /*
  * effects.h - what is to be done because the state of an app has changed: texts to send, topics to join and leave, and
- * what others may want to know of it (webhooks, a console). The state writes it down, in order; whoever changed the state
- * carries it out before he lets go of the lock.
+ * what others may want to know of it (webhooks, a console). The state writes it down, in order; whoever changed the
+ * state carries it out before he lets go of the lock.
  *
  *     size_t topic = push_effect_topic(e, "42", "", name), at = push_effect_begin(e);
  *     push_put_str(&e->text, "{...}");

@@ -1,6 +1,6 @@
 /*
- * Events: what servers publish, what clients say to each other, and the last event of a cache channel. What is published is
- * one text for all, whatever their number.
+ * Events: what servers publish, what clients say to each other, and the last event of a cache channel. What is
+ * published is one text for all, whatever their number.
  */
 #include "app/pusher/state.h"
 

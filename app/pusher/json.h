@@ -18,8 +18,8 @@ json_t *push_json_parse(weft_text text);
 /* A member that is a string, borrowed from `object`; data NULL when it is absent or no string. It may hold NULs. */
 weft_text push_json_text(const json_t *object, const char *key);
 
-/* The value of a member of the outermost object, as it stands in the text that was parsed; data NULL: absent. So what is
- * only passed on stays what it was, to the last digit. */
+/* The value of a member of the outermost object, as it stands in the text that was parsed; data NULL: absent. So what
+ * is only passed on stays what it was, to the last digit. */
 weft_text push_json_raw(weft_text text, const char *key);
 
 /* An id: a string, or a number as it stands in the text. Written into `out`; false: neither, or it does not fit. */

@@ -1,6 +1,6 @@
 /*
- * One message of a client: an object with "event", "data" and for its own events "channel". Whatever is wrong with it is
- * answered, and the connection stays, but for a signin that fails.
+ * One message of a client: an object with "event", "data" and for its own events "channel". Whatever is wrong with it
+ * is answered, and the connection stays, but for a signin that fails.
  */
 #include "app/pusher/protocol.h"
 

@@ -1,6 +1,6 @@
 /*
- * One thread beside the workers, for what nobody's message brings about: counts that had to wait, events that are kept too
- * long, and the config file when it is to be read again.
+ * One thread beside the workers, for what nobody's message brings about: counts that had to wait, events that are kept
+ * too long, and the config file when it is to be read again.
  */
 #include "app/pusher/pusher.h"
 

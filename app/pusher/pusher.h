@@ -9,14 +9,15 @@
 
 #include <stdbool.h>
 
-/* Reads the apps of the config file, or makes one for trying things out; adds the routes. False: it is told on stderr why
- * not. Once in a process. */
+/* Reads the apps of the config file, or makes one for trying things out; adds the routes. False: it is told on stderr
+ * why not. Once in a process. */
 bool app_pusher_add(weft_server *server, const app_config *config);
 
 /* Logs how to reach the app that was made up, when one was. */
 void app_pusher_announce(void);
 
-/* Starts its thread: it reads the file again when told to, and looks at what time has brought. False: errno says why. */
+/* Starts its thread: it reads the file again when told to, and looks at what time has brought. False: errno says why.
+ * */
 bool app_pusher_start(void);
 void app_pusher_reload(void); /* from a signal handler */
 void app_pusher_stop(void);   /* the thread has ended when this returns; it was not started: nothing happens */

@@ -1,6 +1,6 @@
 /*
- * state.h - everything an app knows while it runs: who is connected, in which channels, as which member or user, and the
- * last events of cache channels. It knows no socket, no clock and no lock: operations come in, effects come out
+ * state.h - everything an app knows while it runs: who is connected, in which channels, as which member or user, and
+ * the last events of cache channels. It knows no socket, no clock and no lock: operations come in, effects come out
  * (effects.h), and a test can drive it. Whoever calls holds the app's lock.
  *
  *     channels   by name            a channel lives while somebody is in it, or its last event is kept
@@ -10,8 +10,9 @@
  *     conns      by socket id
  *
  * All of these are O(1). Invariants, which push_state_holds looks at:
- *   1. a channel counts its subs; 2. a member counts its subs, and has one at least; 3. a user has one connection at least;
- *   4. a channel without subs has a kept event.
+ *   1. a channel counts its subs, and without any has a kept event
+ *   2. a member counts its subs, and has one at least
+ *   3. a user has one connection at least
  */
 #ifndef APP_PUSHER_STATE_H
 #define APP_PUSHER_STATE_H

@@ -24,14 +24,16 @@ scene('a public channel, from a server to clients', app(), async (s) => {
     assert.equal((await s.server.trigger('news', 'hello', { text: 'κόσμε 🧵 "quoted" \\ \n' })).status, 200);
     await s.server.trigger(['news', 'nobody'], 'second', 'just text');
     await s.server.trigger('news', 'third', [1], { socket_id: one.connection.socket_id });
-    await s.server.triggerBatch([{ channel: 'news', name: 'fourth', data: { n: 4 } }, { channel: 'x', name: 'y', data: 1 }]);
+    await s.server.triggerBatch([{ channel: 'news', name: 'fourth', data: { n: 4 } },
+        { channel: 'x', name: 'y', data: 1 }]);
     await eventually(() => heard[1].length === 4 && heard[0].length === 3);
-    const all = [['hello', { text: 'κόσμε 🧵 "quoted" \\ \n' }], ['second', 'just text'], ['third', [1]], ['fourth', { n: 4 }]];
+    const all = [['hello', { text: 'κόσμε 🧵 "quoted" \\ \n' }], ['second', 'just text'], ['third', [1]],
+        ['fourth', { n: 4 }]];
     assert.deepEqual(heard[1], all);
     assert.deepEqual(heard[0], all.filter(([name]) => name !== 'third'));
     one.unsubscribe('news');
-    await eventually(async () => (await s.call('GET', '/apps/3/channels', { params: { info: 'subscription_count' } }))[1] ===
-        '{"channels":{"news":{"subscription_count":1}}}');
+    const list = () => s.call('GET', '/apps/3/channels', { params: { info: 'subscription_count' } });
+    await eventually(async () => (await list())[1] === '{"channels":{"news":{"subscription_count":1}}}');
     await s.server.trigger('news', 'fifth', {});
     await eventually(() => heard[1].length === 5);
     assert.equal(heard[0].length, 3);
@@ -49,7 +51,8 @@ scene('a private channel, and events of clients', app(), async (s) => {
     assert.deepEqual(heard[1][0], ['client-typing', { deep: [1, { a: null }] }]);
     assert.deepEqual(heard[0][0][0], 'after');
 
-    const stranger = s.client({}, { channelAuthorization: { customHandler: (_, done) => done(null, { auth: `${KEY}:00` }) } });
+    const stranger = s.client({}, {
+        channelAuthorization: { customHandler: (_, done) => done(null, { auth: `${KEY}:00` }) } });
     const { type, error, status } = await told(stranger.subscribe('private-room'), 'pusher:subscription_error');
     assert.deepEqual([type, status], ['AuthError', 401]);
     assert.ok(error.includes(`${stranger.connection.socket_id}:private-room`));
@@ -146,7 +149,8 @@ scene('users sign in, are written to, are watched and are sent away', app(), asy
 
 scene('laravel-echo joins, listens and whispers', app(), async (s) => {
     const { default: Echo } = await import('laravel-echo');
-    const echos = [1, 2].map((id) => new Echo({ broadcaster: 'pusher', key: KEY, client: s.client({ id, info: { id } }) }));
+    const echos = [1, 2].map((id) => new Echo({ broadcaster: 'pusher', key: KEY,
+        client: s.client({ id, info: { id } }) }));
     const here = new Promise((resolve) => echos[0].join('room').here(resolve));
     assert.deepEqual(await soon(here), [{ id: 1 }]);
     const joining = new Promise((resolve) => echos[0].join('room').joining(resolve));
@@ -172,15 +176,18 @@ scene('the SDK asks, and hears what official texts say', app(), async (s) => {
         { channels: { 'presence-p': { user_count: 1 } } });
     assert.deepEqual(await get('/channels/presence-p', { info: 'user_count' }), { occupied: true, user_count: 1 });
     assert.deepEqual(await get('/channels/nobody'), { occupied: false });
-    assert.deepEqual(await (await s.server.trigger('presence-q', 'e', {}, { info: 'user_count,subscription_count' })).json(),
+    assert.deepEqual(await (await s.server.trigger('presence-q', 'e', {},
+        { info: 'user_count,subscription_count' })).json(),
         { channels: { 'presence-q': { user_count: 0, subscription_count: 0 } } });
-    const refusal = (promise) => promise.then(() => assert.fail('it is not refused'), ({ status, body }) => [status, body]);
+    const refusal = (promise) => promise.then(() => assert.fail('it is not refused'),
+        ({ status, body }) => [status, body]);
     assert.deepEqual(await refusal(s.server.trigger('news', 'e', 'x'.repeat(10241))), [413,
         'The data content of this event exceeds the allowed maximum (10240 bytes). See ' +
         'https://pusher.com/docs/channels/server_api/http-api#publishing-events for more info']);
     await s.server.trigger('news', 'e', 'ж'.repeat(5120));
     assert.deepEqual(await refusal(get('/channels', { info: 'user_count' })), [400,
-        'user_count may only be requested for presence channels - please supply filter_by_prefix begining with presence-']);
+        'user_count may only be requested for presence channels - please supply filter_by_prefix begining with ' +
+        'presence-']);
     assert.deepEqual(await refusal(get('/channels/news', { info: 'user_count' })), [400,
         'Cannot retrieve the user count unless the channel is a presence channel']);
     const batch = Array.from({ length: 11 }, () => ({ channel: 'c', name: 'n', data: {} }));

@@ -1,4 +1,5 @@
-// The Pusher Channels server, word by word: what is refused and how, limits, reloads, and whether all agree who is there.
+// The Pusher Channels server, word by word: what is refused and how, limits, reloads, and whether all agree who is
+// there.
 //
 //   WEFT_BIN=/path/to/weft node --test pusher_raw.mjs
 
@@ -19,11 +20,20 @@ const many = app({ connections: 1 }) + app({ id: 4, key: 'off', secret: 's', ena
 
 scene('who is refused gets an error, and a code that says whether to come again', many, async (s) => {
     await s.raw(); // the one connection that there may be
-    for (const [path, code] of [['/app/tls?protocol=7', 4000], ['/app/unknown?protocol=7', 4001], ['/app/off?protocol=7', 4003],
-        [`/app/${KEY}?protocol=7`, 4004], ['/app/?protocol=7', 4005], [`/app/${KEY}/more?protocol=7`, 4005],
-        [`/app/${KEY}?protocol=7&version=%00`, 4006], [`/app/${KEY}?protocol=7&version=`, 4006],
-        [`/app/${KEY}?protocol=8`, 4007], [`/app/${KEY}?protocol=3`, 4007], [`/app/${KEY}?protocol=x`, 4007],
-        [`/app/${KEY}`, 4008]]) {
+    for (const [path, code] of [
+        ['/app/tls?protocol=7', 4000],
+        ['/app/unknown?protocol=7', 4001],
+        ['/app/off?protocol=7', 4003],
+        [`/app/${KEY}?protocol=7`, 4004],
+        ['/app/?protocol=7', 4005],
+        [`/app/${KEY}/more?protocol=7`, 4005],
+        [`/app/${KEY}?protocol=7&version=%00`, 4006],
+        [`/app/${KEY}?protocol=7&version=`, 4006],
+        [`/app/${KEY}?protocol=8`, 4007],
+        [`/app/${KEY}?protocol=3`, 4007],
+        [`/app/${KEY}?protocol=x`, 4007],
+        [`/app/${KEY}`, 4008],
+    ]) {
         const raw = await s.open(path);
         const { event, data } = await raw.take();
         assert.deepEqual([event, data.code], ['pusher:error', code], path);
@@ -83,14 +93,16 @@ scene('who does not answer a ping is closed with 4201', app(), async (s) => {
 
 scene('what is no message is answered, and the connection stays', app(), async (s) => {
     const raw = await s.raw();
-    const nonsense = ['', '{', '[]', 'null', '"text"', '{"event":"pusher:ping","event":"pusher:ping"}', '['.repeat(40000),
+    const nonsense = ['', '{', '[]', 'null', '"text"', '{"event":"pusher:ping","event":"pusher:ping"}',
+        '['.repeat(40000),
         `{"event":"pusher:ping","data":${'['.repeat(32)}${']'.repeat(32)}}`, Buffer.from('{"event":"pusher:ping"}')];
     for (const text of nonsense) {
         raw.send(text);
         assert.deepEqual(await raw.take(), error(null,
             'A message is a JSON object of at most 32 levels, without duplicate keys'));
     }
-    for (const message of [{}, { event: 1 }, { event: 'x' }, { event: 'pusher:nothing' }, { event: 'pusher_internal:x' }]) {
+    for (const message of [{}, { event: 1 }, { event: 'x' }, { event: 'pusher:nothing' },
+        { event: 'pusher_internal:x' }]) {
         raw.send(JSON.stringify(message));
         assert.deepEqual(await raw.take(), error(null, 'Unsupported event: those of clients begin with client-'));
     }
@@ -107,7 +119,8 @@ scene('what is no message is answered, and the connection stays', app(), async (
     await raw.nothing();
 });
 
-scene('subscriptions that are refused, each with its reason', app({ channels: 3, members: 1, member_bytes: 64 }), async (s) => {
+scene('subscriptions that are refused, each with its reason', app({ channels: 3, members: 1, member_bytes: 64 }),
+    async (s) => {
     const raw = await s.raw(), { id } = raw;
     for (const channel of ['a b', '', 'x'.repeat(201), '#news', '#server-to-user-']) {
         raw.say('pusher:subscribe', { channel });
@@ -122,7 +135,8 @@ scene('subscriptions that are refused, each with its reason', app({ channels: 3,
     }
     raw.say('pusher:subscribe', { channel: '#server-to-user-anna', auth: '' });
     refused('#server-to-user-anna', 'AuthError', 401, /sign in/)(await raw.take());
-    for (const data of [{}, { user_id: null }, { user_id: '' }, { user_id: 'x'.repeat(129) }, { user_id: { a: 1 } }, []]) {
+    for (const data of [{}, { user_id: null }, { user_id: '' }, { user_id: 'x'.repeat(129) }, { user_id: { a: 1 } },
+        []]) {
         raw.ask('presence-p', data);
         refused('presence-p', 'AuthError', 401, /user_id|longer/)(await raw.take());
     }
@@ -169,7 +183,8 @@ scene('events of clients pass on what came, and no more than they may', app({ ev
     for (; sent < 30; sent++) one.say('client-y', sent, 'private-a');
     await one.nothing().catch(() => {}); // the first that is told is a refusal
     const heard = [];
-    for (let message; (message = await Promise.race([other.take(), new Promise((r) => setTimeout(r, 200))]));) heard.push(message);
+    const silence = () => new Promise((resolve) => setTimeout(resolve, 200));
+    for (let message; (message = await Promise.race([other.take(), silence()]));) heard.push(message);
     assert.ok(heard.length >= 9 && heard.length <= 12, `${heard.length} of them`);
     assert.deepEqual(heard.map(({ data }) => data), heard.map((_, i) => i + 1));
 });
@@ -182,16 +197,24 @@ scene('client events are off by default', `[app shop]\nid = 3\nkey = ${KEY}\nsec
 });
 
 scene('signins that are refused end the connection', app({ watchlist: 2 }), async (s) => {
-    const sign = (raw, user_data) => raw.say('pusher:signin', { user_data, auth: `${KEY}:${hmac(`${raw.id}::user::${user_data}`)}` });
-    for (const wrong of [(raw) => raw.say('pusher:signin', {}), (raw) => raw.say('pusher:signin', { user_data: '{"id":"1"}', auth: `${KEY}:00` }),
-        (raw) => sign(raw, '{"id":""}'), (raw) => sign(raw, '{"id":5}'), (raw) => sign(raw, '{}'), (raw) => sign(raw, 'x')]) {
+    const sign = (raw, user_data) => raw.say('pusher:signin',
+        { user_data, auth: `${KEY}:${hmac(`${raw.id}::user::${user_data}`)}` });
+    for (const wrong of [
+        (raw) => raw.say('pusher:signin', {}),
+        (raw) => raw.say('pusher:signin', { user_data: '{"id":"1"}', auth: `${KEY}:00` }),
+        (raw) => sign(raw, '{"id":""}'),
+        (raw) => sign(raw, '{"id":5}'),
+        (raw) => sign(raw, '{}'),
+        (raw) => sign(raw, 'x'),
+    ]) {
         const raw = await s.raw();
         wrong(raw);
         const { event, data } = await raw.take();
         assert.deepEqual([event, data.code], ['pusher:error', 4009]);
         assert.equal((await soon(raw.closed))[0], 4009);
     }
-    const raw = await s.raw(), user_data = JSON.stringify({ id: 'anna', user_info: { n: 1 }, watchlist: ['a', 'b', 'c'] });
+    const raw = await s.raw();
+    const user_data = JSON.stringify({ id: 'anna', user_info: { n: 1 }, watchlist: ['a', 'b', 'c'] });
     sign(raw, user_data);
     assert.deepEqual(await raw.take(), { event: 'pusher:signin_success', data: { user_data } });
     assert.deepEqual((await raw.take()).data, { events: [{ name: 'offline', user_ids: ['a', 'b'] }] });
@@ -204,7 +227,8 @@ scene('signins that are refused end the connection', app({ watchlist: 2 }), asyn
 });
 
 scene('requests are signed, and lately', app(), async (s) => {
-    const events = '/apps/3/events', now = Math.floor(Date.now() / 1000), iso = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ';
+    const events = '/apps/3/events', now = Math.floor(Date.now() / 1000),
+        iso = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ';
     const event = { name: 'foo', channels: ['project-3'], data: '{"some":"data"}' };
     const is = async (promise, status, text) => {
         const [got, body] = await promise;
@@ -212,7 +236,8 @@ scene('requests are signed, and lately', app(), async (s) => {
         if (text instanceof RegExp) assert.match(body, text); else assert.equal(body, text);
     };
     await is(s.post(events, event), 200, '{}');
-    await is(s.post(events, event, { secret: 'wrong' }), 401, /^Invalid signature: .* HMAC-SHA256 .* of\nPOST\n\/apps\/3\/events\nauth_key=/);
+    await is(s.post(events, event, { secret: 'wrong' }), 401,
+        /^Invalid signature: .* HMAC-SHA256 .* of\nPOST\n\/apps\/3\/events\nauth_key=/);
     await is(s.post(events, event, { params: { auth_timestamp: now - 599 } }), 200, '{}');
     for (const timestamp of [now - 602, now + 602, 0, 253402300800])
         await is(s.post(events, event, { params: { auth_timestamp: timestamp } }), 401,
@@ -227,11 +252,13 @@ scene('requests are signed, and lately', app(), async (s) => {
     const unsigned = await s.weft.fetch(`${events}?auth_key=${KEY}`, { method: 'POST', body: '{}' });
     assert.deepEqual([unsigned.status, await unsigned.text()], [401, 'auth_timestamp is missing']);
     assert.equal((await s.weft.fetch(events, { method: 'POST', body: '{}' })).status, 401);
-    await is(s.call('GET', '/apps/3/channels', { params: { info: 'subscription_count', filter_by_prefix: 'a' } }), 200, '{"channels":{}}');
+    await is(s.call('GET', '/apps/3/channels', { params: { info: 'subscription_count', filter_by_prefix: 'a' } }),
+        200, '{"channels":{}}');
     await is(s.call('GET', '/apps/3/channels/presence-x/users'), 200, '{"users":[]}');
     await is(s.call('GET', '/apps/3/channels/x/users'), 400, 'Users can only be retrieved for presence channels');
     await is(s.call('GET', '/apps/3/channels/x', { params: { info: 'cache' } }), 400, /cache channel$/);
-    await is(s.call('GET', '/apps/3/channels/cache-x', { params: { info: 'cache' } }), 200, '{"occupied":false,"cache":null}');
+    await is(s.call('GET', '/apps/3/channels/cache-x', { params: { info: 'cache' } }), 200,
+        '{"occupied":false,"cache":null}');
 });
 
 scene('events that are refused reach nobody', app(), async (s) => {
@@ -242,20 +269,35 @@ scene('events that are refused reach nobody', app(), async (s) => {
         assert.deepEqual([got, text.test(why)], [status, true], why);
     };
     const event = (more) => ({ name: 'e', data: '"d"', channels: ['news'], ...more });
-    for (const [body, status, text] of [['{', 400, /JSON object/], ['[]', 400, /JSON object/],
+    for (const [body, status, text] of [
+        ['{', 400, /JSON object/],
+        ['[]', 400, /JSON object/],
         ['{"name":"e","name":"f","data":"d","channel":"news"}', 400, /duplicate/],
-        [event({ channels: undefined }), 400, /needs channels/], [event({ channels: [] }), 400, /1 to 100 channels/],
-        [event({ channels: Array(101).fill('news') }), 400, /not 101/], [event({ channels: ['news', 'a b'] }), 400, /Invalid channel/],
-        [event({ channels: ['news', 5] }), 400, /Invalid channel/], [event({ channels: ['news', 'private-encrypted-x'] }), 400, /encrypted/],
-        [event({ name: '' }), 400, /name/], [event({ name: 'x'.repeat(201) }), 400, /name/], [event({ name: 5 }), 400, /name/],
-        [event({ data: {} }), 400, /string/], [event({ data: undefined }), 400, /string/], [event({ socket_id: 'x' }), 400, /socket id/],
-        [event({ data: 'x'.repeat(10241) }), 413, /10240 bytes/]])
+        [event({ channels: undefined }), 400, /needs channels/],
+        [event({ channels: [] }), 400, /1 to 100 channels/],
+        [event({ channels: Array(101).fill('news') }), 400, /not 101/],
+        [event({ channels: ['news', 'a b'] }), 400, /Invalid channel/],
+        [event({ channels: ['news', 5] }), 400, /Invalid channel/],
+        [event({ channels: ['news', 'private-encrypted-x'] }), 400, /encrypted/],
+        [event({ name: '' }), 400, /name/],
+        [event({ name: 'x'.repeat(201) }), 400, /name/],
+        [event({ name: 5 }), 400, /name/],
+        [event({ data: {} }), 400, /string/],
+        [event({ data: undefined }), 400, /string/],
+        [event({ socket_id: 'x' }), 400, /socket id/],
+        [event({ data: 'x'.repeat(10241) }), 413, /10240 bytes/],
+    ])
         await wrong('/apps/3/events', body, status, text);
     const good = event({ channel: 'news' });
-    for (const [body, status, text] of [[{ batch: {} }, 400, /array/], [{ batch: [good, {}] }, 400, /name/],
-        [{ batch: [good, { ...good, channel: 'a b' }] }, 400, /Invalid channel/], [{ batch: [good, null] }, 400, /object/],
-        [{ batch: [good, { ...good, data: 'x'.repeat(10241) }] }, 413, /10240/], [{ batch: Array(11).fill(good) }, 400, /11 > 10/]])
-        await wrong('/apps/3/batch_events', body, status, text);
+    for (const [batch, status, text] of [
+        [{}, 400, /array/],
+        [[good, {}], 400, /name/],
+        [[good, { ...good, channel: 'a b' }], 400, /Invalid channel/],
+        [[good, null], 400, /object/],
+        [[good, { ...good, data: 'x'.repeat(10241) }], 413, /10240/],
+        [Array(11).fill(good), 400, /11 > 10/],
+    ])
+        await wrong('/apps/3/batch_events', { batch }, status, text);
     await raw.nothing();
     assert.deepEqual(await s.post('/apps/3/events', event({ channels: undefined, channel: 'news' })), [200, '{}']);
     assert.equal((await raw.take()).data, 'd');
@@ -269,14 +311,16 @@ scene('a reload changes apps and drops nobody', app(), async (s) => {
         s.weft.child.kill('SIGHUP');
         await eventually(() => s.weft.stderr.split('apps loaded').length > before);
     };
-    s.write(app().replace('secret = ', 'secret = first\nkey = second\nsecret = ') + app({ id: 4, key: 'new', secret: 's' }, 'new'));
+    s.write(app().replace('secret = ', 'secret = first\nkey = second\nsecret = ') +
+        app({ id: 4, key: 'new', secret: 's' }, 'new'));
     await reload();
     await raw.nothing();
     const newcomer = await (await s.open('/app/new?protocol=7')).greeted();
     const rotated = await (await s.open('/app/second?protocol=7')).greeted();
     rotated.say('pusher:subscribe', { channel: 'private-x', auth: `second:${hmac(`${rotated.id}:private-x`)}` });
     assert.equal((await rotated.take()).event, 'pusher_internal:subscription_succeeded');
-    assert.equal((await s.post('/apps/3/events', { name: 'e', data: '1', channel: 'news' }, { secret: 'first' }))[0], 200);
+    assert.equal((await s.post('/apps/3/events', { name: 'e', data: '1', channel: 'news' }, { secret: 'first' }))[0],
+        200);
     assert.equal((await raw.take()).event, 'e');
 
     s.write('[app broken]\nid = 1\n');
@@ -298,7 +342,8 @@ scene('all hear one order, and nothing of before they came', app({ event_channel
     const total = 300, late = [];
     const publishing = (async () => {
         for (let n = 0; n < total; n += 10)
-            await Promise.all(Array.from({ length: 10 }, (_, k) => s.post('/apps/3/events', { name: 'n', data: `${n + k}`, channel: 'news' })));
+            await Promise.all(Array.from({ length: 10 }, (_, k) =>
+                s.post('/apps/3/events', { name: 'n', data: `${n + k}`, channel: 'news' })));
     })();
     for (let i = 0; i < 8; i++) {
         const raw = await s.raw();
@@ -331,8 +376,10 @@ scene('who is there is the same for all, however they come and go', app({ member
             const { event, data: inner } = JSON.parse(text);
             const data = typeof inner === 'string' ? JSON.parse(inner) : inner;
             if (event.endsWith('subscription_succeeded')) this.members = new Set(data.presence.ids);
-            else if (event.endsWith('member_added')) assert.ok(this.members.size < this.members.add(data.user_id).size, 'added twice');
-            else if (event.endsWith('member_removed')) assert.ok(this.members.delete(data.user_id), 'removed and never there');
+            else if (event.endsWith('member_added'))
+                assert.ok(this.members.size < this.members.add(data.user_id).size, 'added twice');
+            else if (event.endsWith('member_removed')) assert.ok(this.members.delete(data.user_id),
+                'removed and never there');
             else if (event === 'pusher:pong') this.ponged?.();
             else assert.fail(text);
         };

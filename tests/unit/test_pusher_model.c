@@ -1,7 +1,7 @@
 /*
- * Random operations by many clients on many channels, against a model that is nothing but tables of who is where. Effects
- * are carried out on topics that are sets; each client folds what it is told into its own view. After each operation every
- * view must be what is true, and each event must have reached exactly those it was for.
+ * Random operations by many clients on many channels, against a model that is nothing but tables of who is where.
+ * Effects are carried out on topics that are sets; each client folds what it is told into its own view. After each
+ * operation every view must be what is true, and each event must have reached exactly those it was for.
  */
 #include "test.h"
 

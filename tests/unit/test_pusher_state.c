@@ -1,6 +1,6 @@
 /*
- * The state of an app, operation by operation: what it says must be done, to the byte; that it does nothing when memory is
- * out; and what it weighs.
+ * The state of an app, operation by operation: what it says must be done, to the byte; that it does nothing when memory
+ * is out; and what it weighs.
  */
 #include "test.h"
 
