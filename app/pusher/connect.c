@@ -59,6 +59,8 @@ static bool make_socket_id(const push_state *state, char out[PUSH_SOCKET_ID_BYTE
 
 static const refusal *let_in(push_app *app, weft_conn *conn, push_conn **out) {
     char socket_id[PUSH_SOCKET_ID_BYTES];
+    if (app->removed)
+        return &unknown;
     if (!app->settings->enabled)
         return &disabled;
     if (app->state.conns.count >= app->settings->limits.connections)

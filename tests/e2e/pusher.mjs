@@ -3,7 +3,9 @@
 //   WEFT_BIN=/path/to/weft node --test pusher.mjs
 
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { chromium } from 'playwright-core';
 import { app, KEY, Pusher, scene, Scene, subscribed, told } from './pushing.mjs';
 import { eventually, soon, Weft } from './weft.mjs';
 
@@ -194,6 +196,27 @@ scene('the SDK asks, and hears what official texts say', app(), async (s) => {
     assert.deepEqual(await refusal(s.server.triggerBatch(batch)), [400, 'Batch too large (11 > 10)']);
     assert.deepEqual(await refusal(s.sdk({ secret: 'wrong' }).trigger('c', 'e', {})).then(([status]) => status), 401);
     assert.deepEqual(await refusal(s.sdk({ appId: '4' }).trigger('c', 'e', {})), [404, 'Unknown app 4']);
+});
+
+scene('pusher-js in a browser', app(), async (s) => {
+    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+        args: ['--headless', '--no-sandbox', '--disable-gpu'] });
+    try {
+        const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+        await page.goto(`${s.weft.url}/healthz`);
+        await page.addScriptTag({ path: createRequire(import.meta.url).resolve('pusher-js/dist/web/pusher.js') });
+        await page.evaluate(([key, port]) => new Promise((resolve) => {
+            const pusher = new Pusher(key, { wsHost: '127.0.0.1', wsPort: port, forceTLS: false, cluster: 'none',
+                enabledTransports: ['ws'], disableStats: true });
+            const channel = pusher.subscribe('news');
+            window.heard = new Promise((hear) => channel.bind('hello', hear));
+            channel.bind('pusher:subscription_succeeded', resolve);
+        }), [KEY, s.weft.port]);
+        await s.server.trigger('news', 'hello', { from: 'a server' });
+        assert.deepEqual(await page.evaluate(() => window.heard), { from: 'a server' });
+    } finally {
+        await browser.close();
+    }
 });
 
 test('without an app one is made up, and works', async () => {

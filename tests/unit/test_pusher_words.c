@@ -9,6 +9,7 @@
 #include "app/pusher/table.h"
 #include "app/pusher/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +165,46 @@ TEST(json_is_passed_on_as_it_came) {
             CHECK(push_text_equal(raw, push_str(rows[i].raw)));
     }
     test_context("%s", "");
+}
+
+static json_t *random_json(uint64_t *seed, int depth) {
+    static const char *const words[] = {"", "a", "]}", "\"", "\\", "\\\"", "{\"a\":", "\xc3\xa9", "\n", " , "};
+    unsigned kind = (unsigned)(test_random(seed) >> 30) % (depth > 4 ? 5 : 8);
+    const char *word = words[(test_random(seed) >> 30) % 10];
+    if (kind < 2)
+        return json_string(word);
+    if (kind < 5)
+        return kind == 2 ? json_null() : kind == 3 ? json_true() : json_real((double)(test_random(seed) % 1000) / 8);
+    json_t *json = kind < 6 ? json_array() : json_object();
+    for (size_t i = (test_random(seed) >> 30) % 4; i > 0; i--) {
+        char key[16];
+        snprintf(key, sizeof key, "%zu%s", i, words[(test_random(seed) >> 30) % 10]);
+        if (kind < 6)
+            json_array_append_new(json, random_json(seed, depth + 1));
+        else
+            json_object_set_new(json, key, random_json(seed, depth + 1));
+    }
+    return json;
+}
+
+/* Of any object, however it is written, the value that is found in the text is the one that a parser finds. */
+TEST(what_is_found_in_the_text_is_what_a_parser_finds) {
+    uint64_t seed = 11;
+    for (int round = 0; round < 3000; round++) {
+        json_t *json = json_object();
+        json_object_set_new(json, "before", random_json(&seed, 0));
+        json_object_set_new(json, "data", random_json(&seed, 0));
+        json_object_set_new(json, "after", random_json(&seed, 0));
+        size_t flags = round % 3 == 0 ? JSON_COMPACT : round % 3 == 1 ? JSON_INDENT(2) : JSON_ENSURE_ASCII;
+        char *text = json_dumps(json, flags | (round % 2 ? JSON_SORT_KEYS : 0));
+        weft_text raw = push_json_raw(push_str(text), "data");
+        CHECK(raw.data != NULL);
+        json_t *found = json_loadb(raw.data, raw.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        CHECK(found && json_equal(found, json_object_get(json, "data")));
+        json_decref(found);
+        json_decref(json);
+        free(text);
+    }
 }
 
 TEST(an_id_is_a_string_or_a_number) {
