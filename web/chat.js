@@ -2,7 +2,7 @@
 // room; and the engine that runs the sockets, in this page or in a worker. What a room is stands in room.js,
 // how a connection comes back in socket.js.
 
-import { Hub, REPLAY_COUNT, digest } from './socket.js';
+import { Hub, digest } from './socket.js';
 import { Room, bytesText, cleanName, decode, make, msText, noteElement, plural, randomId } from './room.js';
 
 const TEXT_BYTES_MAX = 65536; // a whole text message as sent, envelope included
@@ -38,7 +38,7 @@ function withToken(path) {
     return token ? `${path}${path.includes('?') ? '&' : '?'}token=${encodeURIComponent(token)}` : path;
 }
 
-const roomUrl = (name) => withToken(`${socketOrigin}/rooms/${name}?last=${REPLAY_COUNT}&echo=1`);
+const joining = (room) => ({ do: 'join', room, url: location.origin, token });
 
 let engine = null;
 
@@ -59,7 +59,7 @@ function startEngine(inWorker) {
     engine.post({ do: 'online', value: navigator.onLine });
     engine.post({ do: 'visible', value: !document.hidden });
     engine.post({ do: 'probe', url: withToken(`${socketOrigin}/echo`) });
-    for (const name of page.rooms.keys()) engine.post({ do: 'join', room: name, url: roomUrl(name) });
+    for (const name of page.rooms.keys()) engine.post(joining(name));
 }
 
 // --- the page ------------------------------------------------------------------------------------------------
@@ -84,6 +84,8 @@ const WHY = {
     1009: 'a message was too big for this server',
     1012: 'the server is restarting',
 };
+
+const BY = { events: 'by server-sent events', polling: 'by long polling' };
 
 const page = {
     rooms: new Map(), // name -> Room
@@ -151,7 +153,7 @@ const page = {
     join(name) {
         if (!this.rooms.has(name)) {
             this.rooms.set(name, new Room(name, page));
-            engine.post({ do: 'join', room: name, url: roomUrl(name) });
+            engine.post(joining(name));
         }
         this.show(name);
     },
@@ -266,13 +268,15 @@ const page = {
     // -- what is shown of the active room
 
     showState() {
-        const { state, code, retryAt } = this.active.line;
+        const { state, code, retryAt, transport } = this.active.line;
         const seconds = Math.max(0, Math.ceil((retryAt - performance.now()) / 1000));
         const waiting = state === 'reconnecting' || state === 'offline';
         const refused = code === 1006 && !this.active.opened && this.serverAnswers;
         const why = refused ? 'the server refuses this room; is a token missing?' : (WHY[code] ?? '');
-        const parts = [state === 'reconnecting' ? `in ${seconds} s` : '', waiting ? why : ''];
+        const how = state === 'open' && transport in BY ? `${BY[transport]}: WebSockets do not get through` : '';
+        const parts = [state === 'reconnecting' ? `in ${seconds} s` : '', waiting ? why : '', how];
         document.documentElement.dataset.state = state;
+        document.documentElement.dataset.line = transport;
         if (ui.state.textContent !== state) ui.state.textContent = state;
         ui.detail.textContent = parts.filter(Boolean).join(' · ');
         ui.reconnect.hidden = !waiting;

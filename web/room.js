@@ -175,11 +175,11 @@ export class Room {
         this.name = name;
         this.host = host;
         this.list = make('ol', 'log');
-        this.line = { state: 'connecting', code: 0, retryAt: 0 };
+        this.line = { state: 'connecting', code: 0, transport: 'websocket', retryAt: 0 };
         this.known = new Map(); // id -> element, of all that is listed
         this.unacked = []; // { key, data, element, sentAt, sends }, oldest first; sentAt 0: not on this line
         this.order = []; // keys of the last REPLAY_COUNT settled messages, in the server's order
-        this.replay = null; // { before, cursor, first, added, note } while history may arrive
+        this.replay = null; // { before, cursor, first, gap, added, note } while history may arrive
         this.opened = false; // has been open once
         this.unread = 0;
         this.fresh = 0; // arrived while the reader was further up
@@ -193,13 +193,13 @@ export class Room {
 
     // -- from the engine
 
-    lineChanged({ state, waitMs, code }) {
-        this.line = { state, code, retryAt: performance.now() + waitMs };
+    lineChanged({ state, waitMs, code, transport, gap }) {
+        this.line = { state, code, transport, retryAt: performance.now() + waitMs };
         if (code === 1009) this.failBiggest();
         for (const out of this.unacked) out.sentAt = 0;
         this.replay = null;
         if (state === 'open') {
-            this.replay = { before: this.order.slice(), cursor: 0, first: !this.opened, added: 0, note: null };
+            this.replay = { before: this.order.slice(), cursor: 0, first: !this.opened, gap, added: 0, note: null };
             this.opened = true;
         }
         this.flush();
@@ -207,9 +207,9 @@ export class Room {
 
     settled() {
         if (!this.replay) return;
-        const { first, added, note } = this.replay;
+        const { first, gap, added, note } = this.replay;
         this.replay = null;
-        if (note && added >= REPLAY_COUNT) note.textContent = 'the last of what was said meanwhile';
+        if (note && gap) note.textContent = 'the last of what was said meanwhile';
         if (first && added > 0) this.insert(noteElement('earlier messages are above'));
         if (first && this.list.childElementCount === 0) {
             this.empty = noteElement('nothing has been said here yet');

@@ -1,27 +1,25 @@
-// The connection side of the chat page: room sockets that come back by themselves, and a probe that
-// measures the round trip and notices a dead line.
+// The connection side of the chat page: rooms (weft.js, which comes back by itself), and a probe that measures
+// the round trip and notices a dead line.
 //
 // Everything here is driven by plain command objects and answers with plain report objects, so the same
 // `Hub` runs inside the page (called directly) or inside a Web Worker (called through postMessage, see
 // worker.js). It knows nothing of the document, and nothing of what a message means.
 //
-//   commands  { do: 'join', room, url } { do: 'leave', room } { do: 'send', room, data }
+//   commands  { do: 'join', room, url, token } { do: 'leave', room } { do: 'send', room, data }
 //             { do: 'retry', room } { do: 'probe', url } { do: 'visible', value } { do: 'online', value }
 //             { do: 'stop' }
-//   reports   { kind: 'state', room, state, waitMs, code, reason }     a room socket changed its state
+//   reports   { kind: 'state', room, state, transport, gap, waitMs, code, reason }     a room changed its state
 //             { kind: 'message', room, data, digest }                  string, or ArrayBuffer with its digest
 //             { kind: 'settled', room }                                the replayed history has ended
 //             { kind: 'buffered', room, bytes }                        bytes the browser has yet to send
 //             { kind: 'rtt', ms }                                      null: unknown
 //   Every report also carries `where`: 'worker' or 'page', the place this code really runs in.
 
+import { connect } from './weft.js';
+
 /** Messages the server is asked to replay on joining; also the most that can count as history. */
 export const REPLAY_COUNT = 50;
 
-const BACKOFF_FLOOR_MS = 300;
-const BACKOFF_CEILING_MS = 30000;
-const BACKOFF_RESET_MS = 10000; // open for this long: the next loss starts from the floor again
-const CONNECT_TIMEOUT_MS = 15000;
 const REPLAY_QUIET_MS = 250; // no message for this long after opening: the replay is over
 const PROBE_INTERVAL_MS = 5000;
 const PROBE_TIMEOUT_MS = 10000;
@@ -29,11 +27,6 @@ const PROBE_HURRY_MS = 3000; // the timeout after an event that makes a dead lin
 const BUFFERED_POLL_MS = 100;
 
 const WHERE = typeof document === 'undefined' ? 'worker' : 'page';
-
-/** Full jitter: uniform between nothing and a ceiling that doubles with each attempt. */
-export function backoffMs(attempt, random = Math.random) {
-    return random() * Math.min(BACKOFF_CEILING_MS, BACKOFF_FLOOR_MS * 2 ** attempt);
-}
 
 /**
  * A short name for some bytes, for telling a replayed message from a new one. Not for security: the
@@ -53,43 +46,32 @@ export function digest(buffer) {
     return `${buffer.byteLength}:${(a >>> 0).toString(16)}${(b >>> 0).toString(16)}`;
 }
 
-/** Lets go of a WebSocket at once: no event of it is heard any more, however long its closing takes. */
-function abandon(ws) {
-    if (!ws) return;
-    ws.onopen = ws.onmessage = ws.onclose = ws.onerror = null;
-    ws.close();
-}
-
-/** One room: a WebSocket, and the patience to open it again. States: connecting, open, reconnecting, offline. */
+/** One room. States: connecting, open, reconnecting, offline. */
 class RoomSocket {
-    constructor(hub, room, url) {
-        Object.assign(this, { hub, room, url });
-        this.ws = null;
-        this.attempt = 0;
+    constructor(hub, room, { url, token }) {
+        Object.assign(this, { hub, room });
         this.replayed = -1; // messages of the replay so far; -1: it is over
-        this.timers = {}; // connect, retry, settle, steady, buffered
-        this.connect();
+        this.timers = {}; // settle, buffered
+        const onState = (report) => this.changed(report);
+        const onMessage = (data) => this.received(typeof data === 'string' ? data : data.buffer);
+        this.line = connect(room, { url, token, last: REPLAY_COUNT, onState, onMessage });
     }
 
-    connect() {
-        this.drop();
-        this.tell('connecting');
-        const ws = new WebSocket(this.url);
-        ws.binaryType = 'arraybuffer';
-        ws.onopen = () => this.opened();
-        ws.onmessage = (event) => this.received(event.data);
-        ws.onclose = (event) => this.lost(event.code, event.reason);
-        this.ws = ws;
-        this.after('connect', CONNECT_TIMEOUT_MS, () => this.lost(1006, 'no answer'));
-    }
-
-    opened() {
-        this.cancel('connect');
-        this.after('steady', BACKOFF_RESET_MS, () => (this.attempt = 0));
-        this.replayed = 0;
-        this.after('settle', REPLAY_QUIET_MS, () => this.settle());
-        this.tell('open');
-        this.hub.roomOpened();
+    changed({ state, code, ...more }) {
+        this.cancel('settle');
+        this.cancel('buffered');
+        this.replayed = -1;
+        if (state === 'closed') return;
+        if (state === 'open') {
+            this.replayed = 0;
+            this.after('settle', REPLAY_QUIET_MS, () => this.settle());
+        } else {
+            this.report('buffered', { bytes: 0 });
+        }
+        const lost = state === 'reconnecting';
+        const shown = lost && !this.hub.online ? 'offline' : state;
+        this.report('state', { ...more, state: shown, code: lost ? code || 1006 : code });
+        if (state === 'open') this.hub.roomOpened();
     }
 
     received(data) {
@@ -107,43 +89,16 @@ class RoomSocket {
         this.report('settled', {});
     }
 
-    /** The line is gone, or must be taken as gone. */
-    lost(code, reason) {
-        this.drop();
-        const offline = !this.hub.online;
-        const waitMs = offline ? BACKOFF_CEILING_MS : backoffMs(this.attempt);
-        this.attempt += 1;
-        this.after('retry', waitMs, () => this.connect());
-        this.tell(offline ? 'offline' : 'reconnecting', { waitMs, code, reason });
-    }
-
-    /** Does not wait any longer; a line that is open or on its way is left alone. */
-    retry() {
-        if (this.timers.retry) this.connect();
-    }
-
     send(data) {
-        if (!this.isOpen()) return; // the page keeps what is not acknowledged and sends it again
-        this.ws.send(data);
-        if (this.ws.bufferedAmount > 0 && !this.timers.buffered) this.watchBuffered();
+        if (!this.line.isOpen) return; // the page keeps what is not acknowledged and sends it again
+        this.line.send(data).catch(() => {});
+        if (this.line.bufferedAmount > 0 && !this.timers.buffered) this.watchBuffered();
     }
 
     watchBuffered() {
-        const bytes = this.isOpen() ? this.ws.bufferedAmount : 0;
+        const bytes = this.line.bufferedAmount;
         this.report('buffered', { bytes });
         if (bytes > 0) this.after('buffered', BUFFERED_POLL_MS, () => this.watchBuffered());
-    }
-
-    isOpen() {
-        return this.ws !== null && this.ws.readyState === WebSocket.OPEN;
-    }
-
-    drop() {
-        if (this.timers.buffered) this.report('buffered', { bytes: 0 });
-        Object.keys(this.timers).forEach((name) => this.cancel(name));
-        abandon(this.ws);
-        this.ws = null;
-        this.replayed = -1;
     }
 
     after(name, ms, run) {
@@ -159,13 +114,16 @@ class RoomSocket {
         delete this.timers[name];
     }
 
-    tell(state, more = {}) {
-        this.report('state', { state, waitMs: 0, code: 0, reason: '', ...more });
-    }
-
     report(kind, fields, transfer = []) {
         this.hub.report(kind, { room: this.room, ...fields }, transfer);
     }
+}
+
+/** Lets go of a WebSocket at once: no event of it is heard any more, however long its closing takes. */
+function abandon(ws) {
+    if (!ws) return;
+    ws.onopen = ws.onmessage = ws.onclose = ws.onerror = null;
+    ws.close();
 }
 
 /**
@@ -188,6 +146,7 @@ class Probe {
     }
 
     open() {
+        if (typeof WebSocket !== 'function') return;
         const ws = new WebSocket(this.url);
         ws.onopen = () => this.ask(PROBE_TIMEOUT_MS);
         ws.onmessage = () => this.answered();
@@ -248,17 +207,17 @@ export class Hub {
         const socket = this.rooms.get(command.room);
         switch (command.do) {
             case 'join':
-                if (!socket) this.rooms.set(command.room, new RoomSocket(this, command.room, command.url));
+                if (!socket) this.rooms.set(command.room, new RoomSocket(this, command.room, command));
                 break;
             case 'leave':
-                socket?.drop();
+                socket?.line.close();
                 this.rooms.delete(command.room);
                 break;
             case 'send':
                 socket?.send(command.data);
                 break;
             case 'retry':
-                socket?.retry();
+                socket?.line.retry();
                 break;
             case 'probe':
                 this.probe = new Probe(
@@ -279,7 +238,7 @@ export class Hub {
                 break;
             case 'stop':
                 this.probe?.stop();
-                this.rooms.forEach((each) => each.drop());
+                this.rooms.forEach((each) => each.line.close());
                 this.rooms.clear();
                 break;
         }
@@ -291,13 +250,13 @@ export class Hub {
 
     /** The page is looked at again, or the network is back: no timer set before is worth waiting for. */
     wakeUp() {
-        this.rooms.forEach((each) => each.retry());
+        this.rooms.forEach((each) => each.line.retry());
         this.hurry();
     }
 
     /** The browser says that the network is gone. Lines that are open may still live: a server can be local. */
     doubt() {
-        this.rooms.forEach((each) => each.isOpen() || each.lost(1006, 'offline'));
+        this.rooms.forEach(({ line }) => line.isOpen || line.lost(line.line, { reason: 'offline' }));
         this.hurry();
     }
 
@@ -307,15 +266,15 @@ export class Hub {
     }
 
     lineIsDead() {
-        this.rooms.forEach((each) => {
-            if (!each.isOpen()) return;
-            if (this.online) each.connect();
-            else each.lost(1006, 'no answer');
+        this.rooms.forEach(({ line }) => {
+            if (!line.isOpen) return;
+            if (this.online) line.dial();
+            else line.lost(line.line, { reason: 'no answer' });
         });
     }
 
     anyOpen() {
-        return [...this.rooms.values()].some((each) => each.isOpen());
+        return [...this.rooms.values()].some(({ line }) => line.isOpen);
     }
 
     report(kind, fields, transfer = []) {

@@ -1,0 +1,147 @@
+// Rooms in a real browser where WebSockets, and then streams, do not get through: web/weft.js by itself, and the chat page
+// on it.
+//
+//   WEFT_BIN=/path/to/weft node --test transports.mjs
+//
+// WEFT_SHOTS names a folder for pictures of the page; none are made without it.
+
+import assert from 'node:assert/strict';
+import { delivered, hears, plainClient, say, scene, state, texts, until } from './stage.mjs';
+
+const BLOCKS = {
+    websocket: () => {},
+    // As a proxy that does not know them: the handshake fails.
+    events: () => {
+        window.WebSocket = class {
+            constructor() {
+                setTimeout(() => this.onclose?.({ code: 1006, reason: '' }), 5);
+            }
+            close() {}
+        };
+    },
+    // No WebSockets at all, and streams that never come.
+    polling: () => {
+        delete window.WebSocket;
+        const real = window.fetch;
+        window.fetch = (url, options) =>
+            options?.headers?.Accept ? Promise.reject(new Error('cut')) : real(url, options);
+    },
+};
+
+const transport = (page) => page.evaluate(() => document.documentElement.dataset.line);
+
+async function shoot(page, name) {
+    if (process.env.WEFT_SHOTS) await page.screenshot({ path: `${process.env.WEFT_SHOTS}/${name}.png` });
+}
+
+for (const how of ['events', 'polling']) {
+    scene(`the page goes on by ${how}, and says so`, async (stage) => {
+        const relay = await stage.relay();
+        const ann = await stage.person('Ann', { url: relay.url, before: BLOCKS[how] });
+        const bob = await stage.person('Bob');
+        assert.equal(await transport(ann), how);
+        assert.equal(await transport(bob), 'websocket');
+        await say(ann, 'hello Bob');
+        await hears(bob, 'hello Bob');
+        await delivered(ann, 'hello Bob');
+        await say(bob, 'hello Ann');
+        await hears(ann, 'hello Ann');
+        const words = how === 'events' ? 'server-sent events' : 'long polling';
+        assert.match(await ann.locator('#detail').textContent(), new RegExp(words));
+        await shoot(ann, how);
+        const other = await plainClient(stage.server, 'lobby');
+        relay.each((line) => line.destroy());
+        for (let count = 0; count < 60; count++) other.send(`meanwhile ${count}`);
+        await hears(ann, 'meanwhile 59');
+        await ann.reload();
+        await state(ann, 'open');
+        await hears(ann, 'meanwhile 59');
+        assert.deepEqual((await texts(ann)).slice(-50), (await texts(bob)).slice(-50));
+        other.close();
+    });
+}
+
+/** Runs web/weft.js in the page: `window.room`, and what it said in `window.heard` and `window.told`. */
+const joins = (page, options) =>
+    page.evaluate(async (given) => {
+        const { connect } = await import('/weft.js');
+        Object.assign(window, { heard: [], told: [] });
+        const onMessage = (data) => window.heard.push(typeof data === 'string' ? data : [...data].join());
+        const onState = ({ state, transport, gap, status }) =>
+            window.told.push([state, transport, ...(gap ? ['gap'] : []), ...(status ? [status] : [])].join(' '));
+        window.room = connect('other', { ...given, onMessage, onState });
+    }, options);
+
+const opened = (page, how) => page.waitForFunction((each) => window.told.at(-1) === `open ${each}`, how, { polling: 10 });
+
+for (const how of ['websocket', 'events', 'polling']) {
+    scene(`by ${how} nothing is lost or repeated, whatever breaks`, async (stage) => {
+        const relay = await stage.relay();
+        const ann = await stage.person('Ann', { url: relay.url, before: BLOCKS[how] });
+        const other = await plainClient(stage.server, 'other');
+        await joins(ann, {});
+        await opened(ann, how);
+        const count = 300;
+        for (let at = 0; at < count; at++) {
+            other.send(`${at}`);
+            if (at % 60 === 30) relay.each((line) => line.destroy());
+            if (at % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+        await ann.waitForFunction((last) => window.heard.at(-1) === last, `${count - 1}`, { polling: 10 });
+        assert.deepEqual(await ann.evaluate(() => window.heard), Array.from({ length: count }, (_, at) => `${at}`));
+        assert.ok(!(await ann.evaluate(() => window.told)).some((each) => each.includes('gap')));
+        await opened(ann, how);
+        await ann.evaluate(() => Promise.all([window.room.send('mine'), window.room.send(new Uint8Array([0, 255]))]));
+        await until('both came to the others', () => other.got.length === 2);
+        assert.equal(other.got[0], 'mine');
+        assert.deepEqual([...other.got[1]], [0, 255]);
+        await ann.waitForFunction(() => window.heard.at(-1) === '0,255');
+        await ann.evaluate(() => window.room.close());
+        assert.equal(await ann.evaluate(() => window.told.at(-1).split(' ')[0]), 'closed');
+        assert.equal(await ann.evaluate(() => window.room.send('late').catch((error) => error.message)), 'there is no line');
+        await joins(ann, { place: '0123456789abcdef:7' });
+        await opened(ann, `${how} gap`);
+        if (how !== 'websocket') await goesOnBehindWhatIsTooLong(ann, how);
+        other.close();
+    });
+}
+
+/** The server refuses a message by POST: that is told, and the room is taken anew. */
+async function goesOnBehindWhatIsTooLong(page, how) {
+    const status = await page.evaluate(async () => {
+        const real = window.fetch;
+        window.fetch = async () => new Response('', { status: 413 });
+        const sent = window.room.send('too long').catch((error) => error.status);
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        window.fetch = real;
+        return sent;
+    });
+    assert.equal(status, 413);
+    await opened(page, how);
+    await page.evaluate(() => window.room.send('short'));
+    await page.waitForFunction(() => window.heard.at(-1) === 'short');
+}
+
+scene('WebSockets that get through again are taken again', async (stage) => {
+    const ann = await stage.person('Ann', {
+        before: () => {
+            const real = window.WebSocket;
+            window.WebSocket = function (url) {
+                if (window.through) return new real(url);
+                setTimeout(() => this.onclose?.({ code: 1006, reason: '' }), 5);
+                this.close = () => {};
+            };
+        },
+    });
+    await joins(ann, { betterMs: 50 });
+    await opened(ann, 'events');
+    const other = await plainClient(stage.server, 'other');
+    other.send('one');
+    await ann.waitForFunction(() => window.heard.length === 1);
+    await ann.evaluate(() => (window.through = true));
+    await opened(ann, 'websocket');
+    other.send('two');
+    await ann.waitForFunction(() => window.heard.length === 2);
+    assert.deepEqual(await ann.evaluate(() => window.heard), ['one', 'two']);
+    other.close();
+});

@@ -1,0 +1,253 @@
+// A room of a weft server, from a browser, whatever lies in between: by WebSocket; by server-sent events and POST where
+// WebSockets do not get through; by long polling where not even those do. It comes back by itself, with the place
+// where it was, so that nothing is missed or heard twice; what cannot be had any more is told (`gap`).
+//
+//   const room = connect('lobby', {
+//       last: 50,                                      // of the past, for who is new
+//       onMessage: (data, { offset, epoch }) => ...,   // string or Uint8Array; own messages too
+//       onState: ({ state, transport, gap, waitMs, code, status, reason }) => ...,
+//   });
+//   await room.send(data);   // the server has it; rejected: the line broke first, and onMessage tells if it had
+//   room.close();
+//
+// States: connecting, open, reconnecting (in waitMs), closed. Options: `url` of the server (that of the page), `token`,
+// `place` to return to (as room.place told it), `transports` to choose from, `betterMs` between two looks whether
+// WebSockets get through by now. Without dependencies; works in workers.
+
+export const TRANSPORTS = ['websocket', 'events', 'polling'];
+
+const DIAL_MS = 8000; // to be in the room
+const SILENCE_MS = 45000; // a stream says something every 16 s, a poll is answered within 25 s
+const BACKOFF_FLOOR_MS = 300;
+const BACKOFF_CEILING_MS = 30000;
+const STEADY_MS = 10000; // open for so long: the next loss starts from the floor again
+
+/** Full jitter, under a ceiling that doubles with each attempt. */
+const backoffMs = (attempt) => Math.random() * Math.min(BACKOFF_CEILING_MS, BACKOFF_FLOOR_MS * 2 ** attempt);
+
+function payload({ data, base64 }) {
+    if (data !== undefined) return data;
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+    return bytes;
+}
+
+// Each line has stop() and tells its room: said(line, json), lost(line, why).
+
+class SocketLine {
+    constructor(room) {
+        const ws = new WebSocket(room.address('ws', { recover: room.place }));
+        ws.onmessage = ({ data }) => room.said(this, JSON.parse(data));
+        ws.onclose = ({ code, reason }) => room.lost(this, { code, reason });
+        this.ws = ws;
+    }
+
+    stop() {
+        this.ws.onmessage = this.ws.onclose = null;
+        this.ws.close();
+    }
+}
+
+class RequestLine {
+    constructor(room) {
+        this.room = room;
+        this.aborter = new AbortController();
+        this.run().catch((error) => room.lost(this, { status: error.status ?? 0, reason: error.message }));
+    }
+
+    async get(path, query, headers = {}) {
+        const options = { headers, signal: this.aborter.signal, cache: 'no-store' };
+        const answer = await fetch(this.room.address('http', query, path), options);
+        if (answer.ok) return answer;
+        throw Object.assign(new Error((await answer.text()).trim()), { status: answer.status });
+    }
+
+    watch() {
+        clearTimeout(this.silence);
+        this.silence = setTimeout(() => this.room.lost(this, { reason: 'silence' }), SILENCE_MS);
+    }
+
+    stop() {
+        clearTimeout(this.silence);
+        this.aborter.abort();
+    }
+}
+
+class EventsLine extends RequestLine {
+    async run() {
+        const { body } = await this.get('', { last_event_id: this.room.place }, { Accept: 'text/event-stream' });
+        const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+        for (let text = ''; ; ) {
+            this.watch();
+            const { value, done } = await reader.read();
+            if (done) throw new Error('the stream ended');
+            const events = (text + value).split('\n\n');
+            text = events.pop();
+            for (const event of events) {
+                const data = event.split('\n').find((line) => line.startsWith('data: '));
+                if (data) this.room.said(this, JSON.parse(data.slice(6)));
+            }
+        }
+    }
+}
+
+class PollingLine extends RequestLine {
+    async run() {
+        const { place } = this.room;
+        let asks = place ? ['/history', { since: place, limit: 1000 }] : ['', { poll: '' }]; // answered at once
+        for (let first = true; ; first = false) {
+            this.watch();
+            const { next, recovered, messages } = await (await this.get(...asks)).json();
+            const [epoch, offset] = next.split(':');
+            if (first || !recovered) this.room.said(this, { epoch, offset: offset - messages.length, recovered });
+            for (const message of messages) this.room.said(this, message);
+            asks = ['', { poll: next }];
+        }
+    }
+}
+
+const STANDARD = { onMessage() {}, onState() {}, transports: TRANSPORTS, token: '', last: 0, place: '', betterMs: 60000 };
+const LINES = { websocket: SocketLine, events: EventsLine, polling: PollingLine };
+
+class Room {
+    constructor(name, options) {
+        Object.assign(this, STANDARD, { url: globalThis.location?.origin }, options, { name });
+        this.choice = 0; // of the transports
+        this.attempt = 0;
+        this.sends = []; // { sent, resolve, reject }: text, or a count of bytes; they come back in this order
+        this.posting = Promise.resolve();
+        this.timers = {};
+        this.online = () => this.retry();
+        globalThis.addEventListener?.('online', this.online);
+        this.dial();
+    }
+
+    get transport() {
+        return this.transports[this.choice];
+    }
+
+    get bufferedAmount() { // bytes that the browser has yet to send
+        return this.line?.ws?.bufferedAmount ?? 0;
+    }
+
+    address(scheme, query, path = '') {
+        const url = new URL(`/rooms/${encodeURIComponent(this.name)}${path}`, this.url);
+        if (scheme === 'ws') url.protocol = url.protocol.replace('http', 'ws');
+        if (this.last > 0 && path === '') query.last = this.last;
+        if (this.token) query.token = this.token;
+        url.search = new URLSearchParams(query);
+        return url;
+    }
+
+    dial() {
+        this.drop('the line is taken anew');
+        this.tell('connecting');
+        try {
+            this.line = new LINES[this.transport](this);
+        } catch (error) { // there are no WebSockets at all
+            this.line = { stop() {} };
+            return this.lost(this.line, { reason: error.message });
+        }
+        this.after('dial', DIAL_MS, () => this.lost(this.line, { reason: 'no answer' }));
+    }
+
+    /** Does not wait any longer; a line that is there or on its way is left alone. */
+    retry() {
+        if (this.timers.retry) this.dial();
+    }
+
+    said(line, { epoch, offset, recovered, ...message }) {
+        if (line !== this.line) return;
+        if (epoch) return this.began(line, { epoch, offset, recovered });
+        if (offset !== this.offset + 1) return this.lost(line, { reason: 'messages are missing' }); // and come again
+        this.offset = offset;
+        this.place = `${this.epoch}:${offset}`;
+        const data = payload(message);
+        if (this.sends.length > 0 && this.sends[0].sent === (data.byteLength ?? data)) this.sends.shift().resolve();
+        this.onMessage(data, { offset, epoch: this.epoch });
+    }
+
+    began(line, { epoch, offset, recovered }) {
+        const gap = this.place !== '' && !recovered;
+        Object.assign(this, { epoch, offset, place: `${epoch}:${offset}`, isOpen: true });
+        clearTimeout(this.timers.dial);
+        this.after('steady', STEADY_MS, () => (this.attempt = 0));
+        this.trusted = this.choice;
+        this.fails = 0;
+        const better = this.choice > 0 && this.transports[0] === 'websocket';
+        if (better) this.after('better', this.betterMs, () => this.lookForBetter(line));
+        this.tell('open', { gap });
+    }
+
+    /** Whether WebSockets get through by now, beside the line that is there. */
+    lookForBetter(line) {
+        const probe = new WebSocket(this.address('ws', { recover: this.place }));
+        probe.onclose = () => line === this.line && this.after('better', this.betterMs, () => this.lookForBetter(line));
+        probe.onopen = () => {
+            probe.onclose = null;
+            probe.close();
+            if (line !== this.line) return;
+            this.choice = 0;
+            this.dial();
+        };
+    }
+
+    /** The line is gone. One that never was leads to the next choice; one that once worked is tried some times before. */
+    lost(line, why) {
+        if (line !== this.line) return;
+        const patient = this.isOpen || (this.choice === this.trusted && this.fails++ < 3);
+        this.drop(why.reason || 'the line broke');
+        if (!patient) this.choice = (this.choice + 1) % this.transports.length;
+        if (!patient && this.choice > 0) return this.dial();
+        const waitMs = backoffMs(this.attempt++);
+        this.after('retry', waitMs, () => this.dial());
+        this.tell('reconnecting', { waitMs, ...why });
+    }
+
+    drop(reason) {
+        Object.values(this.timers).forEach(clearTimeout);
+        this.timers = {};
+        this.line?.stop();
+        this.line = null;
+        this.isOpen = false;
+        for (const each of this.sends.splice(0)) each.reject(new Error(reason));
+    }
+
+    send(data) {
+        if (!this.isOpen) return Promise.reject(new Error('there is no line'));
+        const { line } = this;
+        if (!line.ws) return (this.posting = this.posting.catch(() => {}).then(() => this.post(line, data)));
+        line.ws.send(data);
+        const sent = typeof data === 'string' ? data.toWellFormed?.() ?? data : data.byteLength ?? data.size;
+        return new Promise((resolve, reject) => this.sends.push({ sent, resolve, reject }));
+    }
+
+    async post(line, data) {
+        const type = typeof data === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream';
+        const options = { method: 'POST', body: data, headers: { 'Content-Type': type } };
+        const { ok, status } = await fetch(this.address('http', {}), options).catch(() => ({ ok: false, status: 0 }));
+        if (ok) return;
+        const reason = status === 0 ? 'the line broke' : `not taken: ${status}`;
+        this.lost(line, { status, code: status === 413 ? 1009 : 0, reason });
+        throw Object.assign(new Error(reason), { status });
+    }
+
+    close() {
+        globalThis.removeEventListener?.('online', this.online);
+        this.drop('closed');
+        this.tell('closed');
+    }
+
+    after(name, ms, run) {
+        clearTimeout(this.timers[name]);
+        this.timers[name] = setTimeout(run, ms);
+    }
+
+    tell(state, more = {}) {
+        const nothing = { gap: false, waitMs: 0, code: 0, status: 0, reason: '' };
+        this.onState({ ...nothing, ...more, state, transport: this.transport });
+    }
+}
+
+export const connect = (name, options = {}) => new Room(name, options);
