@@ -404,3 +404,43 @@ scene('who is there is the same for all, however they come and go', app({ member
     for (const raw of clients.slice(1)) raw.socket.terminate(); // they die without a word
     await eventually(() => clients[0].members.size === 1);
 });
+
+scene('whatever is said, it goes on, and nobody is left behind', app({ members: 3, channels: 5 }), async (s) => {
+    let seed = 5;
+    const dice = (n) => { seed = (seed * 48271) % 2147483647; return seed % n; };
+    const one = (list) => list[dice(list.length)];
+    const names = ['news', 'cache-n', 'private-a', 'presence-p', 'presence-cache-q', 'private-encrypted-z',
+        '#server-to-user-anna'];
+    const spoil = (text) => {
+        const at = dice(text.length);
+        const some = one(['"', '\\', '{', '}', '[', ']', ',', ':', '\\u0000', '\\ud800', 'e', 'é']);
+        return text.slice(0, at) + some + text.slice(at + dice(3));
+    };
+    const message = (raw, channel) => {
+        const member = JSON.stringify({ user_id: one(['a', 'b', 5]) });
+        const channel_data = channel.startsWith('presence') ? member : undefined;
+        const user_data = JSON.stringify({ id: one(['anna', 'otto']), watchlist: ['anna', 5, 'eva'] });
+        const signed = (...parts) => `${KEY}:${hmac(parts.join(':'))}`;
+        return JSON.stringify(one([
+            { event: 'pusher:subscribe', data: { channel, channel_data,
+                auth: signed(raw.id, channel, ...(channel_data ? [channel_data] : [])) } },
+            { event: 'pusher:unsubscribe', data: { channel } },
+            { event: 'client-x', channel, data: { a: [1, 'x'] } },
+            { event: 'pusher:signin', data: { user_data, auth: signed(raw.id, '', 'user', '', user_data) } },
+        ]));
+    };
+    for (let round = 0; round < 25; round++) {
+        const clients = await Promise.all([s.raw(), s.raw(), s.raw(), s.raw()]);
+        for (const raw of clients) raw.put = () => {};
+        for (let i = 0; i < 100; i++) {
+            const raw = one(clients), text = message(raw, one(names));
+            raw.send(dice(3) ? text : spoil(text));
+        }
+        const body = JSON.stringify({ name: 'e', data: '1', channels: [one(names)], info: 'user_count,cache' });
+        await s.call('POST', '/apps/3/events', { body: dice(2) ? body : spoil(body) });
+        for (const raw of clients) if (dice(2)) raw.socket.terminate(); else raw.close();
+    }
+    await eventually(async () => (await s.call('GET', '/apps/3/channels'))[1] === '{"channels":{}}');
+    const raw = await s.raw();
+    assert.deepEqual((await raw.join('presence-p', { user_id: 'last' })).presence.ids, ['last']);
+});
