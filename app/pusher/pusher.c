@@ -1,6 +1,7 @@
 /*
- * One thread beside the workers, for what nobody's message brings about: counts that had to wait, events that are kept
- * too long, and the config file when it is to be read again.
+ * What nobody's message brings about: counts that had to wait and events that are kept too long, now and then; and where
+ * there is a config file, a thread beside the workers that reads it again when told to. Without one there is none: alone
+ * in its process, a thread makes each system call cheaper.
  */
 #include "app/pusher/pusher.h"
 
@@ -30,8 +31,14 @@ static struct {
     atomic_bool stops, reloads;
 } pusher;
 
+static void tick(weft_server *server, void *apps) {
+    (void)server;
+    push_apps_tick(apps);
+}
+
 static bool add_routes(weft_server *server, const char *prefix) {
-    if (push_clients_add(server, &pusher.apps, "/app/*") != WEFT_OK ||
+    if (weft_server_every(server, TICK_MS, tick, &pusher.apps) != WEFT_OK ||
+        push_clients_add(server, &pusher.apps, "/app/*") != WEFT_OK ||
         push_api_add(server, &pusher.apps, "/apps/*") != WEFT_OK)
         return false;
     if (!prefix)
@@ -97,13 +104,12 @@ static void *run(void *unused) {
     for (;;) {
         struct pollfd order = {.fd = pusher.orders[0], .events = POLLIN};
         char bytes[64];
-        if (poll(&order, 1, TICK_MS) > 0 && read(pusher.orders[0], bytes, sizeof bytes) < 0 && errno != EAGAIN)
+        if (poll(&order, 1, -1) > 0 && read(pusher.orders[0], bytes, sizeof bytes) < 0 && errno != EAGAIN)
             app_log(APP_ERROR, "orders cannot be read", "error", strerror(errno), NULL);
         if (atomic_load(&pusher.stops))
             return NULL;
         if (atomic_exchange(&pusher.reloads, false))
             reload();
-        push_apps_tick(&pusher.apps);
     }
 }
 
@@ -113,6 +119,8 @@ static void wake(void) {
 }
 
 bool app_pusher_start(void) {
+    if (!pusher.file)
+        return true;
     if (pipe2(pusher.orders, O_CLOEXEC | O_NONBLOCK) < 0)
         return false;
     sigset_t all, before;
@@ -125,6 +133,8 @@ bool app_pusher_start(void) {
 }
 
 void app_pusher_reload(void) {
+    if (!pusher.runs)
+        return;
     atomic_store(&pusher.reloads, true);
     wake();
 }

@@ -80,6 +80,10 @@ void weft_server_free(weft_server *server) {
     wf_mem_free(server->listeners);
     wf_mem_free(server->routes);
     wf_mem_free(server->rules);
+    for (wf_chore *chore = server->chores, *next; chore; chore = next) {
+        next = chore->next;
+        wf_mem_free(chore);
+    }
     wf_mem_free(server->workers);
     wf_mem_free(server);
 }
@@ -124,6 +128,18 @@ int weft_server_history(weft_server *server, const char *prefix, uint32_t messag
     rules[server->rule_count++] = (wf_history_rule) {prefix, messages_max, bytes_max};
     for (unsigned i = 0; i < server->worker_count; i++)
         wf_hub_set_rules(&server->workers[i].hub, server->rules, server->rule_count);
+    return WEFT_OK;
+}
+
+int weft_server_every(weft_server *server, uint32_t interval_ms, void (*call)(weft_server *server, void *user),
+                      void *user) {
+    if (server->running || interval_ms == 0 || !call)
+        return WEFT_EINVAL;
+    wf_chore *chore = wf_mem_alloc(sizeof *chore);
+    if (!chore)
+        return WEFT_ENOMEM;
+    *chore = (wf_chore) {.next = server->chores, .interval_ms = interval_ms, .call = call, .user = user};
+    server->chores = chore;
     return WEFT_OK;
 }
 

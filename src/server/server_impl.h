@@ -113,6 +113,15 @@ typedef struct wf_listener {
     bool file_removed;
 } wf_listener;
 
+/* What the first worker does now and then. */
+typedef struct wf_chore {
+    wf_timer timer; /* first */
+    struct wf_chore *next;
+    uint32_t interval_ms;
+    void (*call)(weft_server *server, void *user);
+    void *user;
+} wf_chore;
+
 struct weft_server {
     weft_config config; /* with the defaults filled in */
     wf_link_http http;
@@ -120,6 +129,7 @@ struct weft_server {
     size_t route_count;
     wf_history_rule *rules;
     size_t rule_count;
+    wf_chore *chores;
     wf_listener *listeners;
     size_t listener_count;
     wf_tls_context *tls; /* NULL: there are no certificates */

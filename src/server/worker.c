@@ -240,12 +240,30 @@ static void on_tick(wf_worker *w) {
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);
 }
 
+static wf_chore *chore_of(const wf_worker *w, const wf_timer *timer) {
+    wf_chore *chore = w->index == 0 ? w->server->chores : NULL;
+    while (chore && &chore->timer != timer)
+        chore = chore->next;
+    return chore;
+}
+
+static void begin_chores(wf_worker *w) {
+    for (wf_chore *chore = w->server->chores; chore; chore = chore->next)
+        wf_timers_add(&w->env.timers, &chore->timer, w->env.now_ms + chore->interval_ms);
+}
+
 static void run_timers(wf_worker *w) {
     wf_timers_advance(&w->env.timers, w->env.now_ms);
     wf_timer *timer;
     while ((timer = wf_timers_next(&w->env.timers))) {
         if (timer == &w->tick) {
             on_tick(w);
+            continue;
+        }
+        wf_chore *chore = chore_of(w, timer);
+        if (chore) {
+            wf_timers_add(&w->env.timers, timer, w->env.now_ms + chore->interval_ms);
+            chore->call(w->server, chore->user);
             continue;
         }
         weft_conn *conn = (weft_conn *)((char *)timer - offsetof(weft_conn, link.timer));
@@ -336,6 +354,8 @@ void *wf_worker_run(void *arg) {
     w->turn_ended_ns = wf_clock_ns();
     w->env.now_ms = w->window_started_ms = w->turn_ended_ns / 1000000;
     wf_timers_add(&w->env.timers, &w->tick, w->env.now_ms + TICK_MS);
+    if (w->index == 0)
+        begin_chores(w);
     while (!atomic_load_explicit(&w->server->stop, memory_order_relaxed) && !wf_worker_drained(w))
         turn(w);
     wf_worker_deafen(w);

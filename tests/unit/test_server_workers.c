@@ -289,6 +289,32 @@ TEST(what_is_told_under_a_lock_and_what_is_published_have_neither_gap_nor_repeat
     CHECK_EQ(fixture_end(), WEFT_OK);
 }
 
+/* ---- now and then ---- */
+
+static void publish_a_tick(weft_server *server, void *count) {
+    ++*(atomic_int *)count;
+    if (weft_publish(server, "t", WEFT_TEXT, "tick", 4) != WEFT_OK)
+        diary("publish failed");
+}
+
+TEST(what_is_to_be_done_now_and_then_is_done) {
+    atomic_int often = 0, seldom = 0;
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .workers = 2, .connections_max = 64});
+    CHECK_EQ(weft_server_every(fixture.server, 0, publish_a_tick, &often), WEFT_EINVAL);
+    CHECK_EQ(weft_server_every(fixture.server, 10, NULL, &often), WEFT_EINVAL);
+    CHECK_EQ(weft_server_every(fixture.server, 10, publish_a_tick, &often), WEFT_OK);
+    CHECK_EQ(weft_server_every(fixture.server, 3600000, publish_a_tick, &seldom), WEFT_OK);
+    fixture_route("/", &(weft_route) {.open = join_topic, .user = "t"});
+    fixture_run(NULL);
+    CHECK_EQ(client_open(&readers[0], fixture.address, "/", NULL), 101);
+    for (int i = 0; i < 3; i++)
+        CHECK_STR(client_next(&readers[0]), "text tick");
+    CHECK_EQ(weft_server_every(fixture.server, 10, publish_a_tick, &often), WEFT_EINVAL); /* it runs */
+    client_close(&readers[0]);
+    CHECK_EQ(fixture_end(), WEFT_OK);
+    CHECK(often >= 3 && seldom == 0);
+}
+
 /* ---- handles and answers from many threads at once, while connections come and go ---- */
 
 static _Atomic weft_handle handles[16];
