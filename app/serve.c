@@ -115,6 +115,11 @@ static weft_server *make_server(const app_config *config) {
     return NULL;
 }
 
+static void on_tls_failed(const char *peer, const char *why, void *user) {
+    (void)user;
+    app_log(APP_DEBUG, "no tls", "peer", peer, "why", why, NULL);
+}
+
 static bool has_tls(const app_config *config) {
     return config->tls.self_signed || config->tls.certificates;
 }
@@ -135,7 +140,9 @@ static int serve(weft_server *server, const app_config *config) {
         complain("--ready-fd is not an open descriptor");
         return APP_EXIT_USAGE;
     }
-    if (has_tls(config) && weft_server_tls(server, &config->tls) < 0) {
+    weft_tls_server tls = config->tls;
+    tls.failed = on_tls_failed;
+    if (has_tls(config) && weft_server_tls(server, &tls) < 0) {
         complain(weft_server_error(server));
         return APP_EXIT_USAGE;
     }

@@ -33,6 +33,10 @@ typedef struct weft_tls_server {
     const char *client_ca_file; /* clients need a certificate of one of these; NULL: they need none */
     const char *keylog_file;    /* the secrets of each session are appended (SSLKEYLOGFILE); NULL: none */
     bool tls13_only;
+    /* A handshake of TLS failed: with whom (as weft_conn_peer says it), and why, in words that live until this returns.
+     * Called by each worker, so perhaps by several at a time. NULL: nobody asks. */
+    void (*failed)(const char *peer, const char *why, void *user);
+    void *user; /* yours */
 } weft_tls_server;
 
 #define WEFT_TLS_SERVER_INIT .struct_size = sizeof(weft_tls_server)

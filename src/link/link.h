@@ -106,7 +106,7 @@ typedef enum wf_link_stage {
 
 typedef enum wf_link_event_kind {
     WF_LINK_REQUEST,    /* whole; take the reader (wf_link_take_reader), then answer */
-    WF_LINK_BROKEN,     /* not HTTP, over a limit or too slow: answer the fault's close_code, closing */
+    WF_LINK_BROKEN,     /* not HTTP, over a limit or too slow: answer the close_code of the fault, closing; or no TLS */
     WF_LINK_UNANSWERED, /* the request waited too long: answer 503 */
     WF_LINK_REPLIED,    /* a client's: the answer is whole; take it (wf_link_take_reply), then open or die */
     WF_LINK_HTTP2,      /* the peer speaks HTTP/2: it is RAW. message.data, .len: its first bytes, as far as they are

@@ -16,10 +16,12 @@ static void broken(wf_link *link) {
     wf_fault_set(&end->fault, WF_ERROR, 0, wf_tls_rule(link->aside->tls));
     if (!link->in_flight)
         wf_link_send_sealed(link);
-    if (wf_link_is_client(link))
+    if (wf_link_is_client(link)) {
         wf_link_die(link, 0, NULL);
-    else
-        wf_link_linger(link);
+        return;
+    }
+    link->due_broken = !wf_tls_was_ready(link->aside->tls);
+    wf_link_linger(link);
 }
 
 bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len) {

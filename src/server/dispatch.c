@@ -13,16 +13,9 @@ static void count_deflating(weft_conn *conn, int by) {
         atomic_fetch_add_explicit(&server->sharing, (unsigned)by, memory_order_relaxed);
 }
 
-static void count_tls_failure(const weft_conn *conn) {
-    const wf_tls *tls = wf_link_tls_of(&conn->link);
-    if (tls && !wf_tls_was_ready(tls) && wf_tls_rule(tls))
-        wf_refused(wf_conn_worker(conn), REFUSED_TLS);
-}
-
 static void conn_ended(weft_conn *conn) {
     wf_worker *w = wf_conn_worker(conn);
     wf_worker_half_done(conn);
-    count_tls_failure(conn);
     if (conn->is_http2) {
         wf_http2_end(conn);
     } else if (conn->opened) {

@@ -111,10 +111,25 @@ void wf_on_request(weft_conn *conn) {
 }
 
 /* Not HTTP, over a limit, too slow, or unwelcome: there is no request object, only the fault. */
+/* There is nobody to be answered: TLS itself has sent its alert. */
+static bool was_tls(const weft_conn *conn) {
+    const wf_tls *tls = wf_link_tls_of(&conn->link);
+    const weft_server *server = wf_conn_worker(conn)->server;
+    char peer[WF_ADDRESS_TEXT_BYTES];
+    if (!tls || !wf_tls_rule(tls))
+        return false;
+    wf_refused(wf_conn_worker(conn), REFUSED_TLS);
+    if (server->tls_failed)
+        server->tls_failed(weft_conn_peer(conn, peer, sizeof peer), wf_tls_rule(tls), server->tls_user);
+    return true;
+}
+
 void wf_on_broken(weft_conn *conn) {
     const wf_fault *fault = &wf_link_end_of(&conn->link)->fault;
     int status = fault->close_code;
     wf_worker_half_done(conn);
+    if (was_tls(conn))
+        return;
     wf_refused(wf_conn_worker(conn), status == 503                                     ? REFUSED_OVERLOAD
                                      : status == 408                                   ? REFUSED_TOO_SLOW
                                      : status == 413 || status == 414 || status == 431 ? REFUSED_TOO_LARGE

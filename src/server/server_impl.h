@@ -133,6 +133,8 @@ struct weft_server {
     wf_listener *listeners;
     size_t listener_count;
     wf_tls_context *tls; /* NULL: there are no certificates */
+    void (*tls_failed)(const char *peer, const char *why, void *user);
+    void *tls_user;
     wf_worker *workers;
     unsigned worker_count;
     bool running;

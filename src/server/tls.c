@@ -40,6 +40,8 @@ int weft_server_tls(weft_server *server, const weft_tls_server *tls) {
         .tls13_only = tls->tls13_only,
         .http2 = server->config.http2 != WEFT_HTTP2_OFF,
     };
+    server->tls_failed = tls->failed;
+    server->tls_user = tls->user;
     server->tls = wf_tls_server_context(&options, why, sizeof why);
     return server->tls ? WEFT_OK : tls_failed(server, why, WEFT_EINVAL);
 }
