@@ -98,7 +98,7 @@ static const cli_option options[] = {
 
 const cli_command cli_serve = {
     .name = "serve",
-    .summary = "rooms, echo and a chat page over WebSocket",
+    .summary = "rooms, a chat page and Pusher Channels over WebSocket",
     .examples = "  weft serve                              a chat page on http://127.0.0.1:9001\n"
                 "  weft serve --listen :8080 --token s3cret  for everyone who knows the token\n"
                 "  weft serve --listen unix:/run/weft.sock   behind a proxy\n"

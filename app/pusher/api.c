@@ -50,13 +50,12 @@ static bool method_is(const push_call *call, const char *method) {
            (strcmp(method, "GET") == 0 && push_text_equal(is, push_str("HEAD")));
 }
 
-/* The part between a prefix and a suffix of `rest`; data NULL: it is made otherwise. */
+/* The part between a prefix and a suffix of `rest`; data NULL: it is made otherwise. A user's id may have slashes. */
 static weft_text between(const char *rest, const char *prefix, const char *suffix) {
     size_t len = strlen(rest), before = strlen(prefix), after = strlen(suffix);
     if (len <= before + after || strncmp(rest, prefix, before) != 0 || strcmp(rest + len - after, suffix) != 0)
         return (weft_text) {NULL, 0};
-    weft_text part = {rest + before, len - before - after};
-    return memchr(part.data, '/', part.len) ? (weft_text) {NULL, 0} : part;
+    return (weft_text) {rest + before, len - before - after};
 }
 
 /* 405 when the method is another. */

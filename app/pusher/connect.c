@@ -122,7 +122,7 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
 }
 
 int push_clients_add(weft_server *server, push_apps *apps, const char *path) {
-    static const char *const anywhere[] = {"*", NULL};
+    static const char *const anywhere[] = {"*", "null", NULL};
     weft_route route = {WEFT_ROUTE_INIT,
                         .path = path,
                         .user = apps,

@@ -82,6 +82,8 @@ scene('versions 4 to 7, pings, and a socket id for each', app(), async (s) => {
         await raw.nothing();
     }
     assert.equal(ids.size, 4);
+    for (const origin of ['https://elsewhere.example', 'null']) // signatures say who may do what
+        await (await s.open(undefined, { origin })).greeted();
 });
 
 scene('who does not answer a ping is closed with 4201', app(), async (s) => {
@@ -255,6 +257,10 @@ scene('requests are signed, and lately', app(), async (s) => {
     await is(s.call('GET', '/apps/3/channels', { params: { info: 'subscription_count', filter_by_prefix: 'a' } }),
         200, '{"channels":{}}');
     await is(s.call('GET', '/apps/3/channels/presence-x/users'), 200, '{"users":[]}');
+    // The path is signed as it is sent.
+    await is(s.call('POST', '/apps/3/users/a/b c/terminate_connections'), 401, /of\nPOST\n/);
+    await is(s.call('POST', '/apps/3/users/a/b/terminate_connections'), 200, '{}');
+    await is(s.call('GET', '/apps/3/channels/a/b'), 400, /^Invalid channel name/);
     await is(s.call('GET', '/apps/3/channels/x/users'), 400, 'Users can only be retrieved for presence channels');
     await is(s.call('GET', '/apps/3/channels/x', { params: { info: 'cache' } }), 400, /cache channel$/);
     await is(s.call('GET', '/apps/3/channels/cache-x', { params: { info: 'cache' } }), 200,
