@@ -1,6 +1,6 @@
 #!/bin/sh
 # sim.sh [COUNT [FIRST [WIRE]]] - the simulator over COUNT seeds (a million) from FIRST (1) on, on all processors; WIRE is plain,
-# tls or h2.
+# tls, h2 or h2tls.
 #
 # Ends with 1 when an oracle spoke; its message names the seed. The last line sums up.
 set -u

@@ -277,7 +277,7 @@ wf_loop *__wrap_wf_loop_new_on(wf_loop_kind kind, size_t bytes) {
 
 static bool listen_on_wire(void) {
     static const char address[] = "127.0.0.1:9001";
-    if (sim.wire != SIM_TLS)
+    if (!sim_is_secure())
         return weft_server_listen(server, address) == WEFT_OK;
     static weft_certificate certificates[2];
     certificates[0].chain_file = certificates[0].key_file = sim_tls_file();

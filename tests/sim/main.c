@@ -5,7 +5,7 @@
  *     sim --seeds 5-90      these
  *     sim --seed 7 --trace  one, told line by line
  *
- *     sim --wire tls -n 9   clients speak TLS; h2: HTTP/2
+ *     sim --wire tls -n 9   clients speak TLS; h2, h2tls: HTTP/2
  *
  * Odd seeds run on io_uring and even ones on epoll, unless --backend NAME says on which all do.
  *
@@ -35,7 +35,6 @@ static double real_s(void) {
 }
 
 static const char *backend; /* NULL: both */
-static const char *const wires[SIM_WIRES] = {[SIM_PLAIN] = "plain", [SIM_TLS] = "tls", [SIM_H2] = "h2"};
 static int wire;
 
 /* One run; answers the hash. */
@@ -69,13 +68,6 @@ static bool parse_range(const char *text, uint64_t *out_first, uint64_t *out_las
     return *end == '\0' && *out_first <= *out_last;
 }
 
-static bool parse_wire(const char *name) {
-    for (wire = 0; wire < SIM_WIRES; wire++)
-        if (strcmp(name, wires[wire]) == 0)
-            return true;
-    return false;
-}
-
 int main(int argc, char **argv) {
     uint64_t first = 1, last = 100;
     double ratio_min = 1000;
@@ -92,13 +84,13 @@ int main(int argc, char **argv) {
         else if (i + 1 < argc && strcmp(argv[i], "--backend") == 0)
             backend = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "--wire") == 0)
-            good = parse_wire(argv[++i]);
+            good = (wire = sim_wire_of(argv[++i])) >= 0;
         else
             good = false;
     }
     if (!good || (backend && strcmp(backend, "epoll") != 0 && strcmp(backend, "io_uring") != 0)) {
         fprintf(stderr, "sim -n COUNT | --seeds FIRST-LAST | --seed SEED [--trace] [--ratio TIMES] "
-                        "[--backend epoll|io_uring] [--wire plain|tls|h2]\n");
+                        "[--backend epoll|io_uring] [--wire plain|tls|h2|h2tls]\n");
         return 2;
     }
     double began_s = real_s(), virtual_s = 0;

@@ -11,25 +11,26 @@
 static sim_pipe pipes[CLIENTS_MAX];
 
 static const sim_pipe_kind *kind(void) {
-    return sim.wire == SIM_TLS ? &sim_pipe_tls : sim.wire == SIM_H2 ? &sim_pipe_h2 : &sim_pipe_plain;
+    return sim_is_h2() ? &sim_pipe_h2 : sim_is_secure() ? &sim_pipe_tls : &sim_pipe_plain;
 }
 
 void sim_pipes_begin(void) {
     for (int i = 0; i < CLIENTS_MAX; i++)
         pipes[i].used = false;
     sim_h2_begin();
+    sim_tls_begin();
 }
 
 sim_pipe *sim_pipe_open(int who) {
     sim_pipe *p = &pipes[who];
-    size_t bytes_at = offsetof(sim_pipe, head), state_at = offsetof(sim_pipe, head_len);
-    memset(p, 0, offsetof(sim_pipe, out));
-    p->out.at = p->out.len = 0;
-    memset((char *)p + offsetof(sim_pipe, ssl), 0, bytes_at - offsetof(sim_pipe, ssl));
-    memset((char *)p + state_at, 0, sizeof *p - state_at);
+    return sim_pipe_make(p, kind(), who) ? p : NULL;
+}
+
+bool sim_pipe_make(sim_pipe *p, const sim_pipe_kind *as, int who) {
+    memset(p, 0, offsetof(sim_pipe, head)); /* and not all the bytes it may hold */
     p->who = who;
-    p->used = kind()->open(p);
-    return p->used ? p : NULL;
+    p->used = as->open(p);
+    return p->used;
 }
 
 void sim_pipe_pump(sim_pipe *p) {
@@ -76,21 +77,11 @@ bool sim_pipe_given_up(const sim_pipe *p) {
 /* A record that is not whole cannot be read. What the server has written to a stream of HTTP/2 may still be there. */
 uint32_t sim_pipe_held(void) {
     enum { TLS_RECORD = 16384 + 300, H2_STREAM = 65536 + H2_WINDOW };
-    return sim.wire == SIM_TLS ? TLS_RECORD : sim.wire == SIM_H2 ? H2_STREAM : 0;
+    return (sim_is_secure() ? TLS_RECORD : 0) + (sim_is_h2() ? H2_STREAM : 0);
 }
 
 uint32_t sim_pipe_greeting(void) {
-    return sim.wire == SIM_TLS ? 3000 : sim.wire == SIM_H2 ? 1000 : 0;
-}
-
-bool sim_way_out_flush(sim_way_out *way, sim_stream *s) {
-    size_t put = sim_stream_write(s, way->data + way->at, way->len - way->at);
-    sim.deeds += put > 0;
-    way->at += put;
-    if (way->at < way->len)
-        return false;
-    way->at = way->len = 0;
-    return true;
+    return (sim_is_secure() ? 3000 : 0) + (sim_is_h2() ? 1000 : 0);
 }
 
 /* ---- plain ---- */

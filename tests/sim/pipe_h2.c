@@ -14,10 +14,11 @@
 
 typedef struct sim_h2 {
     bool used;
-    sim_stream *stream;
+    sim_pipe below; /* plain or TLS */
     nghttp2_session *session;
     int group, users;
-    sim_way_out out;
+    const uint8_t *out; /* nghttp2's, on its way */
+    size_t out_len;
 } sim_h2;
 
 static sim_h2 conns[CLIENTS_MAX];
@@ -27,12 +28,12 @@ static uint32_t window;
 void sim_h2_begin(void) {
     for (int i = 0; i < CLIENTS_MAX; i++)
         conns[i].used = false;
-    group_size = sim.wire == SIM_H2 ? (int)sim_between(1, H2_GROUP_MAX) : 1;
-    window = sim.wire == SIM_H2 ? sim_log_between(64, H2_WINDOW) : UINT32_MAX;
+    group_size = sim_is_h2() ? (int)sim_between(1, H2_GROUP_MAX) : 1;
+    window = sim_is_h2() ? sim_log_between(64, H2_WINDOW) : UINT32_MAX;
 }
 
 bool sim_pipe_shared(int a, int b) {
-    return sim.wire == SIM_H2 && a / group_size == b / group_size;
+    return sim_is_h2() && a / group_size == b / group_size;
 }
 
 uint32_t sim_pipe_step(void) {
@@ -117,24 +118,36 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 
 static void connection_over(const sim_h2 *h, sim_end end);
 
+static const sim_pipe_kind *below(void) {
+    return sim_is_secure() ? &sim_pipe_tls : &sim_pipe_plain;
+}
+
+/* True: nothing is on its way any more. */
+static bool flush(sim_h2 *h) {
+    size_t put = h->out_len > 0 ? below()->write(&h->below, h->out, h->out_len) : 0;
+    sim.deeds += put > 0;
+    h->out += put;
+    h->out_len -= put;
+    return h->out_len == 0;
+}
+
 static void pump(sim_h2 *h) {
     uint8_t bytes[4096];
-    const uint8_t *data;
-    for (size_t len; (len = sim_stream_read(h->stream, bytes, sizeof bytes)) > 0;) {
+    below()->pump(&h->below);
+    for (size_t len; (len = below()->read(&h->below, bytes, sizeof bytes)) > 0;) {
         ssize_t got = nghttp2_session_mem_recv(h->session, bytes, len);
         sim.deeds++;
         if (got != (ssize_t)len)
             sim_fail("h2", "what the server sends is not HTTP/2: %s", nghttp2_strerror((int)got));
     }
-    while (sim_way_out_flush(&h->out, h->stream)) {
-        ssize_t len = nghttp2_session_mem_send(h->session, &data);
+    while (flush(h)) {
+        ssize_t len = nghttp2_session_mem_send(h->session, &h->out); /* it stays until the next call */
         if (len <= 0)
             break;
-        memcpy(h->out.data, data, (size_t)len);
-        h->out.len = (size_t)len;
+        h->out_len = (size_t)len;
     }
-    if (sim_stream_readable(h->stream) == 0 && sim_stream_end(h->stream) != SIM_END_NONE)
-        connection_over(h, sim_stream_end(h->stream));
+    if (below()->readable(&h->below) == 0 && below()->end(&h->below) != SIM_END_NONE)
+        connection_over(h, below()->end(&h->below));
 }
 
 static sim_pipe *members[CLIENTS_MAX];
@@ -150,12 +163,11 @@ static bool begin(sim_h2 *h, int who) {
     nghttp2_option *options;
     const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
                                                {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
-    h->stream = sim_connect(who);
-    if (!h->stream)
+    if (!sim_pipe_make(&h->below, below(), who))
         return false;
     h->group = who / group_size;
     h->users = 0;
-    h->out.at = h->out.len = 0;
+    h->out_len = 0;
     nghttp2_option_new(&options);
     nghttp2_option_set_no_auto_window_update(options, 1);
     nghttp2_session_callbacks_new(&callbacks);
@@ -172,7 +184,7 @@ static bool begin(sim_h2 *h, int who) {
 }
 
 static bool takes_more(const sim_h2 *h) {
-    return h->used && sim_stream_end(h->stream) == SIM_END_NONE && nghttp2_session_check_request_allowed(h->session);
+    return h->used && below()->end(&h->below) == SIM_END_NONE && nghttp2_session_check_request_allowed(h->session);
 }
 
 static sim_h2 *find(int who) {
@@ -190,7 +202,7 @@ static bool h2_open(sim_pipe *p) {
     if (!h)
         return false;
     p->h2 = h;
-    p->stream = h->stream;
+    p->stream = h->below.stream;
     members[p->who] = p;
     h->users++;
     return true;
@@ -331,7 +343,8 @@ static void forget(sim_pipe *p) {
 static void h2_reset(sim_pipe *p) {
     if (p->h2->users == 1 && sim_below(2))
         sim_stream_reset(p->stream);
-    forget(p);
+    else
+        forget(p);
 }
 
 static void h2_let_go(sim_pipe *p) {
@@ -342,7 +355,7 @@ static void h2_let_go(sim_pipe *p) {
     if (--h->users > 0)
         return;
     nghttp2_session_del(h->session);
-    sim_stream_let_go(h->stream);
+    below()->let_go(&h->below);
     h->used = false;
 }
 

@@ -8,34 +8,29 @@
 
 enum { WAY_OUT_BYTES = 65536, H2_WINDOW = 16384, H2_HEAD_BYTES = 2048, H2_GROUP_MAX = 4 };
 
-/* Bytes on their way to the kernel. */
-typedef struct sim_way_out {
-    uint8_t data[WAY_OUT_BYTES];
-    size_t at, len;
-} sim_way_out;
-
 struct sim_pipe {
     int who;
     bool used;
     sim_stream *stream; /* of HTTP/2, the connection's */
+    sim_end ended;      /* for the client, before the stream has */
     bool wants_fin;     /* behind what is on its way */
-    sim_way_out out;
     /* TLS */
     void *ssl;
     bool may_hold; /* OpenSSL has more than was asked for */
     /* HTTP/2 */
     struct sim_h2 *h2;
     int32_t id; /* of the stream; 0: none now */
-    uint8_t head[H2_HEAD_BYTES], in[4 * H2_WINDOW], body[H2_WINDOW];
-    size_t head_len, in_len, body_len;
-    uint64_t body_left; /* of a request, to be written */
     bool is_websocket, is_last;
-    sim_end ended;
+    uint64_t body_left; /* of a request, to be written */
+    size_t head_len, in_len, body_len, out_at, out_len;
+    uint8_t head[H2_HEAD_BYTES], in[4 * H2_WINDOW], body[H2_WINDOW];
+    uint8_t out[WAY_OUT_BYTES]; /* TLS: sealed, from out_at to out_len */
 };
 
-/* Sends what is on its way; true: nothing is any more. */
-bool sim_way_out_flush(sim_way_out *way, sim_stream *s);
+/* A pipe of this kind, whoever it is for. False: refused. */
+bool sim_pipe_make(sim_pipe *p, const sim_pipe_kind *as, int who);
 
 void sim_h2_begin(void);
+void sim_tls_begin(void);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 sim_run sim;
 
@@ -53,6 +54,15 @@ void sim_trace(const char *what, int64_t a, int64_t b, int64_t c) {
                (long long)c);
 }
 
+static const char *const wires[SIM_WIRES] = {"plain", "tls", "h2", "h2tls"};
+
+int sim_wire_of(const char *name) {
+    for (int i = 0; i < SIM_WIRES; i++)
+        if (strcmp(name, wires[i]) == 0)
+            return i;
+    return -1;
+}
+
 void sim_fail(const char *oracle, const char *format, ...) {
     va_list args;
     fflush(stdout);
@@ -62,9 +72,6 @@ void sim_fail(const char *oracle, const char *format, ...) {
     vfprintf(stderr, format, args);
     va_end(args);
     fprintf(stderr, "\nsee it with: sim --seed %llu --trace --backend %s --wire %s\n", (unsigned long long)sim.seed,
-            sim.on_uring ? "io_uring" : "epoll",
-            sim.wire == SIM_TLS  ? "tls"
-            : sim.wire == SIM_H2 ? "h2"
-                                 : "plain");
+            sim.on_uring ? "io_uring" : "epoll", wires[sim.wire]);
     exit(1);
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIM_PLAIN, SIM_TLS, SIM_H2, SIM_WIRES };
+enum { SIM_PLAIN, SIM_TLS, SIM_H2, SIM_H2_IN_TLS, SIM_WIRES };
 
 typedef struct sim_run {
     uint64_t seed;
@@ -31,6 +31,14 @@ extern sim_run sim;
 
 enum { SIM_MS = 1000000 };
 
+static inline bool sim_is_secure(void) {
+    return sim.wire == SIM_TLS || sim.wire == SIM_H2_IN_TLS;
+}
+
+static inline bool sim_is_h2(void) {
+    return sim.wire == SIM_H2 || sim.wire == SIM_H2_IN_TLS;
+}
+
 static inline uint64_t sim_now_ms(void) {
     return sim.now_ns / SIM_MS;
 }
@@ -43,6 +51,9 @@ uint32_t sim_log_between(uint32_t least, uint32_t most); /* every magnitude equa
 
 /* One line of the trace: what happened, and up to three numbers. */
 void sim_trace(const char *what, int64_t a, int64_t b, int64_t c);
+
+/* By its name: "plain", "tls".. -1: none is called so. */
+int sim_wire_of(const char *name);
 
 /* An oracle speaks: prints the seed and the trace's end, and ends the process. */
 _Noreturn void sim_fail(const char *oracle, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -62,7 +62,7 @@ static void begin(sim_client *c) {
     const violation *row;
     do /* what is no HTTP/1.1 is another matter in HTTP/2 */
         row = &violations[sim_below(sizeof violations / sizeof *violations)];
-    while (sim.wire == SIM_H2 && row->told < 1000);
+    while (sim_is_h2() && row->told < 1000);
     c->row = row;
     c->budget = sim_below(2) ? 0 : sim_below(10);
     c->plain = true; /* what is a violation without an extension may be none with it */
