@@ -36,7 +36,7 @@ export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 # How long an input may become: more of the same reaches nothing new.
 length_of() {
     case $1 in
-    link | utf8) echo 600 ;;
+    h2 | link | utf8) echo 600 ;;
     *) echo 2048 ;;
     esac
 }
