@@ -82,6 +82,12 @@ static void page(weft_request *request, void *user) {
     weft_request_reply(request, 200, NULL, "hello", 5);
 }
 
+static void long_page(weft_request *request, void *user) {
+    static char text[200000];
+    (void)user;
+    weft_request_reply(request, 200, NULL, text, sizeof text);
+}
+
 static void late_page(weft_request *request, void *user) {
     (void)user;
     atomic_store(&kept, weft_request_ref(request));
@@ -116,10 +122,11 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
     diary("closed %d, peer %s", info->code, weft_conn_peer(conn, peer, sizeof peer));
 }
 
-static void begin(void) {
+static void begin_with(const weft_config *config, uint32_t window) {
     static const size_t counts[2] = {32, 2};
-    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .http2 = WEFT_HTTP2_CLEAR, .connections_max = 256});
+    fixture_new(config);
     fixture_route("/page", &(weft_route) {.request = page});
+    fixture_route("/long", &(weft_route) {.request = long_page});
     fixture_route("/late", &(weft_route) {.request = late_page});
     fixture_route("/body", &(weft_route) {.request = body_page});
     fixture_route("/many", &(weft_route) {.request = large_page, .user = (void *)&counts[0]});
@@ -136,7 +143,12 @@ static void begin(void) {
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
     nghttp2_session_client_new(&session, callbacks, NULL);
     nghttp2_session_callbacks_del(callbacks);
-    nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, NULL, 0);
+    const nghttp2_settings_entry settings = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window};
+    nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, &settings, 1);
+}
+
+static void begin(void) {
+    begin_with(&(weft_config) {WEFT_CONFIG_INIT, .http2 = WEFT_HTTP2_CLEAR, .connections_max = 256}, 65535);
 }
 
 static void end(void) {
@@ -337,5 +349,23 @@ TEST(a_body_that_comes_byte_by_byte_is_one) {
     CHECK_STR(diary_next(), "body of 20000");
     hear_until_ended(id);
     CHECK_EQ(answer_of(id)->status, 200);
+    end();
+}
+
+/* Answers of all lengths stand before windows of nothing; what they hold is given back when their time is over. */
+TEST(a_peer_that_opens_no_window_is_ended) {
+    static const char *const paths[] = {"/page", "/long", "/page"};
+    begin_with(&(weft_config) {WEFT_CONFIG_INIT, .http2 = WEFT_HTTP2_CLEAR, .connections_max = 256,
+                               .keep_alive_ms = 200, .limits = {.send_timeout_ms = 300}},
+               0);
+    for (int i = 0; i < 3; i++)
+        ask("GET", paths[i], NULL, 0);
+    say();
+    uint64_t began_ms = client_now_ms();
+    hear();
+    CHECK(client_now_ms() - began_ms < 5000);
+    for (int i = 0; i < 3; i++)
+        CHECK(answers[i].status == 200 && answers[i].body_bytes == 0 && !answers[i].ended);
+    EVENTUALLY(fixture_stats().connections == 0);
     end();
 }
