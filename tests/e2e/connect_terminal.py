@@ -106,6 +106,16 @@ class Terminal(Case):
         screen.feed(shown.rsplit(b'them\r\n', 1)[1].split(b'\x1b[2A')[0])
         self.assertEqual(''.join(screen.lines()[3:6])[:60], '> ' + long[:58])
 
+    def test_the_window_changes(self):
+        """What is typed stays, and is sent whole."""
+        def widen(pid, terminal):
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 50, 0, 0))
+            os.write(terminal, b' and the rest of it\r')
+        code, shown = self.screen(self.echo, term='xterm', columns=20, keys=[
+            (b'> ', b'a line of more than twenty letters'), (b'letters', widen),
+            (b'\x1b[36m<\x1b[0m a line of more than twenty letters and the rest of it', b'\x04')])
+        self.assertEqual(code, 0, shown)
+
     def test_what_is_typed_is_utf8(self):
         code, shown = self.screen(self.echo, term='xterm', keys=[
             (b'> ', '\u4e16\u754c \u00e9\r'.encode()), ('< \u4e16\u754c \u00e9\r\n'.encode(), b'\x04')], NO_COLOR='1')

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 import websockets
 
@@ -492,8 +493,13 @@ class Client(unittest.TestCase):
                 return run('bench', f'wss://localhost:{weft.port}/echo', *BENCH, '--cacert', ca.cert, *args)
             self.assertIn(bench('--cert', cert, '--key', key)[0], (0, 70))
             code, out, _ = bench()
-            self.assertNotEqual(code, 0)
+            self.assertEqual(code, 35)
             self.assertIn('certificate required', out)
+            log = f'{folder.name}/bench-keys'
+            with unittest.mock.patch.dict(os.environ, SSLKEYLOGFILE=log):
+                bench('--cert', cert, '--key', key)
+            with open(log) as file:
+                self.assertIn('CLIENT_TRAFFIC_SECRET_0 ', file.read())
 
 
 if __name__ == '__main__':
