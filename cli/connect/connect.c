@@ -70,8 +70,9 @@ static void on_open(weft_conn *conn, const weft_response *response, void *user) 
     weft_text chosen = weft_response_header(response, "Sec-WebSocket-Protocol");
     int len = (int)(chosen.len < 200 ? chosen.len : 200);
     bool deflates = weft_conn_deflates(conn);
-    if (s->options->verbose)
-        connect_note(s, "open%s%s%.*s", deflates ? ", compressed" : "", len ? ", subprotocol " : "", len, chosen.data);
+    if (s->options->verbose || s->is_edited)
+        connect_note(s, "open%s%s%.*s%s", deflates ? ", compressed" : "", len ? ", subprotocol " : "", len, chosen.data,
+                     s->is_edited && !s->options->verbose ? "; Ctrl-D ends, /help" : "");
     char more[300]; /* a subprotocol is a token: nothing in it needs escaping */
     snprintf(more, sizeof more, "\"compressed\":%s,\"subprotocol\":%s%.*s%s", deflates ? "true" : "false",
              len ? "\"" : "null", len, chosen.data, len ? "\"" : "");
@@ -120,7 +121,7 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
     connect_session *s = user;
     (void)conn;
     int code = cli_exit_of_close(info);
-    if (code != 0 || s->options->verbose)
+    if (code != 0 || s->options->verbose || s->is_edited)
         (code != 0 ? connect_complain : connect_note)(s, "closed with %d%s%s%s%s%s%s", info->code,
                                                       info->reason[0] ? ": " : "", info->reason, info->rule ? ", " : "",
                                                       info->rule ? info->rule : "", info->sys_errno ? ", " : "",

@@ -97,7 +97,7 @@ class Terminal(Case):
             await socket.wait_closed()
         long = '\u4e16\u754c ' + 'x' * 70  # wide characters, and more rows than one
         with serving(handler) as url:
-            code, shown = self.screen(url, term='xterm', columns=30, keys=[
+            code, shown = self.screen(url, '-q', term='xterm', columns=30, keys=[
                 (b'> ', long.encode()), (b'news\r\n', b''), (b'them\r\n', b''), (b'xxxx', b'\x15\x04')])
         self.assertEqual(code, 0, shown)
         screen = Screen(30)
