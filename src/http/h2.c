@@ -2,8 +2,8 @@
  * nghttp2 calls back from within feed and output; what it tells becomes marks on streams and a list of those with news,
  * which next works off. Nobody above is called, and nothing is submitted that a callback may not submit.
  *
- *      DATA --> stream.in --RECEIVED-->            --send--> stream.answer --(head is whole)--> HEADERS
- *                                                       `--> stream.out ---read callback------> DATA
+ *      DATA --> stream.in --RECEIVED-->            --send--> stream.our_head --(is whole)----> HEADERS
+ *                                                       `--> stream.out ---read callback-----> DATA
  *
  * A stream is freed when both have let go of it: nghttp2 (`gone`) and its owner (`closed`, or told that it is gone).
  */
@@ -43,7 +43,8 @@ void wf_h2_list(wf_h2_stream *s) {
 /* RFC 9113 8.1: the answer is whole, and the request need not be. */
 void wf_h2_want_no_more(wf_h2_stream *s) {
     if (!s->in_over)
-        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
+                                  wf_h2_is_client(s->h2) ? NGHTTP2_CANCEL : NGHTTP2_NO_ERROR);
 }
 
 static wf_h2_stream *new_stream(wf_h2 *h2, int32_t id) {
@@ -67,11 +68,11 @@ static void free_stream(wf_h2_stream *s) {
     *(s->prev ? &s->prev->next : &h2->streams) = s->next;
     if (s->next)
         s->next->prev = s->prev;
-    wf_h2_count(h2, s->out_at - s->out.len - s->in.len - s->answer.len);
+    wf_h2_count(h2, s->out_at - s->out.len - s->in.len - s->our_head.len);
     h2->owned -= s->opened && !s->closed;
     wf_h2_head_deinit(&s->head);
     wf_buf_deinit(&s->in);
-    wf_buf_deinit(&s->answer);
+    wf_buf_deinit(&s->our_head);
     wf_buf_deinit(&s->out);
     wf_mem_free(s);
 }
@@ -111,25 +112,36 @@ static void refuse(wf_h2_stream *s, int status) {
     int len = snprintf(text, sizeof text, "%d", status);
     nghttp2_nv field = {(uint8_t *)":status", (uint8_t *)text, 7, (size_t)len, NGHTTP2_NV_FLAG_NONE};
     nghttp2_submit_response(s->h2->session, s->id, &field, 1, NULL);
-    s->closed = s->answered = true;
+    s->closed = s->head_given = true;
 }
 
-/* The head of a request is whole. */
-static int begin(wf_h2_stream *s) {
-    int status;
-    size_t before = s->in.len;
-    int got = wf_h2_head_write(&s->head, s->in_over, &s->in, &s->chunked, &status);
-    wf_h2_count(s->h2, s->in.len - before);
+static int take_request(wf_h2_stream *s) {
+    int status, got = wf_h2_request_write(&s->head, s->in_over, &s->in, &s->chunked, &status);
     s->is_head_request = s->head.method.len == 4 && memcmp(s->head.method.data, "HEAD", 4) == 0;
-    wf_h2_head_deinit(&s->head);
-    s->head = (wf_h2_head) {0};
-    if (got == WF_ENOMEM)
-        return got;
     if (got == WF_EINVAL)
         refuse(s, status);
-    else
+    return got == WF_ENOMEM ? got : WF_OK;
+}
+
+/* What was left out of it may have been what matters. */
+static int take_answer(wf_h2_stream *s) {
+    if (s->head.over)
+        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
+    return s->head.over ? WF_OK : wf_h2_answer_write(&s->head, &s->in);
+}
+
+/* A head is whole. */
+static int begin(wf_h2_stream *s) {
+    size_t before = s->in.len;
+    bool client = wf_h2_is_client(s->h2);
+    s->head_over = !client || !wf_h2_answer_is_interim(&s->head);
+    int got = client ? take_answer(s) : take_request(s);
+    wf_h2_count(s->h2, s->in.len - before);
+    wf_h2_head_deinit(&s->head);
+    s->head = (wf_h2_head) {.bytes_max = s->h2->limits.head_bytes_max};
+    if (got == WF_OK && !s->closed)
         wf_h2_list(s);
-    return WF_OK;
+    return got;
 }
 
 /* ---- what nghttp2 tells ---- */
@@ -149,7 +161,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      const uint8_t *value, size_t value_len, uint8_t flags, void *user) {
     (void)flags, (void)user;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (!s || frame->headers.cat != NGHTTP2_HCAT_REQUEST) /* trailers are dropped */
+    if (!s || s->head_over) /* trailers are dropped */
         return 0;
     int got =
         wf_h2_head_add(&s->head, (wf_str) {(const char *)name, name_len}, (wf_str) {(const char *)value, value_len});
@@ -203,14 +215,18 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     h2->empties = is_empty(frame) ? h2->empties + 1 : 0;
     if (h2->empties > EMPTIES_MAX)
         calm(h2);
+    h2->settled |= frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK);
+    h2->left |= frame->hd.type == NGHTTP2_GOAWAY;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!s)
         return 0;
     s->in_over = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-        return begin(s) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && !s->head_over && begin(s) < 0) {
+        h2->broken = true;
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (!s->in_over || s->closed)
         return 0;
     end_chunk(s);
@@ -230,11 +246,13 @@ static void on_reset_sent(wf_h2 *h2, uint32_t error) {
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
     if (frame->hd.type == NGHTTP2_RST_STREAM)
         on_reset_sent(user, frame->rst_stream.error_code);
-    if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
-        !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!s)
+        return 0;
+    s->head_sent = true;
+    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     s->end_sent = true;
     if (s->closed)
@@ -242,10 +260,11 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* nghttp2 has let go of it, or shall. */
-static void let_go(wf_h2_stream *s) {
-    nghttp2_session_set_stream_user_data(s->h2->session, s->id, NULL);
+void wf_h2_let_go(wf_h2_stream *s, uint32_t error) {
+    if (s->id > 0)
+        nghttp2_session_set_stream_user_data(s->h2->session, s->id, NULL);
     s->gone = true;
+    s->error = wf_h2_is_client(s->h2) && !s->head_sent ? WF_H2_REFUSED_STREAM : error;
     s->h2->count--;
     wf_h2_list(s);
 }
@@ -256,7 +275,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         h2->misdeeds--;
     wf_h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
     if (s)
-        let_go(s);
+        wf_h2_let_go(s, error);
     return 0;
 }
 
@@ -271,7 +290,7 @@ static nghttp2_option *new_options(void) {
     nghttp2_option_set_stream_reset_rate_limit(o, RESETS_BURST, RESETS_PER_SECOND);
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_max_continuations(o, 9 * CONTINUATIONS_MAX);
-    nghttp2_option_set_max_send_header_block_length(o, 2 * WF_H2_ANSWER_MAX);
+    nghttp2_option_set_max_send_header_block_length(o, 2 * WF_H2_HEAD_MAX);
     return o;
 }
 
@@ -289,26 +308,32 @@ static int new_session(wf_h2 *h2) {
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
-    int got = nghttp2_session_server_new2(&h2->session, c, h2, o);
+    int got = wf_h2_is_client(h2) ? nghttp2_session_client_new2(&h2->session, c, h2, o)
+                                  : nghttp2_session_server_new2(&h2->session, c, h2, o);
     nghttp2_session_callbacks_del(c);
     nghttp2_option_del(o);
     return got == 0 ? WF_OK : WF_ENOMEM;
 }
 
-wf_h2 *wf_h2_new(const wf_h2_limits *limits) {
+static int begin_with_settings(wf_h2 *h2) {
+    bool client = wf_h2_is_client(h2);
     const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits->head_bytes_max},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)h2->limits.head_bytes_max},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}, /* RFC 9218 2.1: nobody has us keep trees */
+        {client ? NGHTTP2_SETTINGS_ENABLE_PUSH : NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+         client ? 0 : h2->limits.streams_max},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441 3 */
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},   /* RFC 9218 2.1: nobody has us keep trees */
     };
+    return nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, client ? 4 : 5);
+}
+
+wf_h2 *wf_h2_new(const wf_h2_limits *limits) {
     wf_h2 *h2 = wf_mem_zalloc(sizeof *h2);
     if (!h2)
         return NULL;
     h2->limits = *limits;
-    if (new_session(h2) < 0 ||
-        nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]) != 0 ||
+    if (new_session(h2) < 0 || begin_with_settings(h2) != 0 ||
         nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0) {
         wf_h2_free(h2);
         return NULL;
@@ -336,7 +361,7 @@ static void all_gone(wf_h2 *h2) {
     h2->broken = true;
     for (wf_h2_stream *s = h2->streams; s; s = s->next)
         if (!s->gone)
-            let_go(s);
+            wf_h2_let_go(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 int wf_h2_feed(wf_h2 *h2, const uint8_t *data, size_t len) {
@@ -358,7 +383,7 @@ int wf_h2_feed(wf_h2 *h2, const uint8_t *data, size_t len) {
 /* One of its news. False: it has none left. */
 static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
     wf_h2 *h2 = s->h2;
-    *out_event = (wf_h2_event) {.stream = s};
+    *out_event = (wf_h2_event) {.stream = s, .error = s->error};
     if (s->closed || s->gone_told || (s->gone && !s->opened)) {
         return false;
     } else if (!s->opened) {
@@ -446,4 +471,56 @@ size_t wf_h2_owned(const wf_h2 *h2) {
 
 size_t wf_h2_memory(const wf_h2 *h2) {
     return h2->bytes;
+}
+
+/* ---- a client's ---- */
+
+bool wf_h2_settled(const wf_h2 *h2) {
+    return h2->settled;
+}
+
+bool wf_h2_websockets(const wf_h2 *h2) {
+    return nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
+bool wf_h2_left(const wf_h2 *h2) {
+    return h2->left;
+}
+
+size_t wf_h2_room(const wf_h2 *h2) {
+    if (!h2->settled || h2->broken || h2->left || !nghttp2_session_check_request_allowed(h2->session))
+        return 0;
+    size_t most = nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    most = most < h2->limits.streams_max ? most : h2->limits.streams_max;
+    return h2->count < most ? most - h2->count : 0;
+}
+
+wf_h2_stream *wf_h2_open(wf_h2 *h2, void *user) {
+    wf_h2_stream *s = new_stream(h2, 0);
+    if (!s)
+        return NULL;
+    s->user = user;
+    s->opened = true;
+    h2->owned++;
+    return s;
+}
+
+const char *wf_h2_error_text(uint32_t error) {
+    static const char *const texts[] = {
+        "RFC9113/7: the stream was reset: NO_ERROR",
+        "RFC9113/7: the stream was reset: PROTOCOL_ERROR",
+        "RFC9113/7: the stream was reset: INTERNAL_ERROR",
+        "RFC9113/7: the stream was reset: FLOW_CONTROL_ERROR",
+        "RFC9113/7: the stream was reset: SETTINGS_TIMEOUT",
+        "RFC9113/7: the stream was reset: STREAM_CLOSED",
+        "RFC9113/7: the stream was reset: FRAME_SIZE_ERROR",
+        "RFC9113/7: the stream was reset: REFUSED_STREAM",
+        "RFC9113/7: the stream was reset: CANCEL",
+        "RFC9113/7: the stream was reset: COMPRESSION_ERROR",
+        "RFC9113/7: the stream was reset: CONNECT_ERROR",
+        "RFC9113/7: the stream was reset: ENHANCE_YOUR_CALM",
+        "RFC9113/7: the stream was reset: INADEQUATE_SECURITY",
+        "RFC9113/7: the stream was reset: HTTP_1_1_REQUIRED",
+    };
+    return error < sizeof texts / sizeof texts[0] ? texts[error] : "RFC9113/7: the stream was reset, by no known error";
 }

@@ -5,10 +5,9 @@
 
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <string.h>
 
-enum { ANSWER_STEP = 4096 };
+enum { HEAD_STEP = 4096 };
 
 void wf_h2_stream_set_user(wf_h2_stream *s, void *user) {
     s->user = user;
@@ -65,52 +64,63 @@ static int put_out(wf_h2_stream *s, const uint8_t *data, size_t len) {
     return WF_OK;
 }
 
-static int submit(wf_h2_stream *s, const wf_h2_answer *answer) {
-    nghttp2_nv fields[WF_H2_FIELDS_MAX + 1];
-    char status[8];
-    int status_len = snprintf(status, sizeof status, "%d", answer->status);
-    fields[0] = (nghttp2_nv) {(uint8_t *)":status", (uint8_t *)status, 7, (size_t)status_len, NGHTTP2_NV_FLAG_NONE};
-    for (size_t i = 0; i < answer->count; i++)
-        fields[1 + i] = (nghttp2_nv) {(uint8_t *)answer->names[i].data, (uint8_t *)answer->values[i].data,
-                                      answer->names[i].len, answer->values[i].len, NGHTTP2_NV_FLAG_NONE};
-    s->body_left = answer->websocket ? UINT64_MAX : answer->body_bytes;
-    s->ends = s->is_head_request || answer->status == 204 || answer->status == 304 || s->body_left == 0;
+static int submit(wf_h2_stream *s, const wf_h2_fields *fields) {
+    nghttp2_nv list[WF_H2_FIELDS_MAX];
+    nghttp2_session *session = s->h2->session;
+    for (size_t i = 0; i < fields->count; i++)
+        list[i] = (nghttp2_nv) {(uint8_t *)fields->names[i].data, (uint8_t *)fields->values[i].data,
+                                fields->names[i].len, fields->values[i].len, NGHTTP2_NV_FLAG_NONE};
+    s->body_left = fields->websocket ? UINT64_MAX : fields->body_bytes;
+    s->ends = s->is_head_request || fields->status == 204 || fields->status == 304 || s->body_left == 0;
     nghttp2_data_provider body = {.read_callback = read_out};
-    int got = nghttp2_submit_response(s->h2->session, s->id, fields, 1 + answer->count, s->ends ? NULL : &body);
-    return got == 0 ? WF_OK : WF_ENOMEM;
+    if (!wf_h2_is_client(s->h2))
+        return nghttp2_submit_response(session, s->id, list, fields->count, s->ends ? NULL : &body);
+    s->id = nghttp2_submit_request(session, NULL, list, fields->count, &body, s);
+    return s->id < 0 ? s->id : 0;
 }
 
-/* The head of the answer, as far as it has come, and what comes behind it. */
-static int put_answer(wf_h2_stream *s, const uint8_t *data, size_t len) {
-    size_t seen = s->answer.len < 3 ? 0 : s->answer.len - 3;
-    if (s->answer.len + len > WF_H2_ANSWER_MAX || wf_buf_append(&s->answer, data, len) < 0)
+/* The first head in what has come. */
+static int give_head(wf_h2_stream *s, size_t len) {
+    wf_h2_fields fields;
+    char *text = (char *)s->our_head.data;
+    int got = wf_h2_is_client(s->h2) ? wf_h2_request_read(text, len, s->h2->limits.scheme, &fields)
+                                     : wf_h2_answer_read(text, len, &fields);
+    if (got < 0)
+        return got;
+    s->head_given = wf_h2_is_client(s->h2) || fields.status >= 200;
+    return s->head_given && submit(s, &fields) != 0 ? WF_ENOMEM : WF_OK;
+}
+
+/* Our head, as far as it has come, and what comes behind it. */
+static int put_head(wf_h2_stream *s, const uint8_t *data, size_t len) {
+    size_t seen = s->our_head.len < 3 ? 0 : s->our_head.len - 3;
+    if (s->our_head.len + len > WF_H2_HEAD_MAX)
+        return WF_ELIMIT;
+    if (wf_buf_append(&s->our_head, data, len) < 0)
         return WF_ENOMEM;
     wf_h2_count(s->h2, len);
     uint8_t *end;
-    while (!s->answered && (end = memmem(s->answer.data + seen, s->answer.len - seen, "\r\n\r\n", 4)) != NULL) {
-        size_t head_len = (size_t)(end + 4 - s->answer.data);
-        wf_h2_answer answer;
-        if (wf_h2_answer_read((char *)s->answer.data, head_len, &answer) < 0)
-            return WF_ENOMEM;
-        s->answered = answer.status >= 200;
-        if (s->answered && submit(s, &answer) < 0)
-            return WF_ENOMEM;
-        wf_buf_consume(&s->answer, head_len);
+    while (!s->head_given && (end = memmem(s->our_head.data + seen, s->our_head.len - seen, "\r\n\r\n", 4)) != NULL) {
+        size_t head_len = (size_t)(end + 4 - s->our_head.data);
+        int got = give_head(s, head_len);
+        if (got < 0)
+            return got;
+        wf_buf_consume(&s->our_head, head_len);
         wf_h2_count(s->h2, -head_len);
         seen = 0;
     }
-    if (!s->answered)
+    if (!s->head_given)
         return WF_OK;
-    int got = put_out(s, s->answer.data, s->answer.len);
-    wf_h2_count(s->h2, -s->answer.len);
-    wf_buf_deinit(&s->answer);
+    int got = put_out(s, s->our_head.data, s->our_head.len);
+    wf_h2_count(s->h2, -s->our_head.len);
+    wf_buf_deinit(&s->our_head);
     return got;
 }
 
 /* The head is taken in steps until it is whole, however long the application made it. */
 static size_t room_of(const wf_h2_stream *s) {
     size_t waiting = s->out.len - s->out_at;
-    return !s->answered ? ANSWER_STEP : waiting < WF_H2_OUT_MAX ? WF_H2_OUT_MAX - waiting : 0;
+    return !s->head_given ? HEAD_STEP : waiting < WF_H2_OUT_MAX ? WF_H2_OUT_MAX - waiting : 0;
 }
 
 int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count) {
@@ -120,8 +130,9 @@ int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count
         size_t left = ranges[i].iov_len;
         for (size_t room; left > 0 && (room = room_of(s)) > 0;) {
             size_t len = left < room ? left : room;
-            if ((s->answered ? put_out(s, at, len) : put_answer(s, at, len)) < 0)
-                return WF_ENOMEM;
+            int got = s->head_given ? put_out(s, at, len) : put_head(s, at, len);
+            if (got < 0)
+                return got;
             at += len;
             left -= len;
             taken += (int64_t)len;
@@ -144,11 +155,13 @@ void wf_h2_stream_close(wf_h2_stream *s, bool reset) {
     s->user = NULL;
     wf_h2_count(s->h2, -s->in.len);
     wf_buf_deinit(&s->in);
+    if (s->id <= 0 && !s->gone) /* nothing was asked yet */
+        wf_h2_let_go(s, NGHTTP2_NO_ERROR);
     if (s->gone) {
         wf_h2_list(s);
         return;
     }
-    if (reset || !s->answered)
+    if (reset || !s->head_given)
         nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
     else if (s->end_sent)
         wf_h2_want_no_more(s);

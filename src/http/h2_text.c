@@ -17,8 +17,8 @@ static bool is_ours(wf_str name) {
 }
 
 static size_t size_of(const wf_h2_head *head) {
-    return head->method.len + head->path.len + head->authority.len + head->protocol.len + head->fields.len +
-           head->cookie.len;
+    return head->method.len + head->path.len + head->authority.len + head->protocol.len + head->status.len +
+           head->fields.len + head->cookie.len;
 }
 
 static int set(wf_buf *to, wf_str value) {
@@ -52,6 +52,8 @@ int wf_h2_head_add(wf_h2_head *head, wf_str name, wf_str value) {
         return set(&head->authority, value);
     if (is(name, ":protocol"))
         return set(&head->protocol, value);
+    if (is(name, ":status"))
+        return set(&head->status, value);
     if (name.len > 0 && name.data[0] == ':')
         return WF_OK;
     if (is(name, "cookie"))
@@ -93,7 +95,7 @@ static int judge(const wf_h2_head *head, bool connects) {
     return head->protocol.data && !connects ? 400 : 0;
 }
 
-int wf_h2_head_write(const wf_h2_head *head, bool ends, wf_buf *out, bool *out_chunked, int *out_status) {
+int wf_h2_request_write(const wf_h2_head *head, bool ends, wf_buf *out, bool *out_chunked, int *out_status) {
     /* The key of RFC 6455 4.1, which HTTP/2 has no use for (RFC 8441 5): 16 zeros. */
     static const char upgrade[] = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
                                   "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
@@ -118,20 +120,40 @@ int wf_h2_head_write(const wf_h2_head *head, bool ends, wf_buf *out, bool *out_c
     return got == WF_OK ? wf_buf_append(out, "\r\n", 2) : got;
 }
 
+bool wf_h2_answer_is_interim(const wf_h2_head *head) {
+    return head->status.len > 0 && head->status.data[0] == '1';
+}
+
+int wf_h2_answer_write(const wf_h2_head *head, wf_buf *out) {
+    /* RFC 8441 5, RFC 9113 8.5: any 2xx */
+    static const char upgraded[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+    if (wf_h2_answer_is_interim(head))
+        return WF_OK;
+    bool accepts = head->status.len > 0 && head->status.data[0] == '2';
+    int got = accepts ? wf_buf_append_str(out, upgraded)
+                      : wf_buf_printf(out, "HTTP/1.1 %.*s \r\n", (int)head->status.len, (char *)head->status.data);
+    if (got == WF_OK)
+        got = wf_buf_append(out, head->fields.data, head->fields.len);
+    return got == WF_OK ? wf_buf_append(out, "\r\n", 2) : got;
+}
+
 void wf_h2_head_deinit(wf_h2_head *head) {
-    wf_buf *bufs[] = {&head->method, &head->path, &head->authority, &head->protocol, &head->fields, &head->cookie};
+    wf_buf *bufs[] = {&head->method, &head->path,   &head->authority, &head->protocol,
+                      &head->status, &head->fields, &head->cookie};
     for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
         wf_buf_deinit(bufs[i]);
 }
 
-/* ---- answers ---- */
+/* ---- what goes ---- */
 
-static bool stays(wf_str name, bool websocket) {
-    static const char *const hop[] = {"connection", "keep-alive", "transfer-encoding", "upgrade"};
+/* What belongs to one connection of HTTP/1.1, or to its handshake. */
+static bool stays(wf_str name, const wf_h2_fields *fields) {
+    static const char *const hop[] = {"connection", "keep-alive", "transfer-encoding",
+                                      "upgrade",    "te",         "proxy-connection"};
     for (size_t i = 0; i < sizeof hop / sizeof hop[0]; i++)
         if (is(name, hop[i]))
             return false;
-    return !(websocket && is(name, "sec-websocket-accept"));
+    return !fields->websocket || !(is(name, "sec-websocket-accept") || is(name, "sec-websocket-key"));
 }
 
 static void lower(char *text, size_t len) {
@@ -140,38 +162,86 @@ static void lower(char *text, size_t len) {
             text[i] = (char)(text[i] + ('a' - 'A'));
 }
 
-static int read_line(char *line, size_t len, wf_h2_answer *answer) {
+static void put(wf_h2_fields *fields, wf_str name, wf_str value) {
+    fields->names[fields->count] = name;
+    fields->values[fields->count++] = value;
+}
+
+static int read_line(char *line, size_t len, wf_h2_fields *fields) {
     char *colon = memchr(line, ':', len);
-    if (!colon || answer->count == WF_H2_FIELDS_MAX)
+    if (!colon)
         return WF_EINVAL;
     wf_str name = {line, (size_t)(colon - line)};
     lower(line, name.len);
     wf_str value = wf_str_trim((wf_str) {colon + 1, len - name.len - 1});
-    if (!stays(name, answer->websocket))
+    if (!stays(name, fields))
         return WF_OK;
+    if (fields->count == WF_H2_FIELDS_MAX)
+        return WF_ELIMIT;
     if (is(name, "content-length"))
-        answer->body_bytes = strtoull(value.data, NULL, 10); /* CR follows it */
-    answer->names[answer->count] = name;
-    answer->values[answer->count++] = value;
+        fields->body_bytes = strtoull(value.data, NULL, 10); /* CR follows it */
+    put(fields, name, value);
     return WF_OK;
 }
 
-int wf_h2_answer_read(char *text, size_t len, wf_h2_answer *out_answer) {
-    static const char version[] = "HTTP/1.1 ";
-    enum { STATUS = sizeof version - 1 };
-    if (len < STATUS + 7 || memcmp(text, version, STATUS) != 0 || memcmp(text + len - 4, "\r\n\r\n", 4) != 0)
-        return WF_EINVAL;
-    int status = atoi(text + STATUS);
-    out_answer->websocket = status == 101;
-    out_answer->status = status == 101 ? 200 : status;
-    out_answer->body_bytes = UINT64_MAX;
-    out_answer->count = 0;
+/* The lines behind the first. */
+static int read_lines(char *text, size_t len, wf_h2_fields *fields) {
     char *line = (char *)memchr(text, '\n', len) + 1, *end = text + len - 2;
-    while (line < end) {
+    int got = WF_OK;
+    while (line < end && got == WF_OK) {
         char *cr = memchr(line, '\r', (size_t)(end - line));
-        if (read_line(line, (size_t)(cr - line), out_answer) < 0)
-            return WF_EINVAL;
+        got = read_line(line, (size_t)(cr - line), fields);
         line = cr + 2;
     }
-    return WF_OK;
+    return got;
+}
+
+static bool is_whole(const char *text, size_t len) {
+    return len >= 4 && memcmp(text + len - 4, "\r\n\r\n", 4) == 0;
+}
+
+int wf_h2_answer_read(char *text, size_t len, wf_h2_fields *out_fields) {
+    static const char version[] = "HTTP/1.1 ";
+    enum { STATUS = sizeof version - 1 };
+    if (len < STATUS + 7 || memcmp(text, version, STATUS) != 0 || !is_whole(text, len))
+        return WF_EINVAL;
+    int status = atoi(text + STATUS);
+    out_fields->websocket = status == 101;
+    out_fields->status = status == 101 ? 200 : status;
+    out_fields->body_bytes = UINT64_MAX;
+    out_fields->count = 0;
+    put(out_fields, wf_str_of(":status"), status == 101 ? wf_str_of("200") : (wf_str) {text + STATUS, 3});
+    return read_lines(text, len, out_fields);
+}
+
+/* RFC 8441 4: the host is the authority, and not told twice. */
+static void move_host(wf_h2_fields *fields, size_t to) {
+    for (size_t i = to + 1; i < fields->count; i++) {
+        if (!is(fields->names[i], "host"))
+            continue;
+        fields->values[to] = fields->values[i];
+        fields->count--;
+        memmove(&fields->names[i], &fields->names[i + 1], (fields->count - i) * sizeof fields->names[0]);
+        memmove(&fields->values[i], &fields->values[i + 1], (fields->count - i) * sizeof fields->values[0]);
+        return;
+    }
+}
+
+int wf_h2_request_read(char *text, size_t len, const char *scheme, wf_h2_fields *out_fields) {
+    char *space = is_whole(text, len) && memcmp(text, "GET ", 4) == 0 ? memchr(text + 4, ' ', len - 4) : NULL;
+    if (!space)
+        return WF_EINVAL;
+    out_fields->websocket = true;
+    out_fields->status = 0;
+    out_fields->body_bytes = UINT64_MAX;
+    out_fields->count = 0;
+    put(out_fields, wf_str_of(":method"), wf_str_of("CONNECT"));
+    put(out_fields, wf_str_of(":protocol"), wf_str_of("websocket"));
+    put(out_fields, wf_str_of(":scheme"), wf_str_of(scheme));
+    put(out_fields, wf_str_of(":path"), (wf_str) {text + 4, (size_t)(space - text - 4)});
+    size_t authority = out_fields->count;
+    put(out_fields, wf_str_of(":authority"), (wf_str) {"", 0});
+    int got = read_lines(text, len, out_fields);
+    move_host(out_fields, authority);
+    return got;
 }

@@ -35,7 +35,7 @@ void h2s_deinit(h2s_world *w) {
 void h2s_check(const h2s_world *w) {
     size_t bytes = 0, streams = 0, owned = 0;
     for (const wf_h2_stream *s = w->h2->streams; s; s = s->next) {
-        bytes += s->in.len + s->out.len - s->out_at + s->answer.len;
+        bytes += s->in.len + s->out.len - s->out_at + s->our_head.len;
         streams += !s->gone;
         owned += s->opened && !s->closed;
         CHECK(s->out.len - s->out_at <= 2 * WF_H2_OUT_MAX);

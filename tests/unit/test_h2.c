@@ -45,6 +45,14 @@ static const struct {
     {"an_authority_of_two_words", ":method GET\n:authority a b\n:path /\n", NULL, true, 400},
 };
 
+static void add_fields(wf_h2_head *head, const char *lines) {
+    for (const char *line = lines; *line; line = strchr(line, '\n') + 1) {
+        size_t name_len = strcspn(line, " ");
+        const char *value = line + name_len + 1;
+        CHECK_EQ(wf_h2_head_add(head, (wf_str) {line, name_len}, (wf_str) {value, strcspn(value, "\n")}), WF_OK);
+    }
+}
+
 TEST(request_rows) {
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         wf_h2_head head = {.bytes_max = 4096};
@@ -52,12 +60,8 @@ TEST(request_rows) {
         bool chunked;
         int status;
         test_context("row %s", requests[i].name);
-        for (const char *line = requests[i].fields; *line; line = strchr(line, '\n') + 1) {
-            size_t name_len = strcspn(line, " ");
-            const char *value = line + name_len + 1;
-            CHECK_EQ(wf_h2_head_add(&head, (wf_str) {line, name_len}, (wf_str) {value, strcspn(value, "\n")}), WF_OK);
-        }
-        int got = wf_h2_head_write(&head, requests[i].ends, &out, &chunked, &status);
+        add_fields(&head, requests[i].fields);
+        int got = wf_h2_request_write(&head, requests[i].ends, &out, &chunked, &status);
         CHECK_EQ(status, requests[i].status);
         CHECK_EQ(got, requests[i].text ? WF_OK : WF_EINVAL);
         if (requests[i].text)
@@ -80,7 +84,7 @@ TEST(a_head_over_its_limit_is_431) {
         CHECK_EQ(wf_h2_head_add(&head, wf_str_of("a"), (wf_str) {value, sizeof value}), WF_OK);
     CHECK(head.over);
     CHECK(head.fields.len <= 100);
-    CHECK_EQ(wf_h2_head_write(&head, true, &out, &chunked, &status), WF_EINVAL);
+    CHECK_EQ(wf_h2_request_write(&head, true, &out, &chunked, &status), WF_EINVAL);
     CHECK_EQ(status, 431);
     wf_buf_deinit(&out);
     wf_h2_head_deinit(&head);
@@ -89,21 +93,72 @@ TEST(a_head_over_its_limit_is_431) {
 TEST(answer_rows) {
     char text[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                   "Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: Chat\r\n\r\n";
-    wf_h2_answer answer;
+    wf_h2_fields answer;
     CHECK_EQ(wf_h2_answer_read(text, strlen(text), &answer), WF_OK);
     CHECK_EQ(answer.status, 200);
     CHECK(answer.websocket);
-    CHECK_EQ(answer.count, 1);
-    CHECK_BYTES(answer.names[0].data, answer.names[0].len, "sec-websocket-protocol", 22);
-    CHECK_BYTES(answer.values[0].data, answer.values[0].len, "Chat", 4);
+    CHECK_EQ(answer.count, 2);
+    CHECK_BYTES(answer.names[0].data, answer.names[0].len, ":status", 7);
+    CHECK_BYTES(answer.values[0].data, answer.values[0].len, "200", 3);
+    CHECK_BYTES(answer.names[1].data, answer.names[1].len, "sec-websocket-protocol", 22);
+    CHECK_BYTES(answer.values[1].data, answer.values[1].len, "Chat", 4);
     char page[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\nConnection: close\r\nX: \r\n\r\n";
     CHECK_EQ(wf_h2_answer_read(page, strlen(page), &answer), WF_OK);
     CHECK_EQ(answer.status, 404);
     CHECK_EQ(answer.body_bytes, 5);
-    CHECK_EQ(answer.count, 2);
-    CHECK_EQ(answer.values[1].len, 0);
+    CHECK_EQ(answer.count, 3);
+    CHECK_BYTES(answer.values[0].data, answer.values[0].len, "404", 3);
+    CHECK_EQ(answer.values[2].len, 0);
     char broken[] = "HTTP/1.1 200 OK\r\nno colon\r\n\r\n";
     CHECK_EQ(wf_h2_answer_read(broken, strlen(broken), &answer), WF_EINVAL);
+}
+
+/* What a client sends, and what it is answered. */
+TEST(a_handshake_becomes_an_extended_connect) {
+    char text[] = "GET /c?d HTTP/1.1\r\nHost: a:1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                  "Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\nOrigin: http://O\r\nTE: x\r\n\r\n";
+    static const char *const expected[][2] = {
+        {":method", "CONNECT"}, {":protocol", "websocket"},      {":scheme", "https"},  {":path", "/c?d"},
+        {":authority", "a:1"},  {"sec-websocket-version", "13"}, {"origin", "http://O"}};
+    wf_h2_fields fields;
+    CHECK_EQ(wf_h2_request_read(text, strlen(text), "https", &fields), WF_OK);
+    CHECK(fields.websocket);
+    CHECK_EQ(fields.count, 7);
+    for (size_t i = 0; i < fields.count; i++) {
+        CHECK_BYTES(fields.names[i].data, fields.names[i].len, expected[i][0], strlen(expected[i][0]));
+        CHECK_BYTES(fields.values[i].data, fields.values[i].len, expected[i][1], strlen(expected[i][1]));
+    }
+    char page[] = "POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+    CHECK_EQ(wf_h2_request_read(page, strlen(page), "https", &fields), WF_EINVAL);
+    char many[4096] = "GET / HTTP/1.1\r\n";
+    for (int i = 0; i < WF_H2_FIELDS_MAX; i++)
+        strcat(many, "X: y\r\n");
+    strcat(many, "\r\n");
+    CHECK_EQ(wf_h2_request_read(many, strlen(many), "https", &fields), WF_ELIMIT);
+}
+
+static const struct {
+    const char *fields, *text;
+} answers[] = {
+    {":status 200\nsec-websocket-protocol chat\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                                                   "Connection: Upgrade\r\nsec-websocket-protocol: chat\r\n\r\n"},
+    {":status 204\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"},
+    {":status 403\ncontent-length 3\n", "HTTP/1.1 403 \r\ncontent-length: 3\r\n\r\n"},
+    {":status 103\nlink x\n", ""},
+};
+
+TEST(answers_become_text) {
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        wf_h2_head head = {.bytes_max = 4096};
+        wf_buf out = WF_BUF_INIT;
+        test_context("row %zu", i);
+        add_fields(&head, answers[i].fields);
+        CHECK_EQ(wf_h2_answer_write(&head, &out), WF_OK);
+        CHECK_BYTES(out.data, out.len, answers[i].text, strlen(answers[i].text));
+        wf_buf_deinit(&out);
+        wf_h2_head_deinit(&head);
+    }
+    test_context("%s", "");
 }
 
 /* ---- the connection ---- */
