@@ -64,6 +64,14 @@ typedef struct weft_deflate {
     uint32_t message_bytes_min;  /* [128, DEDICATED 32] shorter messages are sent plain. WEFT_NONE: all are */
 } weft_deflate;
 
+/* HTTP/2 carries many requests and WebSockets (RFC 8441) on one connection; callbacks do not see it. */
+typedef enum weft_http2 {
+    WEFT_HTTP2_DEFAULT, /* a server's: ON; a client's: OFF */
+    WEFT_HTTP2_OFF,
+    WEFT_HTTP2_CLEAR, /* ON, and without TLS too, between those who know beforehand */
+    WEFT_HTTP2_ON     /* where the TLS handshake agrees on it */
+} weft_http2;
+
 /* How the kernel is asked. AUTO: io_uring where it is built in, the kernel has enough of it (Linux 6.12) and lets us
  * use it, else epoll; the environment variable WEFT_BACKEND ("epoll", "io_uring") decides before. */
 typedef enum weft_backend { WEFT_BACKEND_AUTO, WEFT_BACKEND_EPOLL, WEFT_BACKEND_IO_URING } weft_backend;

@@ -23,13 +23,6 @@
 extern "C" {
 #endif
 
-/* HTTP/2 carries many requests and WebSockets (RFC 8441) on one connection; routes and callbacks do not see it. */
-typedef enum weft_http2 {
-    WEFT_HTTP2_DEFAULT, /* where the TLS handshake agrees on it */
-    WEFT_HTTP2_OFF,
-    WEFT_HTTP2_CLEAR /* and without TLS, for clients that know beforehand */
-} weft_http2;
-
 typedef struct weft_config {
     size_t struct_size;       /* WEFT_CONFIG_INIT */
     uint32_t workers;         /* [1] threads; WEFT_NONE: one per processor */

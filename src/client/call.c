@@ -13,8 +13,8 @@
 
 /* TLS 1.3 lets a client send before the server has looked at its certificate: what TLS says then is of TLS still. */
 static weft_dial_phase phase_of(const wf_call *call) {
-    const wf_link *link = &call->link;
-    const wf_dialling *d = call->dialling;
+    const wf_link *link = &wf_call_way(call)->link;
+    const wf_dialling *d = wf_call_way(call)->dialling;
     if (!link->connected)
         return d->count == 0 || (d->via && d->via->seeks) ? WEFT_DIAL_RESOLVE : WEFT_DIAL_CONNECT;
     if (link->tunnels)
@@ -34,8 +34,13 @@ static void say_why(const wf_fault *fault, int find_error, char *out, size_t cap
         snprintf(out, cap, "%s", fault->rule ? fault->rule : system);
 }
 
+static long verify_error_of(const wf_call *call) {
+    const wf_tls *tls = wf_link_tls_of(&wf_call_way(call)->link);
+    return tls ? wf_tls_verify_error(tls) : 0;
+}
+
 static void say_failed(const wf_call *call, const wf_http_reply *reply, char *out, size_t cap) {
-    const wf_dialling *d = call->dialling;
+    const wf_dialling *d = wf_call_way(call)->dialling;
     const wf_via *via = d->via;
     char address[WF_ADDRESS_TEXT_BYTES] = "", place[WF_ADDRESS_TEXT_BYTES + sizeof via->target + 32], why[256];
     weft_dial_phase phase = phase_of(call);
@@ -57,7 +62,7 @@ static void say_failed(const wf_call *call, const wf_http_reply *reply, char *ou
         snprintf(out, cap, "the proxy %s answered %d %s", address, reply->status, wf_http_status_text(reply->status));
     else if (phase == WEFT_DIAL_PROXY)
         snprintf(out, cap, "the proxy %s made no connection to %s: %s", address, via->target, rule ? rule : why);
-    else if (phase == WEFT_DIAL_TLS && wf_tls_verify_error(call->link.aside->tls))
+    else if (phase == WEFT_DIAL_TLS && verify_error_of(call) != 0)
         snprintf(out, cap, "the certificate of %s is not good for %s: %s", place, d->host, why);
     else if (phase == WEFT_DIAL_TLS)
         snprintf(out, cap, "no TLS with %s: %s", place, why);
@@ -68,7 +73,8 @@ static void say_failed(const wf_call *call, const wf_http_reply *reply, char *ou
 }
 
 static void call_failed(wf_call *call) {
-    const wf_http_reply *reply = call->dialling->reply ? wf_http_reply_of(call->dialling->reply) : NULL;
+    const wf_http_reply_reader *own = call->dialling->reply, *proxys = wf_call_way(call)->dialling->reply;
+    const wf_http_reply *reply = own ? wf_http_reply_of(own) : proxys ? wf_http_reply_of(proxys) : NULL;
     char text[1024];
     say_failed(call, reply, text, sizeof text);
     weft_dial_failure failure = {
@@ -76,7 +82,7 @@ static void call_failed(wf_call *call) {
         .sys_errno = wf_link_end_of(&call->link)->fault.sys_errno,
         .text = text,
         .rule = wf_link_end_of(&call->link)->fault.rule,
-        .verify_error = call->link.secure ? wf_tls_verify_error(call->link.aside->tls) : 0,
+        .verify_error = verify_error_of(call),
         .response = (const weft_response *)reply,
     };
     if (call->failed)
@@ -96,18 +102,15 @@ static void unlist(wf_call *call) {
     if (call->next)
         call->next->prev = call->prev;
     client->call_count--;
-    if (!call->dialling)
-        return;
-    if (call->dialling->asker.lookup)
-        wf_lookups_give_up(client->lookups, &call->dialling->asker);
-    wf_race_free(call->dialling->race);
-    call->dialling->race = NULL;
-    wf_call_wait_no_more(call);
-    wf_call_gives_turn(call);
+    if (call->dialling)
+        wf_call_give_up(call);
+    wf_lane_free(call);
 }
 
 static void on_ended(wf_call *call) {
     weft_client *client = wf_call_client(call);
+    if (call->lane)
+        wf_lane_ended(call);
     if (call->dialling)
         call_failed(call);
     else
@@ -144,7 +147,7 @@ static void on_replied(wf_call *call) {
     wf_fault fault = {0};
     wf_pmd_params params;
     bool agreed;
-    if (wf_opening_judge(reply, d->key, (const char *const *)d->subprotocols, &fault) < 0 ||
+    if (wf_opening_judge(reply, call->lane ? NULL : d->key, (const char *const *)d->subprotocols, &fault) < 0 ||
         judge_extensions(d, reply, &agreed, &params, &fault) < 0) {
         wf_link_die(&call->link, fault.status == WF_ENOMEM ? ENOMEM : 0, fault.rule);
         return;
@@ -163,6 +166,10 @@ void wf_call_pump(wf_call *call) {
     wf_call_client(call)->pumped = true;
     wf_link_event event;
     weft_conn *conn = wf_call_conn(call);
+    if (call->is_trunk) {
+        wf_trunk_pump(call);
+        return;
+    }
     while (wf_link_next(&call->link, &event) == WF_OK) {
         switch (event.kind) {
         case WF_LINK_REPLIED:

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <limits.h>
 
-enum { BACKLOG_RETRY_MS = 5 };
+enum { BACKLOG_RETRY_MS = 5, TRUNK_IDLE_MS = 15000 };
 
 static int resolve_config(weft_client_config *config, const weft_client_config *given) {
     *config = given ? *given : (weft_client_config) {WEFT_CLIENT_CONFIG_INIT};
@@ -42,7 +42,8 @@ weft_client *weft_client_new(const weft_client_config *config) {
     }
     client->config = resolved;
     client->http = (wf_link_http) {.limits = {resolved.head_bytes_max, resolved.headers_max, WF_BODY_BYTES_MAX},
-                                   .send_timeout_ms = resolved.limits.send_timeout_ms};
+                                   .send_timeout_ms = resolved.limits.send_timeout_ms,
+                                   .keep_alive_ms = TRUNK_IDLE_MS};
     client->env.http = &client->http;
     wf_turns_init(&client->turns);
     client->env.keys = &client->keys;
@@ -61,6 +62,9 @@ weft_client *weft_client_new(const weft_client_config *config) {
 
 static void free_call(wf_call *call) {
     wf_link_deinit(&call->link);
+    wf_lane_free(call);
+    if (call->is_trunk)
+        wf_trunk_deinit(call);
     wf_dialling_free(call->dialling);
     wf_mem_free(call);
 }
@@ -79,6 +83,8 @@ void weft_client_free(weft_client *client) {
     wf_lookups_close(client->lookups);
     free_list(&client->calls);
     free_list(&client->ended);
+    free_list(&client->trunks);
+    wf_origins_free(client);
     wf_loop_flush(client->loop);
     wf_outq_pool_deinit(&client->env.pool);
     wf_codec_deinit(&client->env.codec);
@@ -89,20 +95,29 @@ void weft_client_free(weft_client *client) {
 }
 
 static void flush_one(wf_call *call) {
+    bool more = call->is_trunk && wf_trunk_pump(call);
     wf_link_flush(&call->link);
     if (wf_link_runnable(&call->link))
         wf_call_pump(call);
+    if (more && !call->link.in_flight) /* the kernel took all that there was room for */
+        wf_outq_mark_ready(&call->link.q);
 }
 
-/* One system call per connection. What is queued meanwhile is for the next turn, so that a busy few cannot keep the
- * others waiting. */
-static void flush(weft_client *client) {
+static void flush_ready(weft_client *client) {
     for (size_t left = client->env.pool.ready_count; left > 0; left--) {
         wf_outq *q = wf_outq_ready_take(&client->env.pool);
         if (!q)
             break;
         flush_one((wf_call *)((char *)q - offsetof(wf_call, link.q)));
     }
+}
+
+/* One system call per connection. What is queued meanwhile is for the next turn, so that a busy few cannot keep the
+ * others waiting; but what calls have given to a shared connection leaves in this one. */
+static void flush(weft_client *client) {
+    flush_ready(client);
+    if (client->trunk_count > 0)
+        flush_ready(client);
 }
 
 static void take_lookups(weft_client *client) {
@@ -211,6 +226,8 @@ int weft_client_turn(weft_client *client, int timeout_ms) {
         on_loop_event(client, &event);
     run_timers(client);
     retry_waiting(client);
+    if (client->call_count == 0 && client->trunk_count > 0)
+        wf_origins_rest(client);
     flush(client);
     wf_loop_flush(client->loop); /* the program may not turn again for long */
     wf_codec_rest(&client->env.codec);
@@ -220,7 +237,7 @@ int weft_client_turn(weft_client *client, int timeout_ms) {
 
 int weft_client_run(weft_client *client) {
     int got = WEFT_OK;
-    while (got == WEFT_OK && client->call_count > 0) {
+    while (got == WEFT_OK && client->call_count + client->trunk_count > 0) {
         got = weft_client_turn(client, -1);
         if (atomic_exchange_explicit(&client->stop, false, memory_order_relaxed))
             break;

@@ -28,6 +28,8 @@ typedef struct wf_again {
 
 typedef struct wf_call wf_call;
 typedef struct wf_dialling wf_dialling;
+typedef struct wf_lane wf_lane;
+typedef struct wf_trunk wf_trunk;
 
 /* Whose turn it is to connect, and who waits for his: turns.c. */
 typedef struct wf_turns {
@@ -47,10 +49,12 @@ struct wf_dialling {
     char **subprotocols; /* one block with its strings, NULL-terminated; NULL: none */
     char *host;          /* to be looked up, and whose certificate it must be; NULL: a unix socket */
     unsigned port;
-    bool secure;    /* wss */
-    bool rooted;    /* the host's name ended with a dot: no search list is for it */
-    wf_asker asker; /* the call's, while the host is being looked up */
-    int find_error; /* what came of that: of getaddrinfo */
+    bool secure;     /* wss */
+    bool rooted;     /* the host's name ended with a dot: no search list is for it */
+    bool http2;      /* of a trunk: TLS is to agree on it */
+    uint8_t refused; /* how often a stream was */
+    wf_asker asker;  /* the call's, while the host is being looked up */
+    int find_error;  /* what came of that: of getaddrinfo */
     wf_pmd_offer offer;
     bool offers;
     bool from_local;
@@ -77,7 +81,9 @@ struct wf_call {
     wf_dialling *dialling; /* NULL from `open` on */
     wf_call *prev, *next;  /* all of the client's; at last `next` alone: those to be freed */
     wf_call *waiting_next;
-    bool waiting; /* listed: the unix socket's backlog was full, or its race has more to begin */
+    wf_lane *lane; /* its place on a shared connection, owned; NULL: it has one of its own */
+    bool waiting;  /* listed: the unix socket's backlog was full, or its race has more to begin */
+    bool is_trunk; /* no call, but a shared connection (http2.h) */
     wf_link_limits limits;
 };
 
@@ -94,8 +100,12 @@ struct weft_client {
     wf_call *waiting;
     wf_turns turns;
     wf_lookups *lookups; /* NULL until one is wanted */
-    wf_call *ended;      /* to be freed at the end of the turn */
-    bool pumped;         /* the application may have been called in this turn */
+    wf_call *trunks;
+    size_t trunk_count;
+    struct wf_origin *origins;
+    size_t origin_count;
+    wf_call *ended; /* to be freed at the end of the turn */
+    bool pumped;    /* the application may have been called in this turn */
     char error[256];
     /* any thread */
     atomic_bool stop;
@@ -118,9 +128,13 @@ int wf_addresses_parse(const char *text, wf_addresses *out_addresses, const char
 void wf_call_connect(wf_call *call); /* looks up the host, or tries the addresses from dialling->at on; what comes of
                                         it is told by its link */
 void wf_call_found(wf_call *call, const wf_lookup *lookup); /* the host was looked up, or could not be */
+void wf_call_give_up(wf_call *call);                        /* what is under way to connect it */
 void wf_call_wait_no_more(wf_call *call);
+void wf_call_die_soon(wf_call *call, int sys_errno); /* told in a turn */
+void wf_call_anew(wf_call *call);                    /* as it was before wf_call_begin, with deadlines of its own */
 void wf_call_raced(wf_call *call, const wf_loop_event *event); /* an attempt has come to something */
 void wf_dialling_free(wf_dialling *dialling);
+wf_dialling *wf_dialling_of_trunk(const wf_dialling *dialling); /* to the same place; NULL: no memory */
 
 /* A client's side of TLS with the host, the caller's; NULL when it is not to be secure. WF_OK or WF_ENOMEM. */
 int wf_call_tls(wf_call *call, wf_tls **out_tls);
@@ -140,6 +154,18 @@ bool wf_call_redirected(wf_call *call); /* the answer leads elsewhere, and the c
 /* via.c */
 int wf_call_begin_via(wf_call *call, int fd);                      /* answers as wf_link_connect */
 void wf_call_told(wf_call *call, const uint8_t *data, size_t len); /* by the proxy; no bytes: it has said all */
+
+/* origin.c: HTTP/2, where that is wanted */
+void wf_call_begin(wf_call *call);         /* on a shared connection, or connects */
+void wf_origins_rest(weft_client *client); /* nobody is left */
+void wf_origins_free(weft_client *client);
+
+/* http2.c */
+bool wf_trunk_pump(wf_call *trunk);        /* true: there may be more to be sent */
+void wf_trunk_deinit(wf_call *trunk);      /* behind its link */
+void wf_lane_ended(wf_call *call);         /* before it is told */
+void wf_lane_free(wf_call *call);          /* behind its port; without a lane nothing happens */
+wf_call *wf_call_way(const wf_call *call); /* what connects it: its trunk, or it does itself */
 
 /* call.c: the one place that calls the application. */
 void wf_call_pump(wf_call *call);

@@ -169,6 +169,26 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     return WF_OK;
 }
 
+wf_dialling *wf_dialling_of_trunk(const wf_dialling *from) {
+    size_t room = from->count > 0 ? from->count : WF_ADDRESSES_MAX;
+    wf_dialling *d = wf_mem_zalloc(sizeof *d + room * sizeof d->addresses[0]);
+    if (!d)
+        return NULL;
+    memcpy(d->addresses, from->addresses, from->count * sizeof d->addresses[0]);
+    d->count = from->count;
+    d->port = from->port;
+    d->secure = d->http2 = from->secure;
+    d->connect_timeout_ms = WF_NEVER;
+    d->from_local = from->from_local;
+    d->local = from->local;
+    if ((from->via && !(d->via = wf_via_copy(from->via))) || (from->host && copy_host(d, wf_str_of(from->host)) < 0)) {
+        wf_dialling_free(d);
+        return NULL;
+    }
+    d->rooted = from->rooted;
+    return d;
+}
+
 static void wait_for_turn(wf_call *call) {
     weft_client *client = wf_call_client(call);
     call->waiting = true;
@@ -185,10 +205,19 @@ void wf_call_wait_no_more(wf_call *call) {
     call->waiting = false;
 }
 
+void wf_call_give_up(wf_call *call) {
+    if (call->dialling->asker.lookup)
+        wf_lookups_give_up(wf_call_client(call)->lookups, &call->dialling->asker);
+    wf_race_free(call->dialling->race);
+    call->dialling->race = NULL;
+    wf_call_wait_no_more(call);
+    wf_call_gives_turn(call);
+}
+
 int wf_call_tls(wf_call *call, wf_tls **out_tls) {
     wf_dialling *d = call->dialling;
     weft_client *client = wf_call_client(call);
-    *out_tls = d->secure ? wf_tls_connect(client->tls, &client->env.tls, d->host, d->port) : NULL;
+    *out_tls = d->secure ? wf_tls_connect(client->tls, &client->env.tls, d->host, d->port, d->http2) : NULL;
     return d->secure && !*out_tls ? WF_ENOMEM : WF_OK;
 }
 
@@ -206,7 +235,7 @@ static int begin(wf_call *call, int fd) {
     return got;
 }
 
-static void die_soon(wf_call *call, int sys_errno) {
+void wf_call_die_soon(wf_call *call, int sys_errno) {
     wf_link_die(&call->link, sys_errno, NULL);
     wf_outq_mark_ready(&call->link.q); /* so that the next turn pulls its end */
 }
@@ -226,14 +255,14 @@ static void seek(wf_call *call) {
     d->asker.owner = call;
     int got = client->lookups ? wf_lookups_start(client->lookups, name, port, &d->asker) : WF_ENOMEM;
     if (got != WF_OK)
-        die_soon(call, got == WF_ESYS ? errno : got == WF_ENOMEM ? ENOMEM : ENOBUFS);
+        wf_call_die_soon(call, got == WF_ESYS ? errno : got == WF_ENOMEM ? ENOMEM : ENOBUFS);
 }
 
 void wf_call_found(wf_call *call, const wf_lookup *lookup) {
     wf_dialling *d = call->dialling;
     d->find_error = lookup->error;
     if (lookup->error != 0) {
-        die_soon(call, lookup->sys_errno);
+        wf_call_die_soon(call, lookup->sys_errno);
         return;
     }
     if (d->via && d->via->seeks) {
@@ -253,7 +282,7 @@ static void connect_one(wf_call *call, int fd) {
         return;
     int sys_errno = got == WF_ENOMEM ? ENOMEM : errno;
     close(fd);
-    die_soon(call, sys_errno);
+    wf_call_die_soon(call, sys_errno);
 }
 
 static const wf_address *local_of(const wf_dialling *d) {
@@ -265,7 +294,7 @@ static void raced(wf_call *call, int got, int fd) {
     wf_dialling *d = call->dialling;
     if (got == WF_ERROR) {
         d->at = d->race->failed_last;
-        die_soon(call, d->race->sys_errno);
+        wf_call_die_soon(call, d->race->sys_errno);
     } else if (fd >= 0) {
         connect_one(call, fd);
     } else if (d->race->next_ms != UINT64_MAX && !call->waiting) {
@@ -279,7 +308,7 @@ static void race(wf_call *call) {
     if (!d->race)
         d->race = wf_race_new(client->loop, d->addresses, d->count, local_of(d));
     if (!d->race) {
-        die_soon(call, ENOMEM);
+        wf_call_die_soon(call, ENOMEM);
         return;
     }
     d->race->owner = call;
@@ -318,7 +347,7 @@ void wf_call_connect(wf_call *call) {
     else if (errno == EAGAIN && d->addresses[0].storage.ss_family == AF_UNIX)
         wait_for_turn(call);
     else
-        die_soon(call, errno);
+        wf_call_die_soon(call, errno);
 }
 
 static void list_call(weft_client *client, wf_call *call) {
@@ -355,6 +384,14 @@ static wf_link_limits limits_of(const weft_client *client, const weft_dial *dial
     return limits;
 }
 
+void wf_call_anew(wf_call *call) {
+    void *user = call->link.user;
+    wf_link_deinit(&call->link);
+    wf_lane_free(call);
+    wf_link_dial(&call->link, &wf_call_client(call)->env, &call->limits, call->dialling->connect_timeout_ms);
+    call->link.user = user;
+}
+
 bool wf_call_dial_again(wf_call *call, wf_again *again) {
     weft_client *client = wf_call_client(call);
     weft_deflate deflate = again->dial.deflate;
@@ -363,16 +400,14 @@ bool wf_call_dial_again(wf_call *call, wf_again *again) {
     if (wf_deflate_fill(&deflate, &client->config.deflate, WF_WINDOW_BITS_MAX) < 0 ||
         make_dialling(client, &again->dial, &deflate, &dialling, &why) != WF_OK)
         return false;
-    void *user = call->link.user;
     wf_link_deinit(&call->link);
     wf_call_gives_turn(call);
     wf_dialling_free(call->dialling);
     dialling->again = again;
     dialling->call = call;
     call->dialling = dialling;
-    wf_link_dial(&call->link, &client->env, &call->limits, dialling->connect_timeout_ms);
-    call->link.user = user;
-    wf_call_connect(call);
+    wf_call_anew(call);
+    wf_call_begin(call);
     return true;
 }
 
@@ -404,7 +439,7 @@ int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out
     wf_link_dial(&call->link, &client->env, &call->limits, dialling->connect_timeout_ms);
     take_callbacks(call, dial);
     list_call(client, call);
-    wf_call_connect(call);
+    wf_call_begin(call);
     if (out_conn)
         *out_conn = wf_call_conn(call);
     return WEFT_OK;

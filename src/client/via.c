@@ -63,6 +63,15 @@ int wf_via_new(const weft_client_config *config, const weft_dial *dial, wf_addre
     return WF_OK;
 }
 
+wf_via *wf_via_copy(const wf_via *via) {
+    wf_via *copy = wf_mem_alloc(sizeof *copy);
+    if (!copy)
+        return NULL;
+    *copy = *via;
+    wf_tunnel_init(&copy->tunnel, &copy->proxy, copy->target);
+    return copy;
+}
+
 void wf_via_free(wf_via *via) {
     if (!via)
         return;

@@ -20,7 +20,8 @@ typedef struct wf_via {
  * is the caller's, NULL when there is no proxy; WF_EINVAL with a static text in *out_why; WF_ENOMEM. */
 int wf_via_new(const weft_client_config *config, const weft_dial *dial, wf_addresses *addresses, wf_via **out_via,
                const char **out_why);
-void wf_via_free(wf_via *via); /* NULL is accepted */
+wf_via *wf_via_copy(const wf_via *via); /* of one that has not begun. NULL: no memory */
+void wf_via_free(wf_via *via);          /* NULL is accepted */
 
 /* The target's name was looked up. */
 void wf_via_found(wf_via *via, const wf_address *address);

@@ -157,7 +157,7 @@ int wf_opening_judge(const wf_http_reply *reply, const char *key, const char *co
     else if (!wf_http_headers_have_token(reply->headers, reply->header_count, wf_str_of("Connection"),
                                          wf_str_of("Upgrade")))
         rule = "RFC6455/4.1: the answer's Connection header does not list Upgrade";
-    else if (!accept_ok(reply, key))
+    else if (key && !accept_ok(reply, key))
         rule = "RFC6455/4.1: Sec-WebSocket-Accept is not what follows from our key";
     else if (!protocol_ok(reply, subprotocols))
         rule = "RFC6455/4.1: the server chose a subprotocol that was not offered";

@@ -15,6 +15,7 @@
  *                              '---stream---> STREAM ---close---> STREAM_END ---> LINGER
  *   client
  *      CONNECTING ---connected---> REPLY ---answer---> WAITING ---open---> OPEN, and on as above
+ *                                    '-----HTTP/2-----> RAW
  *
  * HTTP     reads a request.
  * RAW      HTTP/2: bytes for whoever makes streams of them, and from him.
@@ -64,7 +65,7 @@ typedef struct wf_link_limits {
     uint32_t handshake_timeout_ms; /* a client's, from connected to a whole answer */
 } wf_link_limits;
 
-/* Per server, before a route is known. Of a client only the limits and send_timeout_ms. */
+/* Per server, before a route is known. Of a client only the limits, send_timeout_ms and keep_alive_ms. */
 typedef struct wf_link_http {
     wf_http_limits limits;
     uint32_t handshake_timeout_ms, answer_timeout_ms, keep_alive_ms, send_timeout_ms;
@@ -218,9 +219,16 @@ void wf_link_dial(wf_link *link, wf_link_env *env, const wf_link_limits *limits,
 /* Its connect deadline is so far from now (WF_NEVER: there is none). */
 void wf_link_expect(wf_link *link, uint32_t timeout_ms);
 
-/* Gives it a descriptor that is connecting or connected, and queues the request; with `tls` its hello goes first.
+/* Gives it a descriptor that is connecting or connected, and queues the request; with `tls` its hello goes first, and
+ * the request may be empty.
  * WF_OK; WF_ESYS with errno, or WF_ENOMEM: descriptor and tls stay the caller's and it may be tried again. */
 int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request);
+
+/* The same on a port, whose sock below is connected: REPLY. WF_OK, or WF_ENOMEM. */
+int wf_link_connect_port(wf_link *link, wf_port *port, wf_str request);
+
+/* CONNECTING becomes REPLY, with its deadline: whoever will carry its request is connected. */
+void wf_link_connected(wf_link *link);
 
 /* Right after wf_link_connect: what it was given is for a proxy. CONNECTING goes on, and until wf_link_through what
  * comes is BYTES and wf_link_send_raw answers. */
@@ -333,6 +341,7 @@ int wf_link_stream(wf_link *link, const wf_str *head, const wf_link_limits *limi
 /* RAW, and to a proxy: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what
  * is left until then. */
 int wf_link_send_raw(wf_link *link, const void *bytes, size_t len);
+void wf_link_raw_begin(wf_link *link); /* a client's in REPLY: what comes is HTTP/2. No deadline runs */
 size_t wf_link_raw_room(const wf_link *link);
 bool wf_link_raw_input_over(const wf_link *link); /* the peer sends no more, and all it sent was pulled */
 void wf_link_raw_idle(wf_link *link, bool idle);  /* it ends after keep_alive_ms of that */

@@ -24,6 +24,10 @@ void wf_link_expect(wf_link *link, uint32_t timeout_ms) {
 }
 
 static int queue_request(wf_link *link, wf_str request) {
+    if (request.len == 0) {
+        wf_outq_mark_ready(&link->q);
+        return WF_OK;
+    }
     uint8_t *room = link->q.bytes == 0 ? wf_outq_write(&link->q, request.len) : NULL;
     if (link->q.bytes == 0)
         return WF_ENOMEM;
@@ -35,6 +39,14 @@ static int queue_request(wf_link *link, wf_str request) {
 int wf_link_connect(wf_link *link, int fd, wf_tls *tls, wf_str request) {
     int got = queue_request(link, request);
     return got == WF_OK ? wf_link_adopt(link, fd, tls) : got;
+}
+
+int wf_link_connect_port(wf_link *link, wf_port *port, wf_str request) {
+    if (queue_request(link, request) < 0 || wf_port_adopt(link->env->loop, &link->sock, port) < 0)
+        return WF_ENOMEM;
+    if (link->stage == WF_LINK_CONNECTING)
+        wf_link_connected(link);
+    return WF_OK;
 }
 
 void wf_link_connected(wf_link *link) {

@@ -19,9 +19,6 @@ void wf_link_enter(wf_link *link, wf_link_stage stage, uint32_t timeout_ms);
 /* Copies bytes to the queue. On WF_ENOMEM the link is dead. */
 int wf_link_queue(wf_link *link, const void *data, size_t len);
 
-/* The first bytes of a client's request have gone. */
-void wf_link_connected(wf_link *link);
-
 /* The descriptor and `tls` (NULL: none) are the link's. WF_OK; WF_ENOMEM or WF_ESYS: they are still the caller's. */
 int wf_link_adopt(wf_link *link, int fd, wf_tls *tls);
 

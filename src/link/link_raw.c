@@ -18,6 +18,10 @@ int wf_link_send_raw(wf_link *link, const void *bytes, size_t len) {
     return link->stage == WF_LINK_RAW || link->tunnels ? wf_link_queue(link, bytes, len) : WF_ECLOSED;
 }
 
+void wf_link_raw_begin(wf_link *link) {
+    wf_link_enter(link, WF_LINK_RAW, WF_NEVER);
+}
+
 size_t wf_link_raw_room(const wf_link *link) {
     return link->q.bytes < RAW_QUEUE_BYTES ? RAW_QUEUE_BYTES - link->q.bytes : 0;
 }

@@ -281,9 +281,6 @@ static int fill_client(wf_tls_context *context, wf_tls_set *set, const why *w) {
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(ctx, wf_tls_note_session);
     }
-    static const unsigned char protocols[] = "\x08http/1.1";
-    if (SSL_CTX_set_alpn_protos(ctx, protocols, sizeof protocols - 1) != 0)
-        return fail(w, "cannot set up TLS: %s", reason());
     return o->cert_file ? load_pair(ctx, o->cert_file, o->key_file ? o->key_file : o->cert_file, w) : WF_OK;
 }
 

@@ -160,12 +160,19 @@ static bool resume(wf_tls *tls, const char *host, unsigned port) {
     return true;
 }
 
-wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host, unsigned port) {
+/* RFC 7301 3.1: most wanted first. */
+static bool offer(SSL *ssl, bool http2) {
+    static const unsigned char both[] = "\x02h2\x08http/1.1";
+    const unsigned char *protocols = http2 ? both : both + 3;
+    return SSL_set_alpn_protos(ssl, protocols, (unsigned)(both + sizeof both - 1 - protocols)) == 0;
+}
+
+wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host, unsigned port, bool http2) {
     wf_tls *tls = new_tls(context, shared);
     if (!tls)
         return NULL;
     SSL_set_connect_state(tls->ssl);
-    if (!name_host(tls->ssl, host) || !resume(tls, host, port) ||
+    if (!name_host(tls->ssl, host) || !offer(tls->ssl, http2) || !resume(tls, host, port) ||
         (SSL_do_handshake(tls->ssl), wf_tls_waiting(tls) == 0)) {
         wf_tls_free(tls);
         return NULL;

@@ -34,10 +34,11 @@ typedef struct wf_tls_shared {
 
 void wf_tls_shared_deinit(wf_tls_shared *shared);
 
-/* A server's connection, or a client's to `host`: its hello is there to be sent. The port is part of what sessions are
- * known by. The context is needed no longer than this call. NULL: no memory. `shared` must outlive it. */
+/* A server's connection, or a client's to `host`, which is offered HTTP/2 before HTTP/1.1 or that alone: its hello is
+ * there to be sent. The port is part of what sessions are known by. The context is needed no longer than this call.
+ * NULL: no memory. `shared` must outlive it. */
 wf_tls *wf_tls_accept(wf_tls_context *context, wf_tls_shared *shared);
-wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host, unsigned port);
+wf_tls *wf_tls_connect(wf_tls_context *context, wf_tls_shared *shared, const char *host, unsigned port, bool http2);
 void wf_tls_free(wf_tls *tls); /* NULL is accepted */
 
 /* Takes what the socket gave and opens it. What comes of it is at *out_data until the next wf_tls_open on the same

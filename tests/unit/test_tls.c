@@ -404,7 +404,7 @@ TEST(without_memory_it_fails_and_leaks_nothing) {
         e.context[1] = wf_tls_client_context(&client, why, sizeof why);
         test_mem_fail_at(n);
         e.tls[0] = wf_tls_accept(e.context[0], &e.shared[0]);
-        e.tls[1] = wf_tls_connect(e.context[1], &e.shared[1], "localhost", 443);
+        e.tls[1] = wf_tls_connect(e.context[1], &e.shared[1], "localhost", 443, false);
         bool all = e.tls[0] && e.tls[1];
         for (int i = 0; i < 20 && all; i++)
             carry(i % 2, 1 << 20);

@@ -33,7 +33,7 @@ static void end(void) {
 static void connect_to(const char *host, unsigned port) {
     memset(&e, 0, sizeof e);
     e.tls[0] = wf_tls_accept(server, &e.shared[0]);
-    e.tls[1] = wf_tls_connect(client, &e.shared[1], host, port);
+    e.tls[1] = wf_tls_connect(client, &e.shared[1], host, port, false);
     CHECK(e.tls[0] && e.tls[1]);
 }
 
@@ -89,7 +89,7 @@ static void check_two_at_once(int version, bool second_resumes) {
     begin(8);
     speak_at_most(version);
     CHECK_STR(visit("localhost", 443), "new");
-    wf_tls *first = wf_tls_connect(client, &shared[0], "localhost", 443); /* has taken it */
+    wf_tls *first = wf_tls_connect(client, &shared[0], "localhost", 443, false); /* has taken it */
     CHECK_STR(visit("localhost", 443), second_resumes ? "resumed" : "new");
     wf_tls_free(first);
     wf_tls_shared_deinit(&shared[0]);

@@ -71,7 +71,7 @@ static inline void open_ends(wf_tls_context *server, wf_tls_context *client, con
     e.context[0] = server;
     e.context[1] = client;
     e.tls[0] = wf_tls_accept(server, &e.shared[0]);
-    e.tls[1] = wf_tls_connect(client, &e.shared[1], host, 443);
+    e.tls[1] = wf_tls_connect(client, &e.shared[1], host, 443, false);
     CHECK(e.tls[0] && e.tls[1]);
 }
 
