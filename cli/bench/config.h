@@ -21,7 +21,7 @@ typedef struct bench_config {
     const char *origin;
     const char *const *headers;      /* NULL-terminated */
     const char *const *subprotocols; /* NULL-terminated */
-    bool deflate, no_takeover;
+    bool deflate, no_takeover, http2;
     bench_mode mode;
     uint32_t connections, threads, publishers, subscribers;
     double rate; /* 0: closed model */

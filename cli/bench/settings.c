@@ -26,7 +26,7 @@ typedef struct bench_options {
         connect_timeout_ms, publishers, subscribers, threads;
     weft_tls_client tls;
     const char *proxy, *rate, *size, *message, *messages, *connect_rate, *origin, *local, *cgroup;
-    bool is_binary, storm, resume, deflate, no_takeover, json, csv, hdr, html, quiet;
+    bool is_binary, storm, resume, deflate, no_takeover, json, csv, hdr, html, quiet, http2;
     cli_list headers, subprotocols, rules, outputs, pids;
     int color;
 } bench_options;
@@ -86,6 +86,8 @@ static const cli_option options[] = {
     {"origin", 0, CLI_TEXT, AT(origin), "ORIGIN", "the Origin header", .rare = true},
     {"subprotocol", 's', CLI_LIST, AT(subprotocols), "NAME", "ask for it, repeatable", .rare = true},
     {"proxy", 'x', CLI_TEXT, AT(proxy), "URL", "go through http://, socks5h:// or socks5://[user:password@]host[:port]",
+     .rare = true},
+    {"http2", 0, CLI_FLAG, AT(http2), NULL, "HTTP/2: share connections; of ws:// the server must speak it",
      .rare = true},
     CLI_TLS_OPTIONS(AT(tls)),
     {"tls-resume", 0, CLI_FLAG, AT(resume), NULL, "wss: go on with sessions of connections before, as clients do",
@@ -277,6 +279,7 @@ static int read_options(const bench_options *o, bench_config *c) {
     c->proxy = o->proxy;
     cli_tls_environment(&c->tls);
     c->tls.sessions_max = o->resume ? o->connections : WEFT_NONE; /* else a storm were one handshake */
+    c->http2 = o->http2;
     c->origin = o->origin;
     c->headers = o->headers.items;
     c->subprotocols = o->subprotocols.items;

@@ -414,6 +414,7 @@ bool bench_worker_init(bench_worker *w, bench_run *run, uint32_t number) {
     w->client =
         weft_client_new(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .connect_timeout_ms = c->connect_timeout_ms,
                                                .handshake_timeout_ms = c->connect_timeout_ms, .tls = c->tls,
+                                               .http2 = c->http2 ? WEFT_HTTP2_CLEAR : WEFT_HTTP2_OFF,
                                                .limits = {.message_bytes_max = BENCH_SIZE_MAX + (1 << 20),
                                                           .ping_interval_ms = WEFT_NONE,
                                                           .message_timeout_ms = WEFT_NONE,

@@ -310,6 +310,7 @@ int cli_run_connect(int argc, char **argv) {
     s.colors_err = cli_colors(o.color, STDERR_FILENO);
     weft_client_config config = {WEFT_CLIENT_CONFIG_INIT, .connect_timeout_ms = o.connect_timeout_ms,
                                  .handshake_timeout_ms = o.connect_timeout_ms, .tls = o.tls,
+                                 .http2 = o.http2 ? WEFT_HTTP2_CLEAR : WEFT_HTTP2_OFF,
                                  .limits = {.message_bytes_max = o.message_max,
                                             .ping_interval_ms = o.ping_interval_ms,
                                             .ping_timeout_ms = o.ping_timeout_ms,

@@ -18,7 +18,7 @@ typedef struct connect_options {
     const char *origin, *auth, *separator, *close_reason, *expect_text;
     weft_tls_client tls;
     bool text, binary, nul, one, only_send, only_receive, exit_on_eof, no_close, show_pongs, no_compress, raw, json,
-        follow;
+        follow, http2;
     bool quiet;
     int verbose, color;
     uint32_t wait_ms; /* 0: by the answers */

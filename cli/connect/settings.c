@@ -51,6 +51,8 @@ static const cli_option options[] = {
      .standard = "10s", .min = 1, .rare = true},
     {"proxy", 0, CLI_TEXT, AT(proxy), "URL", "go through http://, socks5h:// or socks5://[user:password@]host[:port]",
      .rare = true},
+    {"http2", 0, CLI_FLAG, AT(http2), NULL, "HTTP/2, where TLS agrees on it; of ws:// the server must speak it",
+     .rare = true},
     CLI_TLS_OPTIONS(AT(tls)),
     {"json", 0, CLI_FLAG, AT(json), NULL, "print each event as a line of JSON", .standard = NULL},
     {"raw", 0, CLI_FLAG, AT(raw), NULL, "the peer's bytes as they are, on a terminal too", .rare = true},
