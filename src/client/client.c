@@ -97,7 +97,7 @@ void weft_client_free(weft_client *client) {
 static void flush_one(wf_call *call) {
     bool more = call->is_trunk && wf_trunk_pump(call);
     wf_link_flush(&call->link);
-    if (wf_link_runnable(&call->link))
+    if (wf_link_runnable(&call->link) || (call->is_trunk && call->link.stage == WF_LINK_REPLY))
         wf_call_pump(call);
     if (more && !call->link.in_flight) /* the kernel took all that there was room for */
         wf_outq_mark_ready(&call->link.q);

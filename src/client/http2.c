@@ -204,16 +204,16 @@ static void seat_waiting(wf_trunk *trunk) {
 /* ---- streams ---- */
 
 /* As the connection has, or else by this rule. */
-static void die_with(const wf_trunk *trunk, wf_call *call, const char *rule) {
+static void die_with(const wf_trunk *trunk, wf_call *call, const char *rule, int sys_errno) {
     const wf_fault *fault = &wf_link_end_of(&trunk->call.link)->fault;
     if (fault->rule || fault->sys_errno)
         wf_link_die(&call->link, fault->sys_errno, fault->rule);
     else if (trunk->call.link.stage == WF_LINK_DEAD)
         wf_link_die(&call->link, ECONNRESET, "the connection ended");
-    else if (wf_h2_over(trunk->h2))
+    else if (wf_h2_over(trunk->h2) && !wf_h2_left(trunk->h2))
         wf_link_die(&call->link, 0, "RFC9113/5.4.1: the server does not keep to HTTP/2");
     else
-        wf_link_die(&call->link, ECONNRESET, rule);
+        wf_link_die(&call->link, sys_errno, rule);
 }
 
 static void on_gone(wf_lane *lane, uint32_t error) {
@@ -226,7 +226,7 @@ static void on_gone(wf_lane *lane, uint32_t error) {
         unlist(trunk);
         go_elsewhere(call);
     } else if (error != WF_H2_REFUSED_STREAM || !refused(call, wf_h2_left(trunk->h2))) {
-        die_with(trunk, call, wf_h2_error_text(error));
+        die_with(trunk, call, wf_h2_error_text(error), error == WF_H2_HEAD_OVER ? 0 : ECONNRESET);
     }
 }
 
@@ -327,7 +327,7 @@ void wf_trunk_deinit(wf_call *call) {
 static void end_lanes(wf_trunk *trunk, wf_lanes *list) {
     for (size_t left = list->count; left > 0 && list->first; left--) {
         wf_call *call = list->first->call;
-        die_with(trunk, call, NULL);
+        die_with(trunk, call, NULL, 0);
         wf_call_pump(call);
     }
 }

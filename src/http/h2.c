@@ -125,9 +125,11 @@ static int take_request(wf_h2_stream *s) {
 
 /* What was left out of it may have been what matters. */
 static int take_answer(wf_h2_stream *s) {
-    if (s->head.over)
-        nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
-    return s->head.over ? WF_OK : wf_h2_answer_write(&s->head, &s->in);
+    if (!s->head.over)
+        return wf_h2_answer_write(&s->head, &s->in);
+    s->error = WF_H2_HEAD_OVER;
+    nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
+    return WF_OK;
 }
 
 /* A head is whole. */
@@ -264,7 +266,8 @@ void wf_h2_let_go(wf_h2_stream *s, uint32_t error) {
     if (s->id > 0)
         nghttp2_session_set_stream_user_data(s->h2->session, s->id, NULL);
     s->gone = true;
-    s->error = wf_h2_is_client(s->h2) && !s->head_sent ? WF_H2_REFUSED_STREAM : error;
+    if (s->error == 0)
+        s->error = wf_h2_is_client(s->h2) && !s->head_sent ? WF_H2_REFUSED_STREAM : error;
     s->h2->count--;
     wf_h2_list(s);
 }
@@ -522,5 +525,7 @@ const char *wf_h2_error_text(uint32_t error) {
         "RFC9113/7: the stream was reset: INADEQUATE_SECURITY",
         "RFC9113/7: the stream was reset: HTTP_1_1_REQUIRED",
     };
+    if (error == WF_H2_HEAD_OVER)
+        return "head_bytes_max: the head of the answer is over the limit";
     return error < sizeof texts / sizeof texts[0] ? texts[error] : "RFC9113/7: the stream was reset, by no known error";
 }

@@ -49,7 +49,7 @@ typedef struct wf_h2_event {
                      * above a GOAWAY: it may be made again */
 } wf_h2_event;
 
-enum { WF_H2_NO_ERROR = 0, WF_H2_REFUSED_STREAM = 7, WF_H2_HTTP_1_1_REQUIRED = 13 };
+enum { WF_H2_REFUSED_STREAM = 7, WF_H2_HTTP_1_1_REQUIRED = 13, WF_H2_HEAD_OVER = 0x10000 /* its head is, by us */ };
 const char *wf_h2_error_text(uint32_t error); /* a rule: "RFC9113/7: the stream was reset: CANCEL". Static */
 
 /* Bytes behind `data` of RECEIVED that may be read. */
