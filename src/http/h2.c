@@ -383,6 +383,11 @@ int wf_h2_feed(wf_h2 *h2, const uint8_t *data, size_t len) {
     return is_memory ? WF_ENOMEM : WF_ERROR;
 }
 
+/* All that the peer sent is here, and its owner has not read it yet: as with a socket, that goes first. */
+static bool is_unread(const wf_h2_stream *s) {
+    return s->in_over && s->in.len > 0 && !s->h2->broken;
+}
+
 /* One of its news. False: it has none left. */
 static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
     wf_h2 *h2 = s->h2;
@@ -406,7 +411,7 @@ static bool tell(wf_h2_stream *s, wf_h2_event *out_event) {
     } else if (s->in_over && s->in.len == 0 && !s->eof_told) {
         s->eof_told = true;
         out_event->kind = WF_H2_EOF;
-    } else if (s->gone) {
+    } else if (s->gone && !is_unread(s)) {
         s->gone_told = true;
         out_event->kind = WF_H2_GONE;
     } else if (s->wants_room && s->out.len - s->out_at < WF_H2_OUT_MAX / 2) {

@@ -123,6 +123,7 @@ static size_t room_of(const wf_h2_stream *s) {
     return !s->head_given ? HEAD_STEP : waiting < WF_H2_OUT_MAX ? WF_H2_OUT_MAX - waiting : 0;
 }
 
+/* Behind a reset it goes nowhere, as what a broken socket was given. */
 int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count) {
     int64_t taken = 0;
     for (int i = 0; i < count; i++) {
@@ -130,7 +131,7 @@ int64_t wf_h2_stream_send(wf_h2_stream *s, const struct iovec *ranges, int count
         size_t left = ranges[i].iov_len;
         for (size_t room; left > 0 && (room = room_of(s)) > 0;) {
             size_t len = left < room ? left : room;
-            int got = s->head_given ? put_out(s, at, len) : put_head(s, at, len);
+            int got = s->gone ? WF_OK : s->head_given ? put_out(s, at, len) : put_head(s, at, len);
             if (got < 0)
                 return got;
             at += len;

@@ -2,7 +2,7 @@
  * talker - our client, for servers nobody here wrote: sends messages of many sizes, checks that they come back,
  * closes, and tells in lines what happened.
  *
- *     [CACERT=FILE] talker URL [off | no-takeover | shared | dedicated [SUBPROTOCOL...]]
+ *     [CACERT=FILE] [HTTP2=yes] talker URL [off | no-takeover | shared | dedicated [SUBPROTOCOL...]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +85,8 @@ int main(int argc, char **argv) {
         return 2;
     quiet_server = strstr(argv[1], "/quiet") != NULL;
     weft_client *client =
-        weft_client_new(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .tls = {.ca_file = getenv("CACERT")}});
+        weft_client_new(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .tls = {.ca_file = getenv("CACERT")},
+                                               .http2 = getenv("HTTP2") ? WEFT_HTTP2_CLEAR : WEFT_HTTP2_OFF});
     weft_dial dial = {WEFT_DIAL_INIT,
                       .url = argv[1],
                       .subprotocols = argc > 3 ? (const char *const *)argv + 3 : NULL,

@@ -506,6 +506,26 @@ TEST(a_reader_that_is_slow_makes_us_wait) {
     end();
 }
 
+TEST(what_came_whole_is_read_before_a_reset_is_told) {
+    begin(100);
+    carry(1 << 20);
+    int32_t id = ask(post, "all of it", 9);
+    carry(1 << 20);
+    wf_h2_stream *s = expect(WF_H2_OPENED);
+    wf_h2_stream_pause(s);
+    nghttp2_submit_rst_stream(client, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    carry(1 << 20);
+    nothing_more();
+    CHECK_EQ(say(s, "HTTP/1.1 200 OK\r\n\r\n"), 19); /* and goes nowhere */
+    wf_h2_stream_resume(s);
+    CHECK(memmem(next().data, 100, "all of it", 9) != NULL);
+    expect(WF_H2_EOF);
+    expect(WF_H2_GONE);
+    nothing_more();
+    CHECK_EQ(wf_h2_memory(h2), 0);
+    end();
+}
+
 TEST(more_streams_than_allowed_are_refused) {
     begin(3);
     carry(1 << 20);
