@@ -206,7 +206,9 @@ static void seat_waiting(wf_trunk *trunk) {
 /* As the connection has, or else by this rule. */
 static void die_with(const wf_trunk *trunk, wf_call *call, const char *rule, int sys_errno) {
     const wf_fault *fault = &wf_link_end_of(&trunk->call.link)->fault;
-    if (fault->rule || fault->sys_errno)
+    if (call->link.stage == WF_LINK_LINGER) /* all was said */
+        wf_link_die(&call->link, 0, NULL);
+    else if (fault->rule || fault->sys_errno)
         wf_link_die(&call->link, fault->sys_errno, fault->rule);
     else if (trunk->call.link.stage == WF_LINK_DEAD)
         wf_link_die(&call->link, ECONNRESET, "the connection ended");

@@ -323,6 +323,7 @@ static const struct {
     {"cancel", {"PSHR8W"}, REFUSED "CANCEL", 0, 0},
     {"internal_error", {"PSHR2W"}, REFUSED "INTERNAL_ERROR", 0, 0},
     {"reset_when_open", {"PSHAMR8W"}, "open 101; text hi; closed 1006  RFC9113/7: the stream was reset: CANCEL", 0, 0},
+    {"reset_behind_the_close", {"PSHAMCDR0W"}, "open 101; text hi; closed 1000  clean peer", 0, 0},
     {"ends_when_open",
      {"PSHAMXW"},
      "open 101; text hi; closed 1006  RFC6455/7.1.5: connection ended without a close frame",
