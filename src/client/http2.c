@@ -17,6 +17,8 @@
 
 enum { ROUNDS_MAX = 16, REFUSED_MAX = 1, LEFT_BEHIND_MAX = 3 };
 
+static const char goes_away[] = "RFC9113/6.8: the server goes away";
+
 /* ---- lanes ---- */
 
 static void lanes_add(wf_lanes *list, wf_lane *lane) {
@@ -173,7 +175,7 @@ static bool refused(wf_call *call, bool left_behind) {
 static void leave_behind(wf_call *call) {
     if (refused(call, true))
         return;
-    wf_link_die(&call->link, ECONNRESET, "RFC9113/6.8: the server goes away");
+    wf_link_die(&call->link, ECONNRESET, goes_away);
     wf_call_pump(call);
 }
 
@@ -329,7 +331,7 @@ void wf_trunk_deinit(wf_call *call) {
 static void end_lanes(wf_trunk *trunk, wf_lanes *list) {
     for (size_t left = list->count; left > 0 && list->first; left--) {
         wf_call *call = list->first->call;
-        die_with(trunk, call, NULL, 0);
+        die_with(trunk, call, goes_away, ECONNRESET);
         wf_call_pump(call);
     }
 }

@@ -161,6 +161,27 @@ TEST(answers_become_text) {
     test_context("%s", "");
 }
 
+TEST(resets_are_told_in_words) {
+    static const char *const texts[] = {"RFC9113/7: the stream was reset: NO_ERROR",
+                                        "RFC9113/7: the stream was reset: PROTOCOL_ERROR",
+                                        "RFC9113/7: the stream was reset: INTERNAL_ERROR",
+                                        "RFC9113/7: the stream was reset: FLOW_CONTROL_ERROR",
+                                        "RFC9113/7: the stream was reset: SETTINGS_TIMEOUT",
+                                        "RFC9113/7: the stream was reset: STREAM_CLOSED",
+                                        "RFC9113/7: the stream was reset: FRAME_SIZE_ERROR",
+                                        "RFC9113/7: the stream was reset: REFUSED_STREAM",
+                                        "RFC9113/7: the stream was reset: CANCEL",
+                                        "RFC9113/7: the stream was reset: COMPRESSION_ERROR",
+                                        "RFC9113/7: the stream was reset: CONNECT_ERROR",
+                                        "RFC9113/7: the stream was reset: ENHANCE_YOUR_CALM",
+                                        "RFC9113/7: the stream was reset: INADEQUATE_SECURITY",
+                                        "RFC9113/7: the stream was reset: HTTP_1_1_REQUIRED",
+                                        "RFC9113/7: the stream was reset, by no known error"};
+    for (uint32_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        CHECK_STR(wf_h2_error_text(i), texts[i]);
+    CHECK_STR(wf_h2_error_text(UINT32_MAX), texts[NGHTTP2_HTTP_1_1_REQUIRED + 1]);
+}
+
 /* ---- the connection ---- */
 
 typedef struct client_stream {
