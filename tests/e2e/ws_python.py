@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 async def soon(what):
-    return await asyncio.wait_for(what, PATIENCE_S)
+    return await asyncio.wait_for(what, 3 * PATIENCE_S)
 
 
 class Websockets:
