@@ -57,7 +57,7 @@ class RoomSocket {
         this.line = connect(room, { url, token, last: REPLAY_COUNT, onState, onMessage });
     }
 
-    changed({ state, code, ...more }) {
+    changed({ state, code = 0, waitMs = 0, gap = false, ...more }) {
         this.cancel('settle');
         this.cancel('buffered');
         this.replayed = -1;
@@ -70,7 +70,7 @@ class RoomSocket {
         }
         const lost = state === 'reconnecting';
         const shown = lost && !this.hub.online ? 'offline' : state;
-        this.report('state', { ...more, state: shown, code: lost ? code || 1006 : code });
+        this.report('state', { ...more, waitMs, gap, state: shown, code: lost ? code || 1006 : code });
         if (state === 'open') this.hub.roomOpened();
     }
 

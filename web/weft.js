@@ -5,7 +5,7 @@
 //   const room = connect('lobby', {
 //       last: 50,                                      // of the past, for who is new
 //       onMessage: (data, { offset, epoch }) => ...,   // string or Uint8Array; own messages too
-//       onState: ({ state, transport, gap, waitMs, code, status, reason }) => ...,
+//       onState: ({ state, transport, gap, waitMs, code, status, reason }) => ...,   // as far as there is one
 //   });
 //   await room.send(data);   // the server has it; rejected: the line broke first, and onMessage tells if it had
 //   room.close();
@@ -18,12 +18,10 @@ export const TRANSPORTS = ['websocket', 'events', 'polling'];
 
 const DIAL_MS = 8000; // to be in the room
 const SILENCE_MS = 45000; // a stream says something every 16 s, a poll is answered within 25 s
-const BACKOFF_FLOOR_MS = 300;
-const BACKOFF_CEILING_MS = 30000;
 const STEADY_MS = 10000; // open for so long: the next loss starts from the floor again
 
-/** Full jitter, under a ceiling that doubles with each attempt. */
-const backoffMs = (attempt) => Math.random() * Math.min(BACKOFF_CEILING_MS, BACKOFF_FLOOR_MS * 2 ** attempt);
+// Full jitter, under a ceiling that doubles with each attempt.
+const backoffMs = (attempt) => Math.random() * Math.min(30000, 300 * 2 ** attempt);
 
 function payload({ data, base64 }) {
     if (data !== undefined) return data;
@@ -34,7 +32,6 @@ function payload({ data, base64 }) {
 }
 
 // Each line has stop() and tells its room: said(line, json), lost(line, why).
-
 class SocketLine {
     constructor(room) {
         const ws = new WebSocket(room.address('ws', { recover: room.place }));
@@ -57,8 +54,8 @@ class RequestLine {
     }
 
     async get(path, query, headers = {}) {
-        const options = { headers, signal: this.aborter.signal, cache: 'no-store' };
-        const answer = await fetch(this.room.address('http', query, path), options);
+        const { signal } = this.aborter;
+        const answer = await fetch(this.room.address('http', query, path), { headers, signal, cache: 'no-store' });
         if (answer.ok) return answer;
         throw Object.assign(new Error((await answer.text()).trim()), { status: answer.status });
     }
@@ -82,7 +79,8 @@ class EventsLine extends RequestLine {
             this.watch();
             const { value, done } = await reader.read();
             if (done) throw new Error('the stream ended');
-            const events = (text + value).split('\n\n');
+            text += value;
+            const events = value.includes('\n') ? text.split('\n\n') : [text];
             text = events.pop();
             for (const event of events) {
                 const data = event.split('\n').find((line) => line.startsWith('data: '));
@@ -94,8 +92,8 @@ class EventsLine extends RequestLine {
 
 class PollingLine extends RequestLine {
     async run() {
-        const { place } = this.room;
-        let asks = place ? ['/history', { since: place, limit: 1000 }] : ['', { poll: '' }]; // answered at once
+        const since = this.room.place;
+        let asks = since ? ['/history', { since, limit: 1000 }] : ['', { poll: '' }]; // answered at once
         for (let first = true; ; first = false) {
             this.watch();
             const { next, recovered, messages } = await (await this.get(...asks)).json();
@@ -107,7 +105,7 @@ class PollingLine extends RequestLine {
     }
 }
 
-const STANDARD = { onMessage() {}, onState() {}, transports: TRANSPORTS, token: '', last: 0, place: '', betterMs: 60000 };
+const STANDARD = { onMessage() {}, onState() {}, transports: TRANSPORTS, token: '', last: 0, place: '', betterMs: 6e4 };
 const LINES = { websocket: SocketLine, events: EventsLine, polling: PollingLine };
 
 class Room {
@@ -127,7 +125,7 @@ class Room {
         return this.transports[this.choice];
     }
 
-    get bufferedAmount() { // bytes that the browser has yet to send
+    get bufferedAmount() { // that the browser has yet to send
         return this.line?.ws?.bufferedAmount ?? 0;
     }
 
@@ -175,8 +173,8 @@ class Room {
         this.after('steady', STEADY_MS, () => (this.attempt = 0));
         this.trusted = this.choice;
         this.fails = 0;
-        const better = this.choice > 0 && this.transports[0] === 'websocket';
-        if (better) this.after('better', this.betterMs, () => this.lookForBetter(line));
+        if (this.choice > 0 && this.transports[0] === 'websocket')
+            this.after('better', this.betterMs, () => this.lookForBetter(line));
         this.tell('open', { gap });
     }
 
@@ -193,7 +191,7 @@ class Room {
         };
     }
 
-    /** The line is gone. One that never was leads to the next choice; one that once worked is tried some times before. */
+    /** The line is gone. One that never was leads to the next choice; one that once worked is tried some more. */
     lost(line, why) {
         if (line !== this.line) return;
         const patient = this.isOpen || (this.choice === this.trusted && this.fails++ < 3);
@@ -245,8 +243,7 @@ class Room {
     }
 
     tell(state, more = {}) {
-        const nothing = { gap: false, waitMs: 0, code: 0, status: 0, reason: '' };
-        this.onState({ ...nothing, ...more, state, transport: this.transport });
+        this.onState({ ...more, state, transport: this.transport });
     }
 }
 

@@ -8,8 +8,10 @@ import base64
 import json
 import random
 import re
+import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -301,6 +303,49 @@ class Recovery(unittest.TestCase):
                         self.assertEqual(said['offset'], at + 1)
                     at = said['offset']
                 self.assertGreater(gaps, 0)
+
+
+class ByCurl(unittest.TestCase):
+    """What curl makes of a body that goes on. It ends with 0 only when it believes that it has all of it."""
+
+    WAYS = ('--http1.1', '--http2-prior-knowledge', '--http1.0')
+
+    def listen(self, weft, way):
+        return subprocess.Popen(['curl', '--disable', '-sSN', way, '--max-time', str(PATIENCE_S), '-H',
+                                 'Accept: text/event-stream', f'{weft.url}/rooms/a'],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def listening(self, weft, count):
+        eventually(lambda: [each['members'] for each in get(weft, '/rooms')[2]['rooms']] == [count])
+
+    def test_a_drain_ends_it_whole(self):
+        with Weft('--h2c', '--drain', '0s') as weft:
+            curls = [self.listen(weft, way) for way in self.WAYS]
+            self.listening(weft, len(curls))
+            with weft.raw() as raw:
+                self.assertEqual(post(raw, '/rooms/a', b'to all')[0], 204)
+            self.assertEqual(weft.stop(), 0)
+            for way, curl in zip(self.WAYS, curls):
+                heard, why = curl.communicate(timeout=PATIENCE_S)
+                self.assertEqual(curl.returncode, 0, (way, why))
+                self.assertTrue(heard.endswith(b'data: {"offset":1,"data":"to all"}\n\n'), (way, heard))
+
+    def test_a_body_that_is_cut_shows_it(self):
+        with Weft('--h2c', '--queue-max', '1M', '--message-max', '1M', '--history', '0') as weft:
+            curls = [self.listen(weft, way) for way in self.WAYS]
+            self.listening(weft, len(curls))
+            for curl in curls:
+                curl.send_signal(signal.SIGSTOP)
+            with weft.raw() as raw:
+                for _ in range(100):
+                    if not get(weft, '/rooms')[2]['rooms']:
+                        break
+                    self.assertEqual(post(raw, '/rooms/a', b'x' * 1000000)[0], 204)
+            self.assertEqual(get(weft, '/rooms')[2]['rooms'], [])
+            for way, curl in zip(self.WAYS, curls):
+                curl.send_signal(signal.SIGCONT)
+                curl.communicate(timeout=PATIENCE_S + 5)
+                self.assertNotIn(curl.returncode, (0, 28), way)
 
 
 class Rules(unittest.TestCase):
