@@ -161,8 +161,10 @@ void wf_origins_rest(weft_client *client); /* nobody is left */
 void wf_origins_free(weft_client *client);
 
 /* http2.c */
-bool wf_trunk_pump(wf_call *trunk);        /* true: there may be more to be sent */
-void wf_trunk_deinit(wf_call *trunk);      /* behind its link */
+bool wf_trunk_pump(wf_call *trunk);   /* true: there may be more to be sent */
+void wf_trunk_deinit(wf_call *trunk); /* behind its link */
+
+/* lane.c */
 void wf_lane_ended(wf_call *call);         /* before it is told */
 void wf_lane_free(wf_call *call);          /* behind its port; without a lane nothing happens */
 wf_call *wf_call_way(const wf_call *call); /* what connects it: its trunk, or it does itself */

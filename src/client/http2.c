@@ -19,34 +19,7 @@ enum { ROUNDS_MAX = 16, REFUSED_MAX = 1, LEFT_BEHIND_MAX = 3 };
 
 static const char goes_away[] = "RFC9113/6.8: the server goes away";
 
-/* ---- lanes ---- */
-
-static void lanes_add(wf_lanes *list, wf_lane *lane) {
-    lane->list = list;
-    lane->prev = list->last;
-    lane->next = NULL;
-    *(list->last ? &list->last->next : &list->first) = lane;
-    list->last = lane;
-    list->count++;
-}
-
-static void lanes_remove(wf_lane *lane) {
-    wf_lanes *list = lane->list;
-    *(lane->prev ? &lane->prev->next : &list->first) = lane->next;
-    *(lane->next ? &lane->next->prev : &list->last) = lane->prev;
-    list->count--;
-}
-
-/* There is something for the trunk to send, or to see. */
-static void stir(wf_trunk *trunk) {
-    wf_outq_mark_ready(&trunk->call.link.q);
-}
-
-static bool is_idle(const wf_trunk *trunk) {
-    return trunk->waiting.count + trunk->riding.count == 0;
-}
-
-static void unlist(wf_trunk *trunk) {
+void wf_trunk_unlist(wf_trunk *trunk) {
     wf_trunk **at = &trunk->origin->trunks;
     while (trunk->listed && *at != trunk)
         at = &(*at)->next;
@@ -55,100 +28,17 @@ static void unlist(wf_trunk *trunk) {
     trunk->listed = false;
 }
 
-void wf_lane_free(wf_call *call) {
-    wf_lane *lane = call->lane;
-    if (!lane)
-        return;
-    wf_assert(!lane->stream);
-    lanes_remove(lane);
-    stir(lane->trunk);
-    wf_mem_free(lane);
-    call->lane = NULL;
-}
-
-wf_call *wf_call_way(const wf_call *call) {
-    return call->lane ? &call->lane->trunk->call : (wf_call *)call;
-}
-
-/* Who is silent to one may be gone for all. */
-void wf_lane_ended(wf_call *call) {
-    if (wf_link_end_of(&call->link)->fault.sys_errno == ETIMEDOUT || call->link.deadlines.ping_ms != 0)
-        unlist(call->lane->trunk);
-}
-
-/* ---- a sock's calls ---- */
-
-static wf_lane *lane_of(wf_port *port) {
-    return (wf_lane *)port;
-}
-
-static void port_pause(wf_port *port) {
-    wf_h2_stream_pause(lane_of(port)->stream);
-}
-
-static void port_resume(wf_port *port) {
-    wf_h2_stream_resume(lane_of(port)->stream);
-    stir(lane_of(port)->trunk);
-}
-
-static int64_t port_send(wf_port *port, const struct iovec *ranges, int count) {
-    int64_t taken = wf_h2_stream_send(lane_of(port)->stream, ranges, count);
-    if (taken < 0) {
-        errno = taken == WF_ELIMIT ? E2BIG : ENOMEM;
-        return WF_ESYS;
-    }
-    stir(lane_of(port)->trunk);
-    return taken > 0 ? taken : WF_SEND_LATER;
-}
-
-static void port_shutdown(wf_port *port) {
-    wf_h2_stream_end(lane_of(port)->stream);
-    stir(lane_of(port)->trunk);
-}
-
-static void port_close(wf_port *port, bool abort) {
-    wf_lane *lane = lane_of(port);
-    wf_h2_stream_close(lane->stream, abort);
-    lane->stream = NULL;
-    stir(lane->trunk);
-}
-
-static const wf_port_calls calls = {port_pause, port_resume, port_send, port_shutdown, port_close};
-
-/* ---- joining ---- */
-
 bool wf_trunk_takes(const wf_trunk *trunk) {
     if (!trunk->h2 || !wf_h2_settled(trunk->h2))
         return trunk->waiting.count < trunk->origin->streams_max;
     return wf_h2_room(trunk->h2) > 0 || wf_h2_streams(trunk->h2) == 0; /* one that takes none now may take some soon */
 }
 
-static void seat(wf_lane *lane) {
-    wf_trunk *trunk = lane->trunk;
-    wf_call *call = lane->call;
-    const wf_buf *request = &call->dialling->request;
-    lanes_remove(lane);
-    lanes_add(&trunk->riding, lane);
-    lane->port = (wf_port) {.calls = &calls, .below = &trunk->call.link.sock};
-    lane->stream = wf_h2_open(trunk->h2, lane);
-    if (lane->stream &&
-        wf_link_connect_port(&call->link, &lane->port, (wf_str) {(const char *)request->data, request->len}) == WF_OK)
-        return;
-    if (lane->stream)
-        wf_h2_stream_close(lane->stream, true);
-    lane->stream = NULL;
-    wf_call_die_soon(call, ENOMEM);
+static bool is_idle(const wf_trunk *trunk) {
+    return trunk->waiting.count + trunk->riding.count == 0;
 }
 
-void wf_trunk_join(wf_trunk *trunk, wf_call *call, wf_lane *lane) {
-    *lane = (wf_lane) {.call = call, .trunk = trunk};
-    call->lane = lane;
-    lanes_add(&trunk->waiting, lane);
-    if (trunk->awaited)
-        wf_link_connected(&call->link);
-    if (trunk->h2 && wf_h2_room(trunk->h2) > 0 && wf_h2_websockets(trunk->h2))
-        seat(lane);
-}
+/* ---- those that wait ---- */
 
 /* With HTTP/1.1, or wherever there is a place. */
 static void go_elsewhere(wf_call *call) {
@@ -167,7 +57,7 @@ static bool refused(wf_call *call, bool left_behind) {
     if (!asks(call) || call->dialling->refused >= (left_behind ? LEFT_BEHIND_MAX : REFUSED_MAX))
         return false;
     call->dialling->refused++;
-    unlist(call->lane->trunk);
+    wf_trunk_unlist(call->lane->trunk);
     go_elsewhere(call);
     return true;
 }
@@ -187,7 +77,7 @@ static void seat_waiting(wf_trunk *trunk) {
         return;
     if (!wf_h2_websockets(h2)) {
         trunk->origin->http1 = true;
-        unlist(trunk);
+        wf_trunk_unlist(trunk);
     }
     size_t most = wf_h2_room(h2) + wf_h2_streams(h2);
     trunk->origin->streams_max = most > 0 ? most : 1;
@@ -195,7 +85,7 @@ static void seat_waiting(wf_trunk *trunk) {
         if (trunk->origin->http1)
             go_elsewhere(lane->call);
         else if (wf_h2_room(h2) > 0)
-            seat(lane);
+            wf_lane_seat(lane);
         else if (wf_h2_left(h2))
             leave_behind(lane->call);
         else if (wf_h2_streams(h2) > 0)
@@ -227,7 +117,7 @@ static void on_gone(wf_lane *lane, uint32_t error) {
         wf_link_failed(&call->link, ECONNRESET); /* what has come of the answer may do */
     } else if (error == WF_H2_HTTP_1_1_REQUIRED && asks(call)) {
         trunk->origin->http1 = true;
-        unlist(trunk);
+        wf_trunk_unlist(trunk);
         go_elsewhere(call);
     } else if (error != WF_H2_REFUSED_STREAM || !refused(call, wf_h2_left(trunk->h2))) {
         die_with(trunk, call, wf_h2_error_text(error), error == WF_H2_HEAD_OVER ? 0 : ECONNRESET);
@@ -322,7 +212,7 @@ wf_trunk *wf_trunk_new(weft_client *client, wf_origin *origin, const wf_dialling
 
 void wf_trunk_deinit(wf_call *call) {
     wf_trunk *trunk = (wf_trunk *)call;
-    unlist(trunk);
+    wf_trunk_unlist(trunk);
     wf_h2_free(trunk->h2);
     trunk->origin->trunk_count--;
 }
@@ -337,7 +227,7 @@ static void end_lanes(wf_trunk *trunk, wf_lanes *list) {
 }
 
 static void end_all(wf_trunk *trunk) {
-    unlist(trunk);
+    wf_trunk_unlist(trunk);
     if (trunk->h2) {
         wf_h2_cut(trunk->h2);
         tell_streams(trunk);
@@ -362,7 +252,7 @@ static void on_ended(wf_trunk *trunk) {
 
 static void give_up_http2(wf_trunk *trunk) {
     trunk->origin->http1 = true;
-    unlist(trunk);
+    wf_trunk_unlist(trunk);
     while (trunk->waiting.first)
         go_elsewhere(trunk->waiting.first->call);
     wf_link_die(&trunk->call.link, 0, NULL);
@@ -435,7 +325,7 @@ static void rest(wf_trunk *trunk) {
     if (link->stage != WF_LINK_RAW)
         return;
     if (idle && !trunk->leaves && (!trunk->listed || wf_call_client(&trunk->call)->call_count == 0)) {
-        unlist(trunk);
+        wf_trunk_unlist(trunk);
         trunk->leaves = true;
         wf_h2_go_away(trunk->h2);
     }
@@ -451,7 +341,7 @@ static bool carry(wf_trunk *trunk) {
         more = fill(trunk); /* what went may make room for more */
     }
     if (wf_h2_left(trunk->h2))
-        unlist(trunk);
+        wf_trunk_unlist(trunk);
     if (wf_h2_over(trunk->h2))
         end_all(trunk);
     return more;

@@ -53,8 +53,16 @@ struct wf_trunk {
 /* NULL: no memory. It is connecting, and its origin's. */
 wf_trunk *wf_trunk_new(weft_client *client, wf_origin *origin, const wf_dialling *dialling);
 
-/* It takes another call; and takes it. */
-bool wf_trunk_takes(const wf_trunk *trunk);
+bool wf_trunk_takes(const wf_trunk *trunk); /* another call */
+void wf_trunk_unlist(wf_trunk *trunk);      /* it takes no more */
+
+/* There is something for it to send, or to see. */
+static inline void wf_trunk_stir(wf_trunk *trunk) {
+    wf_outq_mark_ready(&trunk->call.link.q);
+}
+
+/* lane.c: the call's from here on, and on the trunk */
 void wf_trunk_join(wf_trunk *trunk, wf_call *call, wf_lane *lane);
+void wf_lane_seat(wf_lane *lane); /* it waits, and there is room */
 
 #endif
