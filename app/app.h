@@ -15,6 +15,8 @@ typedef struct app_config {
     const char *token;               /* NULL: none is needed */
     const char *config_file;         /* whose [app NAME] sections are apps; NULL: none. Read again on SIGHUP */
     const char *pusher_path;         /* clients of Pusher Channels come to PATH/app/KEY too; NULL: none */
+    const char *webhook_dead;        /* the file for webhooks that could not be delivered; NULL: none */
+    uint32_t webhook_dead_max;       /* how long it may get */
     const char *user;                /* to become after binding when root; NULL: "nobody" */
     uint32_t threads;                /* 0: one per processor */
     uint32_t message_bytes_max, queue_bytes_max;

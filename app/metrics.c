@@ -2,6 +2,7 @@
  * /healthz and /metrics in Prometheus' text format (version 0.0.4). Every figure is read from the counters at
  * the moment of the request: there is no second place where it could drift.
  */
+#include "app/pusher/pusher.h"
 #include "app/routes.h"
 
 #include <inttypes.h>
@@ -73,7 +74,14 @@ static void on_metrics(weft_request *request, void *user) {
     const char *reason;
     for (size_t i = 0; (reason = weft_server_refusals(server, i, &count)); i++)
         put(&p, "weft_refusals_total{reason=\"%s\"} %" PRIu64 "\n", reason, count);
-    app_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", p.text, p.len);
+    push_text all = {0};
+    push_put(&all, p.text, p.len);
+    app_pusher_metrics(&all);
+    if (all.failed)
+        app_reply_text(request, 503, "out of memory\n");
+    else
+        app_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", all.data, all.len);
+    push_text_free(&all);
 }
 
 static void on_health(weft_request *request, void *user) {

@@ -164,6 +164,10 @@ static int serve(weft_server *server, const app_config *config) {
         return complain("cannot start a thread for the apps");
     }
     app_read_no_more();
+    if (!app_pusher_start_hooks()) {
+        app_certs_stop();
+        return complain("cannot start a thread for the webhooks");
+    }
     if (reloads)
         signal(SIGHUP, on_hangup);
     announce(server, config);

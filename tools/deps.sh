@@ -92,6 +92,7 @@ group_build() {
     need libedit-dev has_library libedit-dev editline/readline.h
     need libinih-dev has_library libinih-dev ini.h
     need libjansson-dev has_library libjansson-dev jansson.h
+    need libcurl4-openssl-dev has_library libcurl4-openssl-dev curl/curl.h
     need llhttp has_llhttp
 }
 

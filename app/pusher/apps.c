@@ -68,6 +68,7 @@ static void carry_out(push_app *app, const push_effect *effect, weft_conn *self)
         weft_handle_close(server, effect->who, effect->code, NULL);
         break;
     case PUSH_NOTE:
+        push_hooks_note(app->hooked, (push_note)effect->code, push_str(topic), (weft_text) {text, effect->len});
         break;
     }
 }
@@ -171,6 +172,17 @@ static push_app *app_new(push_apps *apps, push_settings *settings) {
     return app;
 }
 
+/* Without memory some URLs are told nothing. */
+static bool set_hooks(push_app *app) {
+    push_hooks *hooks = app->apps->hooks;
+    push_effects *e = push_app_enter(app);
+    bool wanted = app->settings->webhooks.count > 0;
+    bool ok = !hooks || (!wanted && !app->hooked) || push_hooks_set(hooks, &app->hooked, app->settings);
+    e->notes = wanted && app->hooked;
+    push_app_leave(app, NULL);
+    return ok;
+}
+
 static void close_all(push_app *app, push_effects *e, int code) {
     for (push_link *l = NULL; (l = push_table_walk(&app->state.conns, l));)
         push_effect_close(e, ((push_conn *)l)->handle, code);
@@ -218,7 +230,7 @@ bool push_apps_set(push_apps *apps, push_settings *list) {
             app_set(app, s);
         else
             app = app_new(apps, s);
-        ok = app && name_keys(apps, app) && ok;
+        ok = app && set_hooks(app) && name_keys(apps, app) && ok;
     }
     for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
         if (!app_of(l)->removed && !listed(list, app_of(l)->settings->id))

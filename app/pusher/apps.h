@@ -10,6 +10,7 @@
 #ifndef APP_PUSHER_APPS_H
 #define APP_PUSHER_APPS_H
 
+#include "app/pusher/hooks.h"
 #include "app/pusher/state.h"
 
 #include <pthread.h>
@@ -23,11 +24,13 @@ typedef struct push_app {
     pthread_mutex_t lock;
     push_effects effects;
     push_settings *settings;
-    bool removed; /* no file names it any more */
+    push_hooked *hooked; /* NULL: it never had webhooks */
+    bool removed;        /* no file names it any more */
 } push_app;
 
 struct push_apps {
     weft_server *server;
+    push_hooks *hooks;     /* NULL: there are none; set before the first app */
     pthread_rwlock_t lock; /* of the tables; an app lives as long as they do */
     push_table by_id, by_key;
 };

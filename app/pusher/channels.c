@@ -39,13 +39,13 @@ static void publish_count(push_state *state, push_channel *channel, push_effects
     push_effect_publish(e, topic, at, 0);
     channel->told_count = channel->subs;
     channel->told_ms = now_ms;
+    char number[16];
+    snprintf(number, sizeof number, "%u", channel->subs);
+    push_effect_note(e, PUSH_COUNT, push_channel_name(channel), push_str(number));
 }
 
 /* The number has changed. */
 static void tell_count(push_state *state, push_channel *channel, push_effects *e, uint64_t now_ms) {
-    char number[16];
-    snprintf(number, sizeof number, "%u", channel->subs);
-    push_effect_note(e, PUSH_COUNT, push_channel_name(channel), push_str(number));
     if (!state->settings->subscription_count || channel->kind.access == PUSH_PRESENCE ||
         channel->kind.access == PUSH_USER || channel->subs == 0)
         return;

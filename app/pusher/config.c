@@ -14,7 +14,7 @@
 
 enum { KEY_BYTES_MAX = 128 };
 
-typedef enum setting_kind { NUMBER, SWITCH, STRING } setting_kind;
+typedef enum setting_kind { NUMBER, SWITCH } setting_kind;
 
 /* What a line of a section may be, but for id, key and secret. */
 static const struct setting {
@@ -28,7 +28,6 @@ static const struct setting {
     {"require_tls", SWITCH, AT(require_tls), 0, 0, 0},
     {"client_events", SWITCH, AT(client_events), 0, 0, 0},
     {"subscription_count", SWITCH, AT(subscription_count), 0, 0, 0},
-    {"webhook", STRING, AT(webhook), 0, 0, 0},
     {"connections", NUMBER, AT(limits.connections), 100000, 1, UINT32_MAX - 1},
     {"channels", NUMBER, AT(limits.channels), 100, 1, 10000},
     {"app_channels", NUMBER, AT(limits.app_channels), 200000, 1, UINT32_MAX - 1},
@@ -40,6 +39,14 @@ static const struct setting {
     {"client_events_second", NUMBER, AT(limits.client_events_second), 10, 1, 100000},
     {"watchlist", NUMBER, AT(limits.watchlist), 100, 1, 1000},
     {"cached_channels", NUMBER, AT(limits.cached_channels), 10000, 1, UINT32_MAX - 1},
+    {"webhook_grace_ms", NUMBER, AT(webhooks.grace_ms), 3000, 0, 600000},
+    {"webhook_timeout_ms", NUMBER, AT(webhooks.timeout_ms), 10000, 10, 600000},
+    {"webhook_batch_ms", NUMBER, AT(webhooks.rules.batch_ms), 50, 0, 60000},
+    {"webhook_batch_events", NUMBER, AT(webhooks.rules.batch_events), 10, 1, 1000},
+    {"webhook_queue_events", NUMBER, AT(webhooks.rules.queue_events), 10000, 1, 10000000},
+    {"webhook_queue_bytes", NUMBER, AT(webhooks.rules.queue_bytes), 16 << 20, 1024, 1 << 30},
+    {"webhook_retry_first_ms", NUMBER, AT(webhooks.rules.retry_first_ms), 1000, 1, 60000},
+    {"webhook_retry_max_ms", NUMBER, AT(webhooks.rules.retry_max_ms), 300000, 1, 86400000},
 #undef AT
 };
 
@@ -52,7 +59,7 @@ static void settings_free(push_settings *s) {
         free(s->keys[i].key);
         free(s->keys[i].secret);
     }
-    free(s->webhook);
+    push_webhooks_free(&s->webhooks);
     free(s->name);
     free(s->id);
     free(s);
@@ -169,13 +176,13 @@ static const char *set(push_settings *s, const char *name, const char *value) {
         return set_key(s, value);
     if (strcmp(name, "secret") == 0)
         return set_secret(s, value);
+    if (push_webhook_setting(name))
+        return push_webhook_set(&s->webhooks, name, value);
     for (size_t i = 0; i < KNOWN; i++) {
         const struct setting *known = &settings_known[i];
         void *at = (char *)s + known->offset;
         if (strcmp(name, known->name) == 0)
-            return known->kind == SWITCH   ? set_switch(value, at)
-                   : known->kind == NUMBER ? set_number(known, value, at)
-                                           : set_string(value, at);
+            return known->kind == SWITCH ? set_switch(value, at) : set_number(known, value, at);
     }
     return "is no setting of an app";
 }

@@ -21,6 +21,8 @@
 
 #include <weft/weft.h>
 
+#include "app/pusher/webhook.h"
+
 enum { PUSH_KEYS_MAX = 8 };
 
 typedef struct push_key {
@@ -51,7 +53,7 @@ typedef struct push_settings {
     bool require_tls;
     bool client_events;
     bool subscription_count;
-    char *webhook; /* NULL: none */
+    push_webhooks webhooks;
     push_limits limits;
     struct push_settings *next; /* of a list that was read */
 } push_settings;

@@ -18,17 +18,17 @@ typedef enum push_effect_kind {
     PUSH_SEND,    /* the connection that acts gets the text */
     PUSH_PUBLISH, /* all in the topic but `who` get the text */
     PUSH_CLOSE,   /* `who` is closed with `code` */
-    PUSH_NOTE     /* `code` says what has happened to the channel in `topic`; the text is the user's id or the event */
+    PUSH_NOTE     /* `code` says what has happened to the channel in `topic`; see push_note for the text */
 } push_effect_kind;
 
 typedef enum push_note {
     PUSH_OCCUPIED,
     PUSH_VACATED,
-    PUSH_MEMBER_ADDED,
+    PUSH_MEMBER_ADDED, /* the text is the user's id */
     PUSH_MEMBER_REMOVED,
-    PUSH_CLIENT_EVENT,
+    PUSH_CLIENT_EVENT, /* an object: event, channel, data (a string), socket_id, and user_id of a member */
     PUSH_CACHE_MISS,
-    PUSH_COUNT /* the text is the number of subscriptions */
+    PUSH_COUNT /* the number of subscriptions, when clients are told */
 } push_note;
 
 typedef struct push_effect {

@@ -109,6 +109,33 @@ static bool may_send(push_conn *conn, uint64_t now_ms) {
     return true;
 }
 
+/* With the data as a string, as that of other events is; some SDKs rely on it. */
+static void note_client_event(const push_conn *conn, const push_event *event, const push_member *member,
+                              push_effects *e) {
+    push_text text = {0};
+    push_put_str(&text, "{\"event\":");
+    push_put_text(&text, event->name);
+    push_put_str(&text, ",\"channel\":");
+    push_put_quoted(&text, event->channel);
+    push_put_str(&text, ",\"data\":");
+    if (event->data.data[0] == '"')
+        push_put_text(&text, event->data);
+    else
+        push_put_quoted(&text, event->data);
+    push_put_str(&text, ",\"socket_id\":");
+    push_put_quoted(&text, push_str(conn->socket_id));
+    if (member) {
+        push_put_str(&text, ",\"user_id\":");
+        push_put_quoted(&text, push_member_id(member));
+    }
+    push_put_str(&text, "}");
+    if (text.failed)
+        e->failed = true;
+    else
+        push_effect_note(e, PUSH_CLIENT_EVENT, event->channel, (weft_text) {text.data, text.len});
+    push_text_free(&text);
+}
+
 push_verdict push_client_event(push_conn *conn, const push_event *event, push_effects *e, uint64_t now_ms) {
     push_state *state = conn->state;
     push_access access = push_kind_of(event->channel).access;
@@ -130,12 +157,7 @@ push_verdict push_client_event(push_conn *conn, const push_event *event, push_ef
     }
     push_put_str(&e->text, "}");
     push_effect_publish(e, topic, at, conn->handle);
-    size_t len = e->text.len - at;
-    if (e->notes && push_effects_ok(e)) {
-        push_text copy = {0}; /* the note grows the text that it is taken from */
-        push_put(&copy, e->text.data + at, len);
-        push_effect_note(e, PUSH_CLIENT_EVENT, event->channel, (weft_text) {copy.data, copy.len});
-        push_text_free(&copy);
-    }
+    if (e->notes)
+        note_client_event(conn, event, sub->member, e);
     return push_effects_ok(e) ? PUSH_DONE : PUSH_NO_MEMORY;
 }

@@ -22,6 +22,7 @@ enum { TICK_MS = 250, PUSH_PATH_MAX = 200 };
 static struct {
     push_apps apps;
     bool has_apps;
+    push_hooks *hooks;                 /* NULL: no file, no webhooks */
     const char *file;                  /* NULL: none */
     push_settings *made;               /* a reference to the app that was made up; NULL: the file has some */
     char paths[2][PUSH_PATH_MAX + 16]; /* of the routes behind a prefix */
@@ -49,6 +50,21 @@ static bool add_routes(weft_server *server, const char *prefix) {
            push_api_add(server, &pusher.apps, pusher.paths[1]) == WEFT_OK;
 }
 
+/* The file is opened now, as long as its folder may be written to. */
+static bool add_hooks(const app_config *config) {
+    push_dead dead = {.fd = -1};
+    const char *why =
+        config->webhook_dead ? push_dead_open(&dead, config->webhook_dead, config->webhook_dead_max) : NULL;
+    if (why) {
+        fprintf(stderr, "weft: --webhook-dead: cannot write to %s: %s\n", config->webhook_dead, why);
+        return false;
+    }
+    pusher.hooks = push_hooks_new(dead);
+    if (!pusher.hooks)
+        fprintf(stderr, "weft: cannot start: out of memory\n");
+    return pusher.hooks != NULL;
+}
+
 bool app_pusher_add(weft_server *server, const app_config *config) {
     char why[256];
     push_settings *list = NULL;
@@ -69,7 +85,12 @@ bool app_pusher_add(weft_server *server, const app_config *config) {
         list = push_settings_random();
         pusher.made = list ? push_settings_ref(list) : NULL;
     }
+    if (pusher.file && !add_hooks(config)) {
+        push_settings_unref_all(list);
+        return false;
+    }
     pusher.has_apps = list && push_apps_init(&pusher.apps, server);
+    pusher.apps.hooks = pusher.hooks;
     if (pusher.has_apps && push_apps_set(&pusher.apps, list) && add_routes(server, config->pusher_path))
         return true;
     fprintf(stderr, "weft: cannot start: out of memory\n");
@@ -150,10 +171,22 @@ void app_pusher_stop(void) {
     close(pusher.orders[1]);
 }
 
+bool app_pusher_start_hooks(void) {
+    return !pusher.hooks || push_hooks_start(pusher.hooks);
+}
+
+void app_pusher_metrics(push_text *out) {
+    if (pusher.hooks)
+        push_hooks_metrics(pusher.hooks, out);
+}
+
 void app_pusher_free(void) {
+    push_hooks_stop(pusher.hooks);
     if (pusher.has_apps)
         push_apps_deinit(&pusher.apps);
     pusher.has_apps = false;
+    push_hooks_free(pusher.hooks);
+    pusher.hooks = NULL;
     push_settings_unref(pusher.made);
     pusher.made = NULL;
 }

@@ -6,6 +6,7 @@
 #define APP_PUSHER_PUSHER_H
 
 #include "app/app.h"
+#include "app/pusher/text.h"
 
 #include <stdbool.h>
 
@@ -22,7 +23,13 @@ bool app_pusher_start(void);
 void app_pusher_reload(void); /* from a signal handler */
 void app_pusher_stop(void);   /* the thread has ended when this returns; it was not started: nothing happens */
 
-/* After the server has been freed. */
+/* Starts the thread of the webhooks, which needs no right to read anything. False: errno says why. */
+bool app_pusher_start_hooks(void);
+
+/* After the server has been freed. Webhooks that are left are tried once more, which takes two seconds at most. */
 void app_pusher_free(void);
+
+/* Figures of the webhooks, in Prometheus' text format. */
+void app_pusher_metrics(push_text *out);
 
 #endif

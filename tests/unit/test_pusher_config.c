@@ -40,7 +40,8 @@ TEST(apps_are_read_and_other_sections_are_not) {
     CHECK_EQ(shop->limits.members, 7);
     CHECK_EQ(shop->limits.event_bytes, 10240);
     CHECK_EQ(shop->limits.batch_events, 10);
-    CHECK_STR(shop->webhook, "https://a.example/");
+    CHECK_EQ(shop->webhooks.count, 1);
+    CHECK_STR(shop->webhooks.items[0].url, "https://a.example/");
     CHECK_STR(other->name, "other");
     CHECK(!other->enabled && !other->next);
     push_settings_unref_all(list);

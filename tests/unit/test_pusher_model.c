@@ -1,11 +1,13 @@
 /*
  * Random operations by many clients on many channels, against a model that is nothing but tables of who is where.
  * Effects are carried out on topics that are sets; each client folds what it is told into its own view. After each
- * operation every view must be what is true, and each event must have reached exactly those it was for.
+ * operation every view must be what is true, and each event must have reached exactly those it was for. What webhooks
+ * tell is true too, but for an end that happened just now.
  */
 #include "test.h"
 
 #include "app/pusher/json.h"
+#include "app/pusher/pending.h"
 #include "app/pusher/state.h"
 
 #include <stdio.h>
@@ -21,7 +23,7 @@ enum {
     CHANNELS_MAX = 6,
     CACHED_MAX = 2
 };
-enum { CACHE_MS = 30 * 60 * 1000, EVENTS_PER_SECOND = 2 };
+enum { CACHE_MS = 30 * 60 * 1000, EVENTS_PER_SECOND = 2, GRACE_MS = 3000 };
 
 static const char *const channels[CHANNELS] = {"news",
                                                "cache-news",
@@ -103,6 +105,10 @@ typedef struct view {
 static view views[CLIENTS];
 static bool topics[TOPICS][CLIENTS];
 static bool noted[CHANNELS], noted_member[CHANNELS][USERS];
+static bool hooked[CHANNELS], hooked_member[CHANNELS][USERS];         /* as webhooks tell it */
+static uint64_t ended_ms[CHANNELS], member_ended_ms[CHANNELS][USERS]; /* 0: never */
+static int hooked_events;                                             /* of clients, in this operation */
+static push_pending pending;
 static int closes[CLIENTS];
 static push_settings settings;
 static push_state state;
@@ -209,11 +215,40 @@ static void see(view *v, const char *text, size_t len) {
     json_decref(message);
 }
 
+/* A webhook: each is a change of what was told before. */
+static void see_hook(const push_happened *what) {
+    char name[64], id[64];
+    snprintf(name, sizeof name, "%.*s", (int)what->channel.len, what->channel.data);
+    snprintf(id, sizeof id, "%.*s", (int)what->text.len, what->text.data);
+    int channel = channel_of(name);
+    bool begins = what->note == PUSH_OCCUPIED || what->note == PUSH_MEMBER_ADDED;
+    bool *told = what->note == PUSH_OCCUPIED || what->note == PUSH_VACATED ? &hooked[channel]
+                 : what->note <= PUSH_MEMBER_REMOVED                       ? &hooked_member[channel][user_of(id)]
+                                                                           : NULL;
+    if (told) {
+        CHECK_EQ(*told, !begins);
+        *told = begins;
+    }
+    hooked_events += what->note == PUSH_CLIENT_EVENT;
+}
+
+static void see_ends(void) {
+    for (push_waiting *w; (w = push_pending_take(&pending, now_ms)); free(w))
+        see_hook(&w->what);
+}
+
 static void see_note(const push_effect *e) {
     const char *text = effects.text.data + e->at;
     int channel = channel_of(effects.text.data + e->topic);
     char id[64];
     snprintf(id, sizeof id, "%.*s", (int)e->len, text);
+    push_happened what = {(push_note)e->code, push_str(channels[channel]), {text, e->len}};
+    if (push_pending_note(&pending, &what, now_ms + GRACE_MS))
+        see_hook(&what);
+    if (e->code == PUSH_VACATED)
+        ended_ms[channel] = now_ms;
+    else if (e->code == PUSH_MEMBER_REMOVED)
+        member_ended_ms[channel][user_of(id)] = now_ms;
     switch ((push_note)e->code) {
     case PUSH_OCCUPIED:
     case PUSH_VACATED:
@@ -276,7 +311,8 @@ static void forget_cached(int channel) {
 }
 
 static void tick(void) {
-    now_ms += dice(4) ? dice(300) : dice(CACHE_MS);
+    now_ms += dice(4) ? dice(2 * GRACE_MS) : dice(CACHE_MS);
+    see_ends();
     push_tick(&state, &effects, now_ms);
     carry_out(-1);
     for (int c = 0; c < CHANNELS; c++)
@@ -393,6 +429,7 @@ static void say(int i, int channel) {
         CHECK(got == PUSH_DONE || got == PUSH_TOO_FAST);
     if (got == PUSH_DONE)
         check_reached(channel, i);
+    CHECK_EQ(hooked_events, got == PUSH_DONE);
     for (int k = 0; k < CLIENTS && got != PUSH_DONE; k++)
         CHECK_EQ(views[k].events, 0);
 }
@@ -458,8 +495,12 @@ static void check_all(void) {
         CHECK_EQ(channel ? channel->subs : 0, subscriptions(c));
         CHECK_EQ(channel && channel->cached, truth.cached[c] != 0);
         CHECK_EQ(noted[c], subscriptions(c) > 0);
-        for (int u = 0; u < USERS && is_presence(c); u++)
+        CHECK_EQ(hooked[c], subscriptions(c) > 0 || (ended_ms[c] && now_ms < ended_ms[c] + GRACE_MS));
+        for (int u = 0; u < USERS && is_presence(c); u++) {
             CHECK_EQ(noted_member[c][u], has_member(c, u));
+            CHECK_EQ(hooked_member[c][u],
+                     has_member(c, u) || (member_ended_ms[c][u] && now_ms < member_ended_ms[c][u] + GRACE_MS));
+        }
         occupied += subscriptions(c) > 0;
     }
     CHECK_EQ(state.occupied, occupied);
@@ -470,6 +511,7 @@ static void step(void) {
     int i = (int)dice(CLIENTS), channel = (int)dice(CHANNELS);
     for (int k = 0; k < CLIENTS; k++)
         views[k].events = views[k].event = views[k].from_cache = views[k].missed = 0;
+    hooked_events = 0;
     unsigned what = dice(32);
     if (what < 3 || (what < 24 && !truth.online[i]))
         come_or_go(i);
@@ -497,6 +539,8 @@ TEST(every_view_is_what_is_true) {
         memset(topics, 0, sizeof topics);
         memset(noted, 0, sizeof noted);
         memset(noted_member, 0, sizeof noted_member);
+        memset(ended_ms, 0, sizeof ended_ms);
+        memset(member_ended_ms, 0, sizeof member_ended_ms);
         settings = (push_settings) {.id = (char *)"7",
                                     .client_events = true,
                                     .subscription_count = true,
@@ -517,7 +561,12 @@ TEST(every_view_is_what_is_true) {
             if (truth.online[i])
                 come_or_go(i);
         CHECK(push_state_holds(&state) && state.occupied == 0);
+        now_ms += GRACE_MS;
+        see_ends();
+        for (int c = 0; c < CHANNELS; c++)
+            CHECK(!hooked[c]);
         push_state_deinit(&state);
     }
+    push_pending_free(&pending);
     push_effects_free(&effects);
 }

@@ -319,11 +319,15 @@ TEST(notes_are_for_those_who_want_them) {
     CHECK_EQ(say(a, "presence-cache-p"), PUSH_DONE);
     const char *said = lines();
     CHECK(strstr(said, "note presence-cache-p 0\nnote presence-cache-p 2: 1\njoin"));
-    CHECK(strstr(said, "note presence-cache-p 5\nnote presence-cache-p 6: 1\npublish"));
-    CHECK(strstr(said, "note presence-cache-p 4: {\"event\":\"client-x\""));
+    CHECK(strstr(said, "note presence-cache-p 5\npublish"));
+    CHECK(strstr(said, "note presence-cache-p 4: {\"event\":\"client-x\",\"channel\":\"presence-cache-p\",\"data\":"));
+    CHECK(strstr(said, ",\"socket_id\":\"1.1\",\"user_id\":\"1\"}\n"));
     push_disconnect(a, &effects, now_ms);
-    CHECK_STR(lines(), "note presence-cache-p 3: 1\nnote presence-cache-p 6: 0\nnote presence-cache-p 1\n");
+    CHECK_STR(lines(), "note presence-cache-p 3: 1\nnote presence-cache-p 1\n");
     a = NULL;
+    settings.subscription_count = true;
+    CHECK_EQ(subscribe(b, "news", "", ""), PUSH_DONE);
+    CHECK(strstr(lines(), "\nnote news 6: 1\n"));
     end();
 }
 
