@@ -147,6 +147,8 @@ static const char *bad_option(const serve_options *o) {
         if (strcmp(origin, "*") != 0 && strcmp(origin, "null") != 0 && (!host || host == origin || host[3] == '\0'))
             return "--origin takes scheme://host[:port], null or *";
     }
+    if (o->app.webhook_dead && !o->app.config_file)
+        return "--webhook-dead goes with --config: webhooks are told to the URLs that its apps name";
     bool certs = o->certs.count > 0;
     if (o->certs.count != o->keys.count)
         return "each --tls-cert needs its --tls-key";

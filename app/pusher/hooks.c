@@ -279,10 +279,18 @@ static uint64_t serve_target(push_hooks *hooks, target *t, uint64_t now_ms) {
     return push_outbox_due(&t->box, rules_of(t->app));
 }
 
+/* So many ends may come due at once that they wait for the file, instead of being lost. */
+static bool is_crowded(const push_hooked *app) {
+    for (const target *t = app->targets; t; t = t->next)
+        if (t->over.count > rules_of(app)->queue_events / 2)
+            return true;
+    return false;
+}
+
 static uint64_t serve_app(push_hooks *hooks, push_hooked *app, uint64_t now_ms) {
     uint64_t ends_ms = hooks->stops ? UINT64_MAX : now_ms;
     push_waiting *w;
-    for (int n = 0; n < ENDS_PER_TURN && (w = push_pending_take(&app->pending, ends_ms)); n++) {
+    for (int n = 0; n < ENDS_PER_TURN && !is_crowded(app) && (w = push_pending_take(&app->pending, ends_ms)); n++) {
         tell(app, &w->what, now_ms);
         free(w);
     }
