@@ -231,16 +231,23 @@ static bool bury(push_hooks *hooks, target *t, push_outbox *box, const char *err
 
 /* ---- the thread ---- */
 
+static void failed(target *t, const push_posted *how, uint64_t now_ms) {
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = now_ms;
+    t->last = *how;
+    t->app->failed++;
+    push_outbox_failed(&t->box, rules_of(t->app), now_ms, random);
+    t->gives_up = push_outbox_expired(&t->box, rules_of(t->app), now_ms);
+}
+
 static void begin(push_hooks *hooks, target *t, uint64_t now_ms) {
     const push_settings *s = t->app->settings;
     push_outbox_begin(&t->box, rules_of(t->app), wall_ms());
     t->app->retried += t->box.failures > 0;
     push_post post = {&s->webhooks, t->hook, s->keys[0].key, s->keys[0].secret, &t->box.body};
-    if (push_poster_begin(hooks->poster, &post, t))
-        return;
-    t->last = (push_posted) {.error = "out of memory"};
-    t->app->failed++;
-    push_outbox_failed(&t->box, rules_of(t->app), now_ms, now_ms);
+    if (!push_poster_begin(hooks->poster, &post, t))
+        failed(t, &(push_posted) {.error = "out of memory"}, now_ms);
 }
 
 /* Whether the first that waits is not to be posted any more. When all ends, one failure is enough. */
@@ -350,25 +357,20 @@ static int turn(push_hooks *hooks) {
 
 static void judge(push_hooks *hooks, const push_posted *got) {
     target *t = got->user;
-    uint64_t random = 0, now_ms = push_now_ms();
-    bool failed = got->error[0] != '\0';
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
-        random = now_ms;
+    bool fails = got->error[0] != '\0';
     pthread_mutex_lock(&hooks->lock);
     bool failed_before = t->box.failures > 0;
-    t->last = *got;
-    if (failed) {
-        t->app->failed++;
-        push_outbox_failed(&t->box, rules_of(t->app), now_ms, random);
-        t->gives_up = push_outbox_expired(&t->box, rules_of(t->app), now_ms);
+    if (fails) {
+        failed(t, got, push_now_ms());
     } else {
+        t->last = *got;
         t->app->sent += t->box.batch;
         push_outbox_done(&t->box);
     }
     pthread_mutex_unlock(&hooks->lock);
-    if (failed && !failed_before)
+    if (fails && !failed_before)
         app_log(APP_ERROR, "a webhook fails, and is tried again", "url", t->url, "error", got->error, NULL);
-    else if (!failed && failed_before)
+    else if (!fails && failed_before)
         app_log(APP_INFO, "a webhook works again", "url", t->url, NULL);
 }
 
