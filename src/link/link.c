@@ -161,7 +161,7 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
     bool cut = link->stage == WF_LINK_STREAM || link->stage == WF_LINK_STREAM_END;
     if (cut) /* nobody shall take its body for whole */
         wf_sock_abort(link->env->loop, &link->sock);
-    else if (link->secure && sys_errno == 0)
+    else if (sys_errno == 0)
         wf_link_seal_end(link);
     drop_reader(link);
     link->stage = WF_LINK_DEAD;
@@ -204,8 +204,7 @@ void wf_link_linger(wf_link *link) {
         wf_link_die(link, 0, NULL);
         return;
     }
-    if (link->secure)
-        wf_link_seal_end(link);
+    wf_link_seal_end(link);
     wf_sock_shutdown(link->env->loop, &link->sock);
     drop_reader(link);
     pass_over(link);
@@ -312,7 +311,7 @@ static void input_ended(wf_link *link) {
     switch (link->stage) {
     case WF_LINK_HTTP:
         link->close_after = true;
-        if (wf_link_all_sent(link))
+        if (wf_link_all_sent(link) && wf_link_seal_end(link))
             wf_link_die(link, 0, NULL);
         break;
     case WF_LINK_WAITING:
@@ -418,12 +417,17 @@ static void stage_over(wf_link *link) {
     case WF_LINK_HTTP:
         if (link->reader && !wf_http_reader_idle(link->reader) && !link->close_after) {
             wf_link_refuse(link, 408, "the request was not finished in time");
-        } else if (!wf_link_all_sent(link) && wf_link_can_send(link)) { /* the answer before it is still on its way */
+        } else if ((!wf_link_all_sent(link) && wf_link_can_send(link)) || !wf_link_seal_end(link)) {
+            /* the answer before it is still on its way, or that nothing follows */
             link->close_after = true;
             link->deadlines.until_ms = 0;
         } else {
             wf_link_die(link, 0, "no request came in time");
         }
+        break;
+    case WF_LINK_RAW:
+        link->deadlines.until_ms = 0;
+        wf_link_raw_end(link);
         break;
     case WF_LINK_WAITING:
         link->due_unanswered = true;

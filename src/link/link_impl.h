@@ -32,8 +32,8 @@ int wf_link_send_sealed(wf_link *link);
 /* As wf_sock_send, of plain bytes; never WF_SEND_LATER, for what is sealed is taken. */
 int64_t wf_link_seal(wf_link *link, const struct iovec *ranges, int count);
 
-/* close_notify, when it may still be sent. */
-void wf_link_seal_end(wf_link *link);
+/* close_notify, when it may still be sent. False: it waits for room; flushed is called again when it has gone. */
+bool wf_link_seal_end(wf_link *link);
 
 /* The kernel has our bytes, or will tell when it takes some. */
 void wf_link_await_sent(wf_link *link);

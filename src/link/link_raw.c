@@ -37,6 +37,6 @@ void wf_link_raw_idle(wf_link *link, bool idle) {
 
 void wf_link_raw_end(wf_link *link) {
     link->close_after = true;
-    if (link->stage == WF_LINK_RAW && wf_link_all_sent(link))
+    if (link->stage == WF_LINK_RAW && wf_link_all_sent(link) && wf_link_seal_end(link))
         wf_link_linger(link);
 }

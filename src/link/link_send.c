@@ -25,6 +25,11 @@ int wf_link_queue(wf_link *link, const void *data, size_t len) {
     return WF_OK;
 }
 
+static void end_said(wf_link *link) {
+    if (wf_link_seal_end(link))
+        wf_link_linger(link);
+}
+
 static void flushed(wf_link *link) {
     if (link->deadlines.sending) {
         if (link->deadlines.ping_ms)
@@ -36,7 +41,7 @@ static void flushed(wf_link *link) {
     else if (link->stage == WF_LINK_STREAM_END)
         wf_link_stream_done(link);
     else if ((link->stage == WF_LINK_HTTP || link->stage == WF_LINK_RAW) && link->close_after)
-        wf_link_linger(link);
+        end_said(link);
     else if (link->stage == WF_LINK_HTTP && link->served && !link->reader) /* an answer takes the time it takes */
         wf_link_enter(link, WF_LINK_HTTP, link->env->http->keep_alive_ms);
 }
@@ -76,7 +81,7 @@ static bool flush_sealed(wf_link *link) {
         send_failed(link);
         return false;
     }
-    return link->stage != WF_LINK_DEAD && !link->in_flight && wf_tls_ready(link->aside->tls);
+    return link->stage != WF_LINK_DEAD && !link->in_flight && wf_tls_was_ready(link->aside->tls);
 }
 
 /* What came of a send. False: nothing more can be sent now. */

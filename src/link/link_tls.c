@@ -80,7 +80,8 @@ int64_t wf_link_seal(wf_link *link, const struct iovec *ranges, int count) {
     return wf_link_send_sealed(link) < 0 ? WF_ESYS : taken;
 }
 
-void wf_link_seal_end(wf_link *link) {
-    if (wf_tls_seal_end(link->aside->tls) && !link->in_flight)
-        wf_link_send_sealed(link); /* the peer does not depend on it: a WebSocket has its close frames */
+bool wf_link_seal_end(wf_link *link) {
+    if (!link->secure || !wf_tls_seal_end(link->aside->tls))
+        return true;
+    return !link->in_flight && wf_link_send_sealed(link) != WF_FULL;
 }

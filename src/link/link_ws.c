@@ -98,11 +98,14 @@ static void start_closing(wf_link *link, int code, const char *reason, size_t re
 
 void wf_link_close_done(wf_link *link) {
     const wf_link_end *end = wf_link_end_of(link);
+    bool is_over = end->fault.status != 0 || end->received_code != 0;
+    if (!is_over || !wf_link_seal_end(link))
+        return;
     if (end->fault.status != 0)
         wf_link_linger(link);
-    else if (end->received_code != 0 && wf_link_is_client(link))
+    else if (wf_link_is_client(link))
         wf_link_await_fin(link);
-    else if (end->received_code != 0)
+    else
         wf_link_die(link, 0, NULL);
 }
 
@@ -121,7 +124,7 @@ void wf_link_fail(wf_link *link, int code, const char *rule) {
             break;
         wf_fault_set(&end->fault, WF_ERROR, code, rule);
         if (wf_link_all_sent(link)) /* the close frame may be sealed and wait */
-            wf_link_linger(link);
+            wf_link_close_done(link);
         break;
     case WF_LINK_STREAM:
     case WF_LINK_STREAM_END:

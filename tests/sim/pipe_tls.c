@@ -193,7 +193,15 @@ static size_t tls_readable(const sim_pipe *p) {
     return held + (p->ended == SIM_END_NONE ? sim_stream_readable(p->stream) : 0);
 }
 
+/* Who is well is told that nothing was cut off (RFC 8446 6.1). */
+static void judge_end(const sim_pipe *p) {
+    if (p->ended == SIM_END_NONE && sim_stream_end(p->stream) == SIM_END_FIN && SSL_is_init_finished(p->ssl) &&
+        !(SSL_get_shutdown(p->ssl) & SSL_RECEIVED_SHUTDOWN) && !sim_client_excused(sim_client_of(p->who)))
+        sim_fail("tls", "client %d saw FIN without close_notify", p->who);
+}
+
 static sim_end tls_end(const sim_pipe *p) {
+    judge_end(p);
     return p->ended != SIM_END_NONE ? p->ended : sim_stream_end(p->stream);
 }
 
