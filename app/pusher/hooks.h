@@ -3,9 +3,9 @@
  *
  *     note -> pending (3 s) -> event -> an outbox for each URL -> post, again and again -> the dead-letter file
  *
- * A worker only puts an event into memory, under a lock that is held for no longer than that takes. Everything else is the
- * thread's: bodies, signatures, names, sockets, the file. An event that finds its outbox full, or is given up, is written
- * to the file; one that cannot be kept at all is counted and logged. What is in memory dies with the process.
+ * A worker only puts an event into memory, under a lock that is held for no longer than that takes. Everything else is
+ * the thread's: bodies, signatures, names, sockets, the file. An event that finds its outbox full, or is given up, is
+ * written to the file; one that cannot be kept at all is counted and logged. What is in memory dies with the process.
  */
 #ifndef APP_PUSHER_HOOKS_H
 #define APP_PUSHER_HOOKS_H
@@ -27,8 +27,8 @@ bool push_hooks_start(push_hooks *hooks);
 void push_hooks_stop(push_hooks *hooks);
 void push_hooks_free(push_hooks *hooks); /* NULL is accepted */
 
-/* An app has come (`*app` is NULL) or has other settings; it stays until all is freed. What waits for a URL that is named
- * no more goes to the file. False: memory is out, and some of its URLs may be missing. */
+/* An app has come (`*app` is NULL) or has other settings; it stays until all is freed. What waits for a URL that is
+ * named no more goes to the file. False: memory is out, and some of its URLs may be missing. */
 bool push_hooks_set(push_hooks *hooks, push_hooked **app, push_settings *settings);
 
 /* Any thread; texts are copied. */

@@ -5,7 +5,7 @@
  *     push_outbox_add(box, rules, text, now_ms);
  *     when now_ms >= push_outbox_due(box, rules): push_outbox_begin(box, rules, wall_ms), and post box->body
  *         it arrived: push_outbox_done(box)
- *         it did not: push_outbox_failed(box, rules, now_ms, random), and while push_outbox_expired(box, rules, now_ms):
+ *         it did not: push_outbox_failed(box, rules, now_ms, random); and while push_outbox_expired(box, rules, now_ms)
  *             push_outbox_begin(...), put box->body aside, push_outbox_drop(box)
  *
  * It has no clock, no lock and no socket.

@@ -11,9 +11,11 @@
 #include "app/pusher/pending.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -295,6 +297,12 @@ TEST(what_cannot_be_told_is_kept_in_a_file) {
     CHECK(strstr(push_dead_write(&dead, text), "as long as it may get"));
     CHECK_EQ(length(), 2 * lines.len);
     CHECK(truncate(path, 0) == 0 && !push_dead_write(&dead, text));
+    CHECK_EQ(length(), lines.len);
+    struct rlimit before, less = {lines.len + 10, RLIM_INFINITY};
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0 && setrlimit(RLIMIT_FSIZE, &less) == 0);
+    CHECK_STR(push_dead_write(&dead, text), "the disk is full"); /* ten bytes were written, and taken back */
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
     CHECK_EQ(length(), lines.len);
     push_dead_close(&dead);
     CHECK_STR(push_dead_write(&dead, text), "there is no --webhook-dead file");

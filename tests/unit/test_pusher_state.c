@@ -320,8 +320,8 @@ TEST(notes_are_for_those_who_want_them) {
     const char *said = lines();
     CHECK(strstr(said, "note presence-cache-p 0\nnote presence-cache-p 2: 1\njoin"));
     CHECK(strstr(said, "note presence-cache-p 5\npublish"));
-    CHECK(strstr(said, "note presence-cache-p 4: {\"event\":\"client-x\",\"channel\":\"presence-cache-p\",\"data\":"));
-    CHECK(strstr(said, ",\"socket_id\":\"1.1\",\"user_id\":\"1\"}\n"));
+    CHECK(strstr(said, "note presence-cache-p 4: {\"event\":\"client-x\",\"channel\":\"presence-cache-p\",\"data\":"
+                       "\"{\\\"n\\\": 1.0}\",\"socket_id\":\"1.1\",\"user_id\":\"1\"}\n"));
     push_disconnect(a, &effects, now_ms);
     CHECK_STR(lines(), "note presence-cache-p 3: 1\nnote presence-cache-p 1\n");
     a = NULL;
