@@ -76,10 +76,17 @@ function scene(name, answers, settings, play, ...flags) {
     });
 }
 
-const metric = async (s, name) => {
-    const text = await (await s.weft.fetch('/metrics')).text();
-    return Number(text.match(new RegExp(`^weft_webhook_${name}(_total)?\\{app="3"\\} (\\d+)$`, 'm'))[2]);
-};
+/** The figures are these, in a moment: an answer is heard before it is counted. */
+async function counted(s, wanted) {
+    let got;
+    const ask = async () => {
+        const text = await (await s.weft.fetch('/metrics')).text();
+        const figure = (name) => Number(text.match(new RegExp(`^weft_webhook_${name}\\{app="3"\\} (\\d+)$`, 'm'))[1]);
+        got = Object.fromEntries(Object.keys(wanted).map((name) => [name, figure(name)]));
+        return Object.keys(wanted).every((name) => got[name] === wanted[name]);
+    };
+    await eventually(ask).catch(() => assert.deepEqual(got, wanted));
+}
 const occupied = (channel) => ({ name: 'channel_occupied', channel });
 const vacated = (channel) => ({ name: 'channel_vacated', channel });
 const lines = (file) => readFileSync(file, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
@@ -120,7 +127,7 @@ scene('each kind of event, signed for the SDK', [undefined], (url) => hooked({ w
             ['POST', '/hook', KEY, hmac(post.rawBody, SECRET)]);
         assert.deepEqual([post.headers['content-type'], post.headers.authorization], ['application/json', 'Bearer x']);
     }
-    assert.equal(await metric(s, 'sent'), 12);
+    await counted(s, { sent_total: 12 });
 });
 
 scene('ten tabs are one, a reload says nothing, and who dies in silence is missed', [undefined],
@@ -155,9 +162,9 @@ scene('what fails is tried again, in order, and nothing is told twice', [(post, 
         for (const backend of [good, bad]) assert.deepEqual(await backend.takeAll(8), names.map(occupied));
         const [first, ...more] = bad.posts.map(({ rawBody }) => rawBody);
         assert.deepEqual(more.slice(0, 3), [first, first, first]); // to the byte
-        assert.deepEqual([await metric(s, 'failed'), await metric(s, 'retried'), await metric(s, 'sent')], [3, 3, 16]);
+        await counted(s, { failed_total: 3, retried_total: 3, sent_total: 16 });
         assert.match(s.weft.stderr, /a webhook fails, and is tried again .*it answered 500/);
-        assert.match(s.weft.stderr, /a webhook works again/);
+        await eventually(() => s.weft.stderr.includes('a webhook works again'));
         assert.equal(s.weft.stderr.match(/a webhook fails/g).length, 1);
     });
 
@@ -183,7 +190,9 @@ scene('each URL gets what it asks for, and other URLs by SIGHUP', [undefined, un
 const moved = (post, n, response) => { response.writeHead(302, { location: moved.to }).end(); };
 const endless = async (post, n, response) => {
     response.writeHead(200);
-    while (!response.destroyed && response.write('x'.repeat(65536))) await sleep(0);
+    const gone = once(response, 'close');
+    for (endless.chunks = 0; !response.destroyed; endless.chunks++)
+        if (!response.write('x'.repeat(65536))) await Promise.race([gone, once(response, 'drain')]);
     endless.done = true;
 };
 scene('redirects are not followed, no answer is too long, and none too slow',
@@ -201,9 +210,10 @@ scene('redirects are not followed, no answer is too long, and none too slow',
         assert.deepEqual(eventsOf(silent), [occupied('news')]);
         assert.equal(backends[2].posts[0].rawBody, silent.body);
         assert.ok(Math.abs(new Date(silent.time) - Date.now()) < 30000);
-        assert.deepEqual([await metric(s, 'sent'), await metric(s, 'dead'), await metric(s, 'lost')], [1, 2, 0]);
+        await counted(s, { sent_total: 1, dead_total: 2, lost_total: 0 });
         assert.equal(backends[3].posts.length, 0);
         await eventually(() => endless.done);
+        assert.ok(endless.chunks < 300, `${endless.chunks} chunks`); // what the kernel has buffers for
     }, '--webhook-dead', dead('answers'));
 
 scene('what finds no place goes to the file, and so does what is left at the end', [() => undefined],
@@ -217,7 +227,7 @@ scene('what finds no place goes to the file, and so does what is left at the end
         const over = lines(dead('end'));
         assert.deepEqual(over.flatMap(eventsOf), names.slice(3).map(occupied));
         assert.ok(over.every(({ error }) => error === 'too many wait for this URL'));
-        assert.deepEqual([await metric(s, 'dead'), await metric(s, 'queued')], [3, 3]);
+        await counted(s, { dead_total: 3, queued: 3 });
         assert.equal(await s.weft.drain(), 0);
         const all = lines(dead('end')).flatMap(eventsOf);
         assert.deepEqual(new Set(all), new Set([...names.map(occupied), ...names.map(vacated)]));
@@ -238,7 +248,7 @@ scene('without a file what is lost is logged', [() => 500], (url) => hooked({ we
         await (await s.raw()).join('news');
         const lost = 'webhooks are lost app=shop events=1 error="there is no --webhook-dead file"';
         await eventually(() => s.weft.stderr.includes(lost));
-        assert.deepEqual([await metric(s, 'lost'), await metric(s, 'dead')], [1, 0]);
+        await counted(s, { lost_total: 1, dead_total: 0 });
     });
 
 test('https: by an authority of its own, and by nobody else', { timeout: TEST_MS }, async () => {
