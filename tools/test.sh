@@ -1,6 +1,6 @@
 #!/bin/sh
 # test.sh - every test: built by gcc as released, then with ASan and UBSan, then by clang with its own warnings,
-# and 30 seconds of each fuzzer (WEFT_FUZZ_SECONDS=5 in the environment makes it five seconds).
+# and 15 seconds of each fuzzer (WEFT_FUZZ_SECONDS=5 in the environment makes it five seconds).
 #
 # The last line is "N passed, N failed", summed over the runs of ctest. A build that fails, or a run that leaves no
 # result, counts as one failure: nothing that went wrong can end in "0 failed".
