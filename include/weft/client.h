@@ -81,6 +81,7 @@ typedef struct weft_dial_failure {
     long verify_error; /* of TLS, when the server's certificate was refused: X509_V_ERR_... of OpenSSL; or 0 */
     /* When a whole head came, also of 200, 302, 401, ...; in WEFT_DIAL_PROXY the proxy's. NULL: none. */
     const weft_response *response;
+    int64_t retry_ms; /* when it is dialled again by itself (weft_dial.retry); -1: it is not */
 } weft_dial_failure;
 
 /*
@@ -88,7 +89,7 @@ typedef struct weft_dial_failure {
  * but the callbacks and `user`: strings are copied.
  *
  * Of each dial that was answered WEFT_OK comes exactly one of these, unless the client is freed before: `failed`; or
- * `open`, and last `closed`. The connection's pointer is valid from the dial until `failed` or `closed` returns.
+ * `open`, and last `closed`. With `retry` the same comes of each that is made again, for a connection of its own. The connection's pointer is valid from the dial until `failed` or `closed` returns.
  * Until `open`, sends and closes answer WEFT_ECLOSED; weft_conn_abort gives the dial up (`failed`, ECONNABORTED).
  */
 typedef struct weft_dial {
@@ -125,6 +126,10 @@ typedef struct weft_dial {
      * own; never from wss to ws, nor to a unix socket. Where scheme, host or port change, `headers`, `address` and
      * what authenticates stay behind. */
     uint32_t redirects_max;
+    /* Dial again by itself, after a failure and after a close, with all that is asked for here, as long as it may heal:
+     * when, and what may, is told in weft/retry.h; each time in `failed` and `closed` (retry_ms). What is closed by
+     * weft_conn_close, or given up, is not dialled again. Copied. [NULL: never] */
+    const struct weft_retry *retry;
     uint32_t connect_timeout_ms; /* zero inherits the client's, as below */
     uint32_t handshake_timeout_ms;
     weft_limits limits;
@@ -161,6 +166,9 @@ WEFT_API void weft_client_free(weft_client *client);
  * randomness for a key. Never blocks. */
 WEFT_API int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out_conn);
 
+/* What was dialled with this user, and waits to be dialled again (weft_dial.retry), is not. O(those that wait). */
+WEFT_API void weft_client_retry_stop(weft_client *client, const void *user);
+
 /* Why the last dial was answered WEFT_EINVAL, in words. Never NULL. */
 WEFT_API const char *weft_client_error(const weft_client *client);
 
@@ -175,7 +183,7 @@ WEFT_API int weft_resolve(const char *url, char *out, size_t cap, const char **o
  * waiting is impossible. */
 WEFT_API int weft_client_turn(weft_client *client, int timeout_ms);
 
-/* Turns until no connection is left, or weft_client_stop. WEFT_OK, WEFT_ESYS. It may be called again. */
+/* Turns until no connection is left and none waits to be dialled again, or weft_client_stop. WEFT_OK, WEFT_ESYS. It may be called again. */
 WEFT_API int weft_client_run(weft_client *client);
 
 /* Makes weft_client_run return at the end of its turn, the connections as they are; called outside of a run, the next

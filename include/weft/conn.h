@@ -55,6 +55,7 @@ typedef struct weft_close_info {
     bool by_peer;       /* the peer began it */
     const char *rule;   /* the rule that was broken: "RFC6455/5.1: client frame is not masked"; NULL: none was */
     int sys_errno;      /* the socket error that ended it; ETIMEDOUT when the peer was silent for too long; or 0 */
+    int64_t retry_ms;   /* of a client's: when it is dialled again by itself (weft_dial.retry); -1: it is not */
 } weft_close_info;
 
 /* Queues one message; `data` is copied. Text must be valid UTF-8: that is not checked again. With permessage-deflate

@@ -1,6 +1,6 @@
 /*
- * weft/retry.h - whether to dial again, and when (RFC 6455 7.2.3). It decides and does nothing: the waiting and the
- * dialling are the caller's.
+ * weft/retry.h - whether to dial again, and when (RFC 6455 7.2.3). A client does it by itself where weft_dial.retry
+ * says so. For a caller who waits and dials himself these decide, and do nothing:
  *
  *     static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {
  *         weft_retry_end end = weft_retry_of_failure(failure);
@@ -34,7 +34,7 @@ typedef struct weft_retry_end {
     int http_status;  /* of a refusal; 0: there was none */
     int64_t asked_ms; /* Retry-After, from now; 0: none */
     int close_code;   /* 0: it was never open */
-    bool is_for_good; /* a broken rule, a certificate that is not good, given up by the caller */
+    bool is_for_good; /* a broken rule, a certificate that is not good, given up or closed by the caller */
 } weft_retry_end;
 
 /* Retry-After in seconds or as a date (RFC 9110 10.2.3), which is held against the clock. */

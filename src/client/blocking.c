@@ -243,6 +243,8 @@ static int begin(weft_blocking *ws, const weft_dial *dial) {
         return fail(ws, WEFT_EINVAL, "struct_size is not set: begin with WEFT_DIAL_INIT");
     if (dial->message || dial->drained || dial->pong || dial->control || dial->closed)
         return fail(ws, WEFT_EINVAL, "a blocking connection calls back nothing but open and failed");
+    if (dial->retry)
+        return fail(ws, WEFT_EINVAL, "a blocking connection is not dialled again by itself");
     drop_all(ws);
     ws->opened = ws->ended = ws->paused = false;
     ws->lost_bytes = 0;

@@ -85,6 +85,8 @@ static void call_failed(wf_call *call) {
         .verify_error = verify_error_of(call),
         .response = (const weft_response *)reply,
     };
+    weft_retry_end end = weft_retry_of_failure(&failure);
+    failure.retry_ms = wf_reconnect_after(call, &end);
     if (call->failed)
         call->failed(wf_call_conn(call), &failure, call->user);
 }
@@ -92,6 +94,8 @@ static void call_failed(wf_call *call) {
 static void call_closed(wf_call *call) {
     weft_close_info info;
     wf_conn_close_info(wf_call_conn(call), &info);
+    weft_retry_end end = weft_retry_of_close(&info);
+    info.retry_ms = wf_reconnect_after(call, &end);
     if (call->closed)
         call->closed(wf_call_conn(call), &info, call->user);
 }
@@ -156,6 +160,7 @@ static void on_replied(wf_call *call) {
     if (agreed && wf_link_deflate(&call->link, &params) < 0)
         return;
     wf_call_gives_turn(call);
+    wf_reconnect_opened(call);
     call->dialling = NULL;
     if (call->open)
         call->open(wf_call_conn(call), (const weft_response *)reply, call->user);

@@ -49,6 +49,7 @@ weft_client *weft_client_new(const weft_client_config *config) {
     client->env.keys = &client->keys;
     client->env.now_ms = wf_clock_ms();
     wf_timers_init(&client->env.timers, client->env.now_ms);
+    wf_timers_init(&client->reconnect_timers, client->env.now_ms);
     wf_codec_init(&client->env.codec);
     uint64_t *secret = &client->env.ping_secret;
     if (wf_mask_random(&client->keys, (uint8_t *)secret, sizeof *secret) == WF_OK)
@@ -63,6 +64,7 @@ weft_client *weft_client_new(const weft_client_config *config) {
 static void free_call(wf_call *call) {
     wf_link_deinit(&call->link);
     wf_lane_free(call);
+    wf_reconnect_free(call->reconnect);
     if (call->is_trunk)
         wf_trunk_deinit(call);
     wf_dialling_free(call->dialling);
@@ -84,6 +86,7 @@ void weft_client_free(weft_client *client) {
     free_list(&client->calls);
     free_list(&client->ended);
     free_list(&client->trunks);
+    wf_reconnects_free(client);
     wf_origins_free(client);
     wf_loop_flush(client->loop);
     wf_outq_pool_deinit(&client->env.pool);
@@ -198,17 +201,22 @@ static int64_t until_retry_ms(const weft_client *client) {
     return first_ms == UINT64_MAX ? -1 : first_ms > now_ms ? (int64_t)(first_ms - now_ms) : 0;
 }
 
-/* How long nothing is due; -1: for ever. The wheel stands at the last turn. */
+/* The wheel stands at the last turn. */
+static int64_t until_timer_ms(const wf_timers *timers) {
+    int64_t wait_ms = wf_timers_wait_ms(timers), passed = wait_ms > 0 ? (int64_t)(wf_clock_ms() - timers->now_ms) : 0;
+    return wait_ms > passed ? wait_ms - passed : wait_ms > 0 ? 0 : wait_ms;
+}
+
+static int64_t sooner(int64_t a_ms, int64_t b_ms) {
+    return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
+/* How long nothing is due; -1: for ever. */
 static int64_t idle_ms(const weft_client *client) {
-    int64_t wait_ms = wf_timers_wait_ms(&client->env.timers);
     if (client->env.pool.ready_count > 0)
         return 0;
-    if (wait_ms > 0) {
-        int64_t passed = (int64_t)(wf_clock_ms() - client->env.timers.now_ms);
-        wait_ms = wait_ms > passed ? wait_ms - passed : 0;
-    }
-    int64_t retry_ms = client->waiting ? until_retry_ms(client) : -1;
-    return retry_ms >= 0 && (wait_ms < 0 || wait_ms > retry_ms) ? retry_ms : wait_ms;
+    int64_t wait_ms = sooner(until_timer_ms(&client->env.timers), until_timer_ms(&client->reconnect_timers));
+    return client->waiting ? sooner(wait_ms, until_retry_ms(client)) : wait_ms;
 }
 
 int weft_client_turn(weft_client *client, int timeout_ms) {
@@ -226,6 +234,7 @@ int weft_client_turn(weft_client *client, int timeout_ms) {
         on_loop_event(client, &event);
     run_timers(client);
     retry_waiting(client);
+    wf_reconnects_run(client);
     if (client->call_count == 0 && client->trunk_count > 0)
         wf_origins_rest(client);
     flush(client);
@@ -237,7 +246,7 @@ int weft_client_turn(weft_client *client, int timeout_ms) {
 
 int weft_client_run(weft_client *client) {
     int got = WEFT_OK;
-    while (got == WEFT_OK && client->call_count + client->trunk_count > 0) {
+    while (got == WEFT_OK && (client->call_count + client->trunk_count > 0 || client->reconnects)) {
         got = weft_client_turn(client, -1);
         if (atomic_exchange_explicit(&client->stop, false, memory_order_relaxed))
             break;

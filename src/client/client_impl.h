@@ -17,6 +17,7 @@
 
 #include <stdatomic.h>
 #include <weft/client.h>
+#include <weft/retry.h>
 
 enum { WF_BODY_BYTES_MAX = 4096 };
 
@@ -29,6 +30,7 @@ typedef struct wf_again {
 typedef struct wf_call wf_call;
 typedef struct wf_dialling wf_dialling;
 typedef struct wf_lane wf_lane;
+typedef struct wf_reconnect wf_reconnect;
 typedef struct wf_trunk wf_trunk;
 
 /* Whose turn it is to connect, and who waits for his: turns.c. */
@@ -81,9 +83,10 @@ struct wf_call {
     wf_dialling *dialling; /* NULL from `open` on */
     wf_call *prev, *next;  /* all of the client's; at last `next` alone: those to be freed */
     wf_call *waiting_next;
-    wf_lane *lane; /* its place on a shared connection, owned; NULL: it has one of its own */
-    bool waiting;  /* listed: the unix socket's backlog was full, or its race has more to begin */
-    bool is_trunk; /* no call, but a shared connection (http2.h) */
+    wf_reconnect *reconnect; /* owned; NULL: it is not dialled again */
+    wf_lane *lane;           /* its place on a shared connection, owned; NULL: it has one of its own */
+    bool waiting;            /* listed: the unix socket's backlog was full, or its race has more to begin */
+    bool is_trunk;           /* no call, but a shared connection (http2.h) */
     wf_link_limits limits;
 };
 
@@ -99,7 +102,9 @@ struct weft_client {
     size_t call_count;
     wf_call *waiting;
     wf_turns turns;
-    wf_lookups *lookups; /* NULL until one is wanted */
+    wf_timers reconnect_timers;
+    wf_reconnect *reconnects; /* that wait */
+    wf_lookups *lookups;      /* NULL until one is wanted */
     wf_call *trunks;
     size_t trunk_count;
     struct wf_origin *origins;
@@ -146,6 +151,17 @@ bool wf_call_dial_again(wf_call *call, wf_again *again);
 bool wf_call_takes_turn(wf_call *call);
 void wf_call_gives_turn(wf_call *call); /* it has opened, or ended, or goes elsewhere: the next is connected */
 void wf_turns_init(wf_turns *turns);
+
+/* As weft_client_dial. Takes `reconnect` over when it is answered WF_OK; NULL: it is not dialled again. */
+int wf_client_dial(weft_client *client, const weft_dial *dial, wf_reconnect *reconnect, weft_conn **out_conn);
+
+/* reconnect.c: dialling again by itself. New: WF_OK, WF_ENOMEM; WF_EINVAL with a static text. */
+int wf_reconnect_new(const weft_dial *dial, wf_reconnect **out_reconnect, const char **out_why);
+void wf_reconnect_free(wf_reconnect *reconnect); /* NULL is accepted */
+void wf_reconnect_opened(wf_call *call);
+int64_t wf_reconnect_after(wf_call *call, const weft_retry_end *end); /* begins to wait; or WEFT_RETRY_NEVER */
+void wf_reconnects_run(weft_client *client);                          /* dials those that are due */
+void wf_reconnects_free(weft_client *client);
 
 /* redirect.c: NULL when memory is out. */
 wf_again *wf_again_new(const weft_dial *dial);

@@ -411,14 +411,10 @@ bool wf_call_dial_again(wf_call *call, wf_again *again) {
     return true;
 }
 
-int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out_conn) {
+int wf_client_dial(weft_client *client, const weft_dial *dial, wf_reconnect *reconnect, weft_conn **out_conn) {
     weft_deflate deflate = dial->deflate;
     const char *why = "";
     wf_dialling *dialling;
-    if (dial->struct_size != sizeof *dial)
-        return fail_dial(client, "struct_size is not set: begin with WEFT_DIAL_INIT");
-    if (!dial->url)
-        return fail_dial(client, "there is no url");
     if (wf_deflate_fill(&deflate, &client->config.deflate, WF_WINDOW_BITS_MAX) < 0)
         return fail_dial(client, "deflate: a window has 8 to 15 bits");
     int got = make_dialling(client, dial, &deflate, &dialling, &why);
@@ -435,6 +431,7 @@ int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out
     dialling->call = call;
     client->env.now_ms = wf_clock_ms();
     call->dialling = dialling;
+    call->reconnect = reconnect;
     call->limits = limits_of(client, dial, &deflate);
     wf_link_dial(&call->link, &client->env, &call->limits, dialling->connect_timeout_ms);
     take_callbacks(call, dial);
@@ -443,4 +440,21 @@ int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out
     if (out_conn)
         *out_conn = wf_call_conn(call);
     return WEFT_OK;
+}
+
+int weft_client_dial(weft_client *client, const weft_dial *dial, weft_conn **out_conn) {
+    wf_reconnect *reconnect = NULL;
+    const char *why;
+    if (dial->struct_size != sizeof *dial)
+        return fail_dial(client, "struct_size is not set: begin with WEFT_DIAL_INIT");
+    if (!dial->url)
+        return fail_dial(client, "there is no url");
+    int got = dial->retry ? wf_reconnect_new(dial, &reconnect, &why) : WF_OK;
+    if (got == WF_EINVAL)
+        return fail_dial(client, why);
+    if (got == WF_OK)
+        got = wf_client_dial(client, dial, reconnect, out_conn);
+    if (got != WF_OK)
+        wf_reconnect_free(reconnect);
+    return got;
 }

@@ -100,5 +100,6 @@ weft_retry_end weft_retry_of_failure(const weft_dial_failure *failure) {
 }
 
 weft_retry_end weft_retry_of_close(const weft_close_info *info) {
-    return (weft_retry_end) {.close_code = info->code, .is_for_good = info->sys_errno == ECONNABORTED};
+    bool is_ours = info->clean && !info->by_peer; /* who closes does not want it back */
+    return (weft_retry_end) {.close_code = info->code, .is_for_good = is_ours || info->sys_errno == ECONNABORTED};
 }

@@ -111,6 +111,7 @@ void wf_conn_close_info(const weft_conn *conn, weft_close_info *out_info) {
         .by_peer = end->by_peer,
         .rule = fault->rule,
         .sys_errno = fault->sys_errno,
+        .retry_ms = -1,
     };
     if (out_info->code == 0)
         out_info->code = WEFT_CLOSE_ABNORMAL;
