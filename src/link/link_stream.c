@@ -68,7 +68,7 @@ int wf_link_stream(wf_link *link, const wf_str *head, const wf_link_limits *limi
     link->is_stream = true;
     link->chunked = body == WF_LINK_BODY_CHUNKED;
     if (limits->intervals.send_timeout_ms != WF_NEVER)
-        wf_sock_patience(&link->sock, limits->intervals.send_timeout_ms);
+        wf_sock_patience(link->env->loop, &link->sock, limits->intervals.send_timeout_ms);
     if (body == WF_LINK_BODY_NONE)
         return begin_end(link, 1000);
     wf_link_enter(link, WF_LINK_STREAM, WF_NEVER);

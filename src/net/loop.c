@@ -251,9 +251,10 @@ void wf_loop_flush(wf_loop *loop) {
     loop->backend->flush(loop);
 }
 
-void wf_sock_patience(const wf_sock *sock, uint32_t ms) {
-    if (sock->fd >= 0)
-        setsockopt(sock->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms); /* a unix socket refuses: it needs none */
+void wf_sock_patience(const wf_loop *loop, const wf_sock *sock, uint32_t ms) {
+    int fd = wf_sock_descriptor(loop, sock);
+    if (fd >= 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms); /* a unix socket refuses: it needs none */
 }
 
 void wf_sock_close(wf_loop *loop, wf_sock *sock) {

@@ -129,8 +129,8 @@ void wf_sock_pause(wf_loop *loop, wf_sock *sock);
 void wf_sock_resume(wf_loop *loop, wf_sock *sock);
 
 /* Of TCP: what the peer has not acknowledged after so long ends the connection (WF_LOOP_FAILED, ETIMEDOUT), so that a
- * peer that vanished is found by sending, however little. */
-void wf_sock_patience(const wf_sock *sock, uint32_t ms);
+ * peer that vanished is found by sending, however little. Of a port: what is below it, with all that goes there. */
+void wf_sock_patience(const wf_loop *loop, const wf_sock *sock, uint32_t ms);
 
 enum { WF_SEND_LATER = 0 };
 

@@ -59,8 +59,8 @@ void wf_sock_shutdown(wf_loop *loop, wf_sock *sock) {
     loop->shut = true;
 }
 
-void wf_sock_patience(const wf_sock *sock, uint32_t ms) {
-    CHECK(sock->fd >= 0 && ms > 0);
+void wf_sock_patience(const wf_loop *loop, const wf_sock *sock, uint32_t ms) {
+    CHECK(loop->open && sock->fd >= 0 && ms > 0);
 }
 
 void wf_sock_close(wf_loop *loop, wf_sock *sock) {

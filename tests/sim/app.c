@@ -188,6 +188,36 @@ static void page_request(weft_request *request, void *user) {
     weft_request_reply(request, 200, NULL, expected, len);
 }
 
+/* Sends as much as there is room for. With all of it the body ends; a drain may have ended it before. */
+static void stream_on(weft_conn *conn, void *user) {
+    static uint8_t bytes[MESSAGE_MAX];
+    (void)user;
+    app_conn *a = conn_of(conn, "drained");
+    int id = id_of(conn), opcode, got = WEFT_OK;
+    while (got == WEFT_OK && a->received < a->dismiss_at) {
+        size_t len = sim_message(id, a->received, &opcode, bytes);
+        got = weft_conn_send(conn, (weft_kind)opcode, bytes, len);
+        a->received += got == WEFT_OK;
+        sim.bytes += got == WEFT_OK ? 1 + len : 0; /* through a stream of HTTP/2 they go without a call */
+    }
+    sim_trace("streams", id, a->received, got);
+    if (got == WEFT_OK)
+        weft_conn_close(conn, 1000, NULL);
+    else if (got == WEFT_ENOMEM)
+        weft_conn_abort(conn);
+}
+
+static void stream_open(weft_conn *conn, const weft_request *request, void *user) {
+    on_open(conn, request, user);
+    conns[id_of(conn)].dismiss_at = (uint32_t)sim_later_text(request, "n");
+    stream_on(conn, user);
+}
+
+static void stream_request(weft_request *request, void *user) {
+    (void)user;
+    weft_request_stream(request, 200, NULL, 0);
+}
+
 /* ---- the other thread, and the end ---- */
 
 static void publish_outside(void *unused) {
@@ -259,6 +289,8 @@ static void make_routes(void) {
     add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/rooms/*", .limits = rooms, .open = room_open,
                              .message = room_message, .closed = on_closed});
     add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/page", .request = page_request});
+    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/stream", .limits = echo, .request = stream_request,
+                             .open = stream_open, .drained = stream_on, .closed = on_closed});
     add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/later", .limits = echo, .request = sim_later_ask,
                              .upgrade = sim_later_ask, .open = on_open, .message = echo_message, .lost = sim_later_lost,
                              .closed = on_closed});

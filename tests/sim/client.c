@@ -12,8 +12,9 @@
 
 /* As often as they stand here. */
 static const sim_model *const models[] = {
-    &sim_echo,   &sim_echo,   &sim_echo,  &sim_dismissed, &sim_dismissed, &sim_late,     &sim_member,   &sim_member,
-    &sim_member, &sim_member, &sim_pages, &sim_pages,     &sim_vanisher,  &sim_vanisher, &sim_violator, &sim_violator,
+    &sim_echo,     &sim_echo,     &sim_echo,     &sim_dismissed, &sim_dismissed, &sim_late,
+    &sim_member,   &sim_member,   &sim_member,   &sim_member,    &sim_pages,     &sim_pages,
+    &sim_listener, &sim_vanisher, &sim_vanisher, &sim_violator,  &sim_violator,
 };
 
 static sim_client clients[CLIENTS_MAX];

@@ -33,7 +33,8 @@ typedef struct sim_model {
     void (*closed)(sim_client *c, const weft_close_info *info);
 } sim_model;
 
-extern const sim_model sim_dismissed, sim_echo, sim_late, sim_member, sim_pages, sim_vanisher, sim_violator;
+extern const sim_model sim_dismissed, sim_echo, sim_late, sim_listener, sim_member, sim_pages, sim_vanisher,
+    sim_violator;
 
 struct sim_client {
     const sim_model *model;
@@ -75,6 +76,9 @@ struct sim_client {
     uint32_t budget;
     int ending;
     const void *row;
+    int body; /* how a body that goes on is laid out */
+    bool body_ended;
+    size_t body_at; /* bytes of message `received` */
 };
 
 void sim_clients_begin(void);
