@@ -3,77 +3,31 @@
  * goes on when that has left (`drained`), and subscribes under the lock under which it saw that it has everything. When
  * the log forgets faster than it reads, it is told of the gap and goes on from there.
  *
- * A room is there while somebody is in it; its log is then held. One thread beats: it keeps streams alive, ends what was
- * parked for long, and lets the history forget.
+ * A room is there while somebody is in it; its log is then held.
  */
-#include "app/room.h"
+#include "app/room_impl.h"
 
-#include "app/log.h"
 #include "app/routes.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum {
-    PARKED_MAX = 10000, /* of all rooms */
-    PARKED_IN_ROOM = 1000,
-    PARKED_S = 25, /* under the server's answer_timeout_ms of 30 */
-    BEATS = 16,    /* each stream hears one of so many: a comment every 16 s */
-    READ_BYTES = 256 * 1024,
-    LOGS_MAX = 10000,
-    IDLE_MS = 600000,
-    TOTAL_BYTES_MAX = 64 << 20
-};
-
-typedef struct parked {
-    struct parked *next;
-    weft_request *request; /* a reference */
-    uint64_t until_s;
-} parked;
-
-struct room {
-    app_past *log;
-    uint32_t refs; /* members and parked requests */
-    uint32_t members;
-    uint32_t readers[ROOM_FORMS]; /* that have subscribed */
-    parked *parked;
-    uint32_t parked_count;
-};
+enum { LOGS_MAX = 10000, IDLE_MS = 600000, TOTAL_BYTES_MAX = 64 << 20 };
 
 static struct {
     weft_server *server;
-    const app_config *config;
     app_history *history;
-    atomic_uint parked_count, beat;
-    pthread_t thread;
-    pthread_mutex_t starting; /* the thread */
-    atomic_bool runs;
-    atomic_bool stops, drains;
-    sem_t wake;
-} rooms = {.starting = PTHREAD_MUTEX_INITIALIZER};
-
-static uint64_t now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec;
-}
+} rooms;
 
 bool room_setup(weft_server *server, const app_config *config) {
     rooms.server = server;
-    rooms.config = config;
     rooms.history = app_history_new(&(app_history_limits) {.messages_max = config->history_messages,
                                                            .bytes_max = config->history_bytes,
                                                            .total_bytes_max = TOTAL_BYTES_MAX,
                                                            .logs_max = LOGS_MAX,
                                                            .idle_ms = IDLE_MS});
-    return rooms.history && sem_init(&rooms.wake, 0, 0) == 0;
+    return rooms.history && room_poll_setup();
 }
 
 bool room_name_ok(const char *name) {
@@ -94,12 +48,19 @@ static const char *topic(topic_name out, room_form form, const char *name) {
 
 /* ---- a room, under its log's lock ---- */
 
-static room *room_of(app_past *log) {
+app_history *room_history(void) {
+    return rooms.history;
+}
+
+weft_server *room_server(void) {
+    return rooms.server;
+}
+
+room *room_of(app_past *log) {
     return *app_past_user(log);
 }
 
-/* One more reference. NULL: memory is out. */
-static room *take(app_past *log) {
+room *room_take(app_past *log) {
     room *r = room_of(log);
     if (!r) {
         if (!(r = calloc(1, sizeof *r)))
@@ -112,185 +73,11 @@ static room *take(app_past *log) {
     return r;
 }
 
-static void give_back(room *r) {
+void room_give_back(room *r) {
     if (--r->refs > 0)
         return;
     app_past_let_go(r->log);
     free(r);
-}
-
-/* ---- answers ---- */
-
-void room_reply(weft_request *request, int status, const char *content_type, weft_text body) {
-    char origin[256];
-    weft_text from = weft_request_header(request, "Origin");
-    weft_header headers[4];
-    size_t count = 0;
-    if (content_type)
-        headers[count++] = (weft_header) {"Content-Type", content_type};
-    headers[count++] = (weft_header) {"Cache-Control", "no-store"};
-    if (from.len > 0 && from.len < sizeof origin && weft_request_origin_ok(request)) {
-        snprintf(origin, sizeof origin, "%.*s", (int)from.len, from.data);
-        headers[count++] = (weft_header) {"Access-Control-Allow-Origin", origin};
-        headers[count++] = (weft_header) {"Vary", "Origin"};
-    }
-    app_log_request(request, status);
-    weft_request_reply_with(request, status, headers, count, body);
-}
-
-/* Where the answer's messages begin: behind `place` there is all. */
-static bool begin_reading(const app_past *log, const room_reading *reading, app_place *out_place) {
-    bool recovered = reading->returns && app_past_recovers(log, &reading->place);
-    if (recovered) {
-        *out_place = reading->place;
-        return true;
-    }
-    *out_place = app_past_end(log);
-    uint64_t kept = out_place->offset + 1 - app_past_first(log);
-    out_place->offset -= reading->last < kept ? reading->last : kept;
-    return false;
-}
-
-static bool read_log(const app_past *log, const room_reading *reading, app_text *out_json) {
-    app_place place;
-    app_text messages = {0};
-    app_message message;
-    bool recovered = begin_reading(log, reading, &place);
-    uint64_t begin = place.offset;
-    while (app_past_at(log, place.offset + 1, &message) && messages.len < READ_BYTES &&
-           (reading->limit == 0 || place.offset - begin < reading->limit)) {
-        if (place.offset++ > begin)
-            app_text_add(&messages, ",", 1);
-        app_envelope(&messages, &message);
-    }
-    app_text_print(out_json, "{\"next\":\"%s:%llu\",\"recovered\":%s,\"messages\":[", place.epoch,
-                   (unsigned long long)place.offset, recovered ? "true" : "false");
-    app_text_add(out_json, messages.data, messages.len);
-    app_text_add(out_json, "]}\n", 3);
-    out_json->failed |= messages.failed;
-    app_text_free(&messages);
-    return !recovered || place.offset > begin;
-}
-
-bool room_read(const char *name, const room_reading *reading, app_text *out_json) {
-    app_past *log = app_history_lock(rooms.history, name);
-    if (!log) {
-        out_json->failed = true;
-        return false;
-    }
-    bool any = read_log(log, reading, out_json);
-    app_past_unlock(log);
-    return any;
-}
-
-static bool park(app_past *log, weft_request *request) {
-    room *r = room_of(log);
-    if ((r && r->parked_count >= PARKED_IN_ROOM) || atomic_load(&rooms.parked_count) >= PARKED_MAX)
-        return false;
-    parked *p = malloc(sizeof *p);
-    if (!p || !(r = take(log))) {
-        free(p);
-        return false;
-    }
-    *p = (parked) {.next = r->parked, .request = weft_request_ref(request), .until_s = now_s() + PARKED_S};
-    r->parked = p;
-    r->parked_count++;
-    atomic_fetch_add(&rooms.parked_count, 1);
-    return true;
-}
-
-/* Answers those that are due by now (0: all); they are at the log's end but for `envelope` (NULL: nothing came). */
-static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
-    app_place end = app_past_end(r->log);
-    app_text json = {0};
-    app_text_print(&json, "{\"next\":\"%s:%llu\",\"recovered\":true,\"messages\":[", end.epoch,
-                   (unsigned long long)end.offset);
-    if (envelope)
-        app_text_add(&json, envelope->data, envelope->len);
-    app_text_add(&json, "]}\n", 3);
-    r->refs++;
-    for (parked **at = &r->parked, *p; (p = *at);) {
-        if (due_s && p->until_s > due_s && !weft_request_gone(p->request)) {
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        if (json.failed)
-            app_reply_text(p->request, 503, "out of memory\n");
-        else
-            room_reply(p->request, 200, "application/json", (weft_text) {json.data, json.len});
-        weft_request_unref(p->request);
-        free(p);
-        r->parked_count--;
-        atomic_fetch_sub(&rooms.parked_count, 1);
-        give_back(r);
-    }
-    app_text_free(&json);
-    give_back(r);
-}
-
-/* ---- the beat ---- */
-
-static void unpark_due(void *context, app_past *log) {
-    room *r = room_of(log);
-    if (r && r->parked)
-        unpark(r, *(const uint64_t *)context, NULL);
-}
-
-static void beat(uint64_t second) {
-    char name[32];
-    snprintf(name, sizeof name, "beat/%u", (unsigned)(second % BEATS));
-    weft_publish(rooms.server, name, WEFT_TEXT, ":\n\n", 3);
-    uint64_t due_s = atomic_load(&rooms.drains) ? 0 : second;
-    if (atomic_load(&rooms.parked_count) > 0)
-        app_history_each(rooms.history, unpark_due, &due_s);
-}
-
-static void *run(void *unused) {
-    (void)unused;
-    for (uint64_t last = now_s(); !atomic_load(&rooms.stops);) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        sem_timedwait(&rooms.wake, &until);
-        uint64_t second = now_s();
-        if (atomic_load(&rooms.drains))
-            last = second - 1;
-        for (; last < second; last++)
-            beat(last + 1);
-    }
-    return NULL;
-}
-
-/* From when somebody needs it: alone in its process, a thread makes each system call cheaper. False: there is none. */
-static bool beats(void) {
-    if (atomic_load(&rooms.runs))
-        return true;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_mutex_lock(&rooms.starting);
-    if (!atomic_load(&rooms.runs)) {
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        atomic_store(&rooms.runs, pthread_create(&rooms.thread, NULL, run, NULL) == 0);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    pthread_mutex_unlock(&rooms.starting);
-    return atomic_load(&rooms.runs);
-}
-
-bool room_read_or_park(const char *name, const room_reading *reading, weft_request *request, app_text *out_json) {
-    app_past *log = app_history_lock(rooms.history, name);
-    if (!log) {
-        out_json->failed = true;
-        return false;
-    }
-    bool waits = false;
-    if (!read_log(log, reading, out_json) && !atomic_load(&rooms.drains)) {
-        waits = beats() && park(log, request);
-        out_json->failed |= !waits;
-    }
-    app_past_unlock(log);
-    return waits;
 }
 
 /* ---- publishing ---- */
@@ -314,7 +101,7 @@ static void publish_offset(room *r, const app_message *message) {
     if (r->readers[ROOM_EVENTS] > 0 && !event.failed)
         publish_form(ROOM_EVENTS, name, event.data, event.len);
     if (r->parked)
-        unpark(r, 0, &envelope);
+        room_unpark(r, &envelope);
     app_text_free(&envelope);
     app_text_free(&event);
 }
@@ -378,7 +165,7 @@ static int send_message(weft_conn *conn, const room_member *m, const app_message
 
 /* The first word to it: where it begins. */
 static int begin(weft_conn *conn, room_member *m) {
-    bool recovered = begin_reading(m->room->log, &(room_reading) {m->place, m->returns, m->last, 0}, &m->place);
+    bool recovered = room_begin_reading(m->room->log, &(room_reading) {m->place, m->returns, m->last, 0}, &m->place);
     int got = tell_place(conn, m, recovered);
     m->told = got == WEFT_OK;
     return got;
@@ -427,15 +214,15 @@ void room_go_on(weft_conn *conn, room_member *m) {
 static bool hear_beats(weft_conn *conn) {
     static const char hello[] = "retry: 2000\n\n";
     char name[32];
-    snprintf(name, sizeof name, "beat/%u", atomic_fetch_add(&rooms.beat, 1) % BEATS);
-    return beats() && weft_conn_send(conn, WEFT_TEXT, hello, sizeof hello - 1) == WEFT_OK &&
+    snprintf(name, sizeof name, "beat/%u", room_next_beat());
+    return room_beats() && weft_conn_send(conn, WEFT_TEXT, hello, sizeof hello - 1) == WEFT_OK &&
            weft_conn_subscribe(conn, name, 0) == WEFT_OK;
 }
 
 void room_enter(weft_conn *conn, room_member *m) {
     topic_name name;
     app_past *log = app_history_lock(rooms.history, m->name);
-    m->room = log ? take(log) : NULL;
+    m->room = log ? room_take(log) : NULL;
     if (m->room)
         m->room->members++;
     if (log)
@@ -457,7 +244,7 @@ void room_leave(room_member *m) {
     app_past_lock(log);
     r->members--;
     r->readers[m->form] -= m->joined;
-    give_back(r);
+    room_give_back(r);
     app_past_unlock(log);
 }
 
@@ -480,22 +267,6 @@ static void see_log(void *context, app_past *log) {
 
 void room_each(void (*see)(void *context, const room_info *info), void *context) {
     app_history_each(rooms.history, see_log, &(look) {see, context});
-}
-
-void app_rooms_drain(void) {
-    atomic_store(&rooms.drains, true);
-    sem_post(&rooms.wake);
-}
-
-void app_rooms_stop(void) {
-    if (!rooms.history)
-        return;
-    atomic_store(&rooms.stops, true);
-    sem_post(&rooms.wake);
-    if (atomic_load(&rooms.runs))
-        pthread_join(rooms.thread, NULL);
-    uint64_t all = 0;
-    app_history_each(rooms.history, unpark_due, &all);
 }
 
 void app_rooms_free(void) {

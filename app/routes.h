@@ -9,7 +9,7 @@
 /* rooms.c: /rooms, /rooms/NAME, /echo. The config must outlive the server. */
 int app_rooms_add(weft_server *server, const app_config *config);
 
-/* room.c: who waits is answered at once (signal-safe); nobody waits any more, before the server is freed; and behind
+/* room_poll.c, room.c: who waits is answered at once (signal-safe); nobody waits any more, before the server is freed; and behind
  * that. */
 void app_rooms_drain(void);
 void app_rooms_stop(void);

@@ -1,0 +1,244 @@
+/*
+ * Rooms by request: what there is behind a place, and requests that are parked until there is something. One thread
+ * beats: it keeps streams alive with a comment now and then, and answers what was parked for long.
+ */
+#include "app/log.h"
+#include "app/room_impl.h"
+#include "app/routes.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    PARKED_MAX = 10000, /* of all rooms */
+    PARKED_IN_ROOM = 1000,
+    PARKED_S = 25, /* under the server's answer_timeout_ms of 30 */
+    BEATS = 16,    /* each stream hears one of so many: a comment every 16 s */
+    READ_BYTES = 256 * 1024
+};
+
+struct room_parked {
+    room_parked *next;
+    weft_request *request; /* a reference */
+    uint64_t until_s;
+};
+
+static struct {
+    atomic_uint parked_count, dealt;
+    pthread_t thread;
+    pthread_mutex_t starting; /* the thread */
+    atomic_bool runs, stops, drains;
+    sem_t wake;
+} beats = {.starting = PTHREAD_MUTEX_INITIALIZER};
+
+bool room_poll_setup(void) {
+    return sem_init(&beats.wake, 0, 0) == 0;
+}
+
+static uint64_t now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec;
+}
+
+void room_reply(weft_request *request, int status, const char *content_type, weft_text body) {
+    char origin[256];
+    weft_text from = weft_request_header(request, "Origin");
+    weft_header headers[4];
+    size_t count = 0;
+    if (content_type)
+        headers[count++] = (weft_header) {"Content-Type", content_type};
+    headers[count++] = (weft_header) {"Cache-Control", "no-store"};
+    if (from.len > 0 && from.len < sizeof origin && weft_request_origin_ok(request)) {
+        snprintf(origin, sizeof origin, "%.*s", (int)from.len, from.data);
+        headers[count++] = (weft_header) {"Access-Control-Allow-Origin", origin};
+        headers[count++] = (weft_header) {"Vary", "Origin"};
+    }
+    app_log_request(request, status);
+    weft_request_reply_with(request, status, headers, count, body);
+}
+
+bool room_begin_reading(const app_past *log, const room_reading *reading, app_place *out_place) {
+    bool recovered = reading->returns && app_past_recovers(log, &reading->place);
+    if (recovered) {
+        *out_place = reading->place;
+        return true;
+    }
+    *out_place = app_past_end(log);
+    uint64_t kept = out_place->offset + 1 - app_past_first(log);
+    out_place->offset -= reading->last < kept ? reading->last : kept;
+    return false;
+}
+
+static bool read_log(const app_past *log, const room_reading *reading, app_text *out_json) {
+    app_place place;
+    app_text messages = {0};
+    app_message message;
+    bool recovered = room_begin_reading(log, reading, &place);
+    uint64_t begin = place.offset;
+    while (app_past_at(log, place.offset + 1, &message) && messages.len < READ_BYTES &&
+           (reading->limit == 0 || place.offset - begin < reading->limit)) {
+        if (place.offset++ > begin)
+            app_text_add(&messages, ",", 1);
+        app_envelope(&messages, &message);
+    }
+    app_text_print(out_json, "{\"next\":\"%s:%llu\",\"recovered\":%s,\"messages\":[", place.epoch,
+                   (unsigned long long)place.offset, recovered ? "true" : "false");
+    app_text_add(out_json, messages.data, messages.len);
+    app_text_add(out_json, "]}\n", 3);
+    out_json->failed |= messages.failed;
+    app_text_free(&messages);
+    return !recovered || place.offset > begin;
+}
+
+bool room_read(const char *name, const room_reading *reading, app_text *out_json) {
+    app_past *log = app_history_lock(room_history(), name);
+    if (!log) {
+        out_json->failed = true;
+        return false;
+    }
+    bool any = read_log(log, reading, out_json);
+    app_past_unlock(log);
+    return any;
+}
+
+static bool park(app_past *log, weft_request *request) {
+    room *r = room_of(log);
+    if ((r && r->parked_count >= PARKED_IN_ROOM) || atomic_load(&beats.parked_count) >= PARKED_MAX)
+        return false;
+    room_parked *p = malloc(sizeof *p);
+    if (!p || !(r = room_take(log))) {
+        free(p);
+        return false;
+    }
+    *p = (room_parked) {.next = r->parked, .request = weft_request_ref(request), .until_s = now_s() + PARKED_S};
+    r->parked = p;
+    r->parked_count++;
+    atomic_fetch_add(&beats.parked_count, 1);
+    return true;
+}
+
+/* Answers those that are due by now (0: all); they are at the log's end but for `envelope` (NULL: nothing came). */
+static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
+    app_place end = app_past_end(r->log);
+    app_text json = {0};
+    app_text_print(&json, "{\"next\":\"%s:%llu\",\"recovered\":true,\"messages\":[", end.epoch,
+                   (unsigned long long)end.offset);
+    if (envelope)
+        app_text_add(&json, envelope->data, envelope->len);
+    app_text_add(&json, "]}\n", 3);
+    json.failed |= envelope && envelope->failed;
+    r->refs++;
+    for (room_parked **at = &r->parked, *p; (p = *at);) {
+        if (due_s && p->until_s > due_s && !weft_request_gone(p->request)) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        if (json.failed)
+            app_reply_text(p->request, 503, "out of memory\n");
+        else
+            room_reply(p->request, 200, "application/json", (weft_text) {json.data, json.len});
+        weft_request_unref(p->request);
+        free(p);
+        r->parked_count--;
+        atomic_fetch_sub(&beats.parked_count, 1);
+        room_give_back(r);
+    }
+    app_text_free(&json);
+    room_give_back(r);
+}
+
+void room_unpark(room *r, const app_text *envelope) {
+    unpark(r, 0, envelope);
+}
+
+/* ---- the beat ---- */
+
+static void unpark_due(void *context, app_past *log) {
+    room *r = room_of(log);
+    if (r && r->parked)
+        unpark(r, *(const uint64_t *)context, NULL);
+}
+
+static void beat(uint64_t second) {
+    char name[32];
+    snprintf(name, sizeof name, "beat/%u", (unsigned)(second % BEATS));
+    weft_publish(room_server(), name, WEFT_TEXT, ":\n\n", 3);
+    uint64_t due_s = atomic_load(&beats.drains) ? 0 : second;
+    if (atomic_load(&beats.parked_count) > 0)
+        app_history_each(room_history(), unpark_due, &due_s);
+}
+
+static void *run(void *unused) {
+    (void)unused;
+    for (uint64_t last = now_s(); !atomic_load(&beats.stops);) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        sem_timedwait(&beats.wake, &until);
+        uint64_t second = now_s();
+        if (atomic_load(&beats.drains))
+            last = second - 1;
+        for (; last < second; last++)
+            beat(last + 1);
+    }
+    return NULL;
+}
+
+/* Not from the start: alone in its process, a thread makes each system call cheaper. */
+bool room_beats(void) {
+    if (atomic_load(&beats.runs))
+        return true;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_mutex_lock(&beats.starting);
+    if (!atomic_load(&beats.runs)) {
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        atomic_store(&beats.runs, pthread_create(&beats.thread, NULL, run, NULL) == 0);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_mutex_unlock(&beats.starting);
+    return atomic_load(&beats.runs);
+}
+
+bool room_read_or_park(const char *name, const room_reading *reading, weft_request *request, app_text *out_json) {
+    app_past *log = app_history_lock(room_history(), name);
+    if (!log) {
+        out_json->failed = true;
+        return false;
+    }
+    bool waits = false;
+    if (!read_log(log, reading, out_json) && !atomic_load(&beats.drains)) {
+        waits = room_beats() && park(log, request);
+        out_json->failed |= !waits;
+    }
+    app_past_unlock(log);
+    return waits;
+}
+
+unsigned room_next_beat(void) {
+    return atomic_fetch_add(&beats.dealt, 1) % BEATS;
+}
+
+void app_rooms_drain(void) {
+    atomic_store(&beats.drains, true);
+    sem_post(&beats.wake);
+}
+
+void app_rooms_stop(void) {
+    if (!room_history())
+        return;
+    atomic_store(&beats.stops, true);
+    sem_post(&beats.wake);
+    if (atomic_load(&beats.runs))
+        pthread_join(beats.thread, NULL);
+    uint64_t all = 0;
+    app_history_each(room_history(), unpark_due, &all);
+}
