@@ -359,7 +359,7 @@ static void judge(push_hooks *hooks, const push_posted *got) {
     target *t = got->user;
     bool fails = got->error[0] != '\0';
     pthread_mutex_lock(&hooks->lock);
-    bool failed_before = t->box.failures > 0;
+    bool failed_before = t->last.error[0] != '\0';
     if (fails) {
         failed(t, got, push_now_ms());
     } else {

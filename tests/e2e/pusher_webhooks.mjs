@@ -251,6 +251,13 @@ scene('without a file what is lost is logged', [() => 500], (url) => hooked({ we
         await counted(s, { lost_total: 1, dead_total: 0 });
     });
 
+scene('a proxy, when the config names one', [undefined], (proxy) => hooked({ webhook: 'http://backend.invalid/hook',
+    webhook_proxy: new URL(proxy).origin }), async (s, proxy) => {
+    await (await s.raw()).join('news');
+    assert.deepEqual(await proxy.take(), occupied('news'));
+    assert.equal(proxy.posts[0].url, 'http://backend.invalid/hook');
+});
+
 test('https: by an authority of its own, and by nobody else', { timeout: TEST_MS }, async () => {
     const openssl = (...args) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
     openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj',
