@@ -40,10 +40,15 @@ class Backend extends Inbox {
             if (status === 200) for (const event of JSON.parse(post.rawBody).events) it.put(event);
         };
         it.server = tls ? https.createServer(tls, hear) : http.createServer(hear);
-        it.server.listen(0, '127.0.0.1');
-        await once(it.server, 'listening');
-        it.url = `${tls ? 'https' : 'http'}://127.0.0.1:${it.server.address().port}/hook`;
+        await it.listen(0);
+        it.url = `${tls ? 'https' : 'http'}://127.0.0.1:${it.port}/hook`;
         return it;
+    }
+
+    async listen(port) {
+        this.server.listen(port, '127.0.0.1');
+        await once(this.server, 'listening');
+        this.port = this.server.address().port;
     }
 
     stop() {
@@ -131,7 +136,7 @@ scene('each kind of event, signed for the SDK', [undefined], (url) => hooked({ w
 });
 
 scene('ten tabs are one, a reload says nothing, and who dies in silence is missed', [undefined],
-    (url) => hooked({ webhook: url, webhook_grace_ms: 600 }), async (s, backend) => {
+    (url) => hooked({ webhook: url, webhook_grace_ms: 700 }), async (s, backend) => {
         const tabs = [];
         for (let i = 0; i < 10; i++) {
             const tab = await (await s.open(undefined, { autoPong: i !== 9 })).greeted(); // the tenth hears no ping
@@ -144,7 +149,7 @@ scene('ten tabs are one, a reload says nothing, and who dies in silence is misse
         assert.equal((await tabs[9].closed)[0], 4201); // all have gone
         const again = await s.raw();
         await again.join('presence-p', { user_id: 'anna' });
-        await backend.silent(800);
+        await backend.silent(900);
         again.socket.terminate();
         assert.deepEqual(await backend.takeAll(2),
             [{ name: 'member_removed', channel: 'presence-p', user_id: 'anna' }, vacated('presence-p')]);
@@ -167,6 +172,24 @@ scene('what fails is tried again, in order, and nothing is told twice', [(post, 
         await eventually(() => s.weft.stderr.includes('a webhook works again'));
         assert.equal(s.weft.stderr.match(/a webhook fails/g).length, 1);
     });
+
+scene('a backend that is away for too long finds the rest in the file, and then goes on', [undefined],
+    (url) => hooked({ webhook: url, webhook_retry_max_ms: 120, webhook_batch_events: 1 }), async (s, backend) => {
+        backend.stop();
+        const raw = await s.raw(), names = ['c0', 'c1', 'c2'];
+        for (const name of names) await raw.join(name);
+        await counted(s, { dead_total: 3, queued: 0, sent_total: 0, lost_total: 0 });
+        assert.deepEqual(lines(dead('away')).flatMap(eventsOf), names.map(occupied));
+        for (const { time, body, error } of lines(dead('away'))) {
+            assert.ok(new Date(time) - JSON.parse(body).time_ms < 5000);
+            assert.match(error, /connect/i);
+        }
+        assert.ok(Number((await (await s.weft.fetch('/metrics')).text()).match(/retried_total\{.*\} (\d+)/)[1]) >= 2);
+        await backend.listen(backend.port);
+        await raw.join('c3');
+        assert.deepEqual(await backend.take(), occupied('c3'));
+        await eventually(() => s.weft.stderr.includes('a webhook works again'));
+    }, '--webhook-dead', dead('away'));
 
 scene('each URL gets what it asks for, and other URLs by SIGHUP', [undefined, undefined],
     (...urls) => hooked({ webhook: urls, webhook_events: 'channel_vacated, cache_miss' }), async (s, all, some) => {
