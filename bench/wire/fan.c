@@ -209,7 +209,7 @@ int main(int argc, char **argv) {
     struct wire_window window;
     run(&fan, &window);
     wire_window_print(&window, "deliveries");
-    wire_latency_print(&fan.latency);
+    wire_latency_print(&fan.latency, "");
     putchar('\n');
     free(fan.received);
     free(fan.missing);

@@ -35,9 +35,13 @@ static double quantile_us(const struct wire_latency *latency, double part) {
     return (double)step_end_ns(step) / 1000;
 }
 
-void wire_latency_print(const struct wire_latency *latency) {
+void wire_latency_print(const struct wire_latency *latency, const char *prefix) {
     if (latency->total == 0)
         return;
-    printf(" p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f", quantile_us(latency, 0.5), quantile_us(latency, 0.99),
-           quantile_us(latency, 0.999), quantile_us(latency, 1));
+    static const struct {
+        const char *name;
+        double part;
+    } quantiles[] = {{"p50", 0.5}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}};
+    for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++)
+        printf(" %s%s_us=%.1f", prefix, quantiles[i].name, quantile_us(latency, quantiles[i].part));
 }

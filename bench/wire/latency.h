@@ -15,7 +15,8 @@ struct wire_latency {
 
 void wire_latency_add(struct wire_latency *latency, uint64_t ns);
 
-/* Prints " p50_us=... p99_us=... p999_us=... max_us=..." to stdout; nothing when no time was added. */
-void wire_latency_print(const struct wire_latency *latency);
+/* Prints " p50_us=... p99_us=... p999_us=... max_us=..." to stdout, `prefix` before each name; nothing when no time was
+ * added. */
+void wire_latency_print(const struct wire_latency *latency, const char *prefix);
 
 #endif

@@ -269,7 +269,7 @@ int main(int argc, char **argv) {
     struct wire_window window;
     run(&load, &window);
     wire_window_print(&window, "messages");
-    wire_latency_print(&load.latency);
+    wire_latency_print(&load.latency, "");
     putchar('\n');
     free(load.received);
     free(load.sent.bytes);

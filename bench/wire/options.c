@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define MEASURES (WIRE_LOAD | WIRE_CHURN | WIRE_FAN)
-#define CLIENTS  (MEASURES | WIRE_HOLD | WIRE_MEMBERS)
+#define CLIENTS  (MEASURES | WIRE_HOLD | WIRE_MEMBERS | WIRE_AUDIENCE)
 #define FIELD(f) offsetof(struct wire_options, f)
 
 static const struct number {
@@ -29,17 +29,19 @@ static const struct number {
     {"--rate", WIRE_LOAD, FIELD(rate), 0, 10000000, 0, "messages per second of all; 0: one for every answer"},
     {"--source", WIRE_MEMBERS, FIELD(source), 1, 252, 1, "connect from 127.0.0.(1 + this), and the next"},
     {"--broadcast", WIRE_RAW_ECHO, FIELD(broadcast), 0, 1, 0, "1: to all others instead of back"},
-    {"--bytes", MEASURES | WIRE_HOLD, FIELD(bytes), 1, 16777216, 20, "payload bytes of a message"},
+    {"--bytes", MEASURES | WIRE_HOLD | WIRE_AUDIENCE, FIELD(bytes), 1, 16777216, 20, "payload bytes of a message"},
     {"--warmup-ms", MEASURES, FIELD(warmup_ms), 0, 60000, 200, "load before the window, not counted"},
     {"--window-ms", MEASURES, FIELD(window_ms), 1, 3600000, 1000, "the measured window"},
     {"--timeout-ms", CLIENTS, FIELD(timeout_ms), 1, 600000, 5000, "longest wait for an answer"},
-    {"--server-pid", MEASURES, FIELD(server_pid), 1, 4194304, 0, "process whose CPU time is measured"},
+    {"--server-pid", MEASURES | WIRE_AUDIENCE, FIELD(server_pid), 1, 4194304, 0, "process whose CPU time is measured"},
     {"--core", CLIENTS | WIRE_RAW_ECHO, FIELD(core), 0, WIRE_ANY_CORE - 1, WIRE_ANY_CORE, "core to be pinned to"},
 };
 
+static const char *const vias[] = {"ws", "sse", "long-poll", "poll", "pusher"}; /* by enum wire_via */
+
 #define NUMBERS_COUNT (sizeof numbers / sizeof numbers[0])
 
-static void usage(enum wire_program program, const char *wrong) {
+static _Noreturn void usage(enum wire_program program, const char *wrong) {
     fprintf(stderr, "%s: %s\noptions:\n", program_invocation_short_name, wrong);
     for (size_t i = 0; i < NUMBERS_COUNT; i++) {
         const struct number *n = &numbers[i];
@@ -50,6 +52,8 @@ static void usage(enum wire_program program, const char *wrong) {
         fputs("  --path         request target of the WebSocket (/echo)\n", stderr);
     if (program & MEASURES)
         fputs("  --mode         ws or raw (ws)\n", stderr);
+    if (program & WIRE_AUDIENCE)
+        fputs("  --via          ws, sse, long-poll, poll or pusher (ws)\n", stderr);
     exit(2);
 }
 
@@ -83,6 +87,13 @@ static const char *target(enum wire_program program, const char *value) {
     return value;
 }
 
+static enum wire_via via(enum wire_program program, const char *value) {
+    for (size_t i = 0; i < sizeof vias / sizeof vias[0]; i++)
+        if (strcmp(vias[i], value) == 0)
+            return (enum wire_via)i;
+    usage(program, "--via is none of those");
+}
+
 void wire_options_read(enum wire_program program, int argc, char **argv, struct wire_options *out_options) {
     struct wire_options options = {.path = "/echo"};
     for (size_t i = 0; i < NUMBERS_COUNT; i++)
@@ -98,6 +109,8 @@ void wire_options_read(enum wire_program program, int argc, char **argv, struct 
             options.raw = strcmp(value, "raw") == 0;
             if (!options.raw && strcmp(value, "ws") != 0)
                 usage(program, "--mode is ws or raw");
+        } else if ((program & WIRE_AUDIENCE) && strcmp(name, "--via") == 0) {
+            options.via = via(program, value);
         } else {
             read_number(program, name, value, &options);
         }

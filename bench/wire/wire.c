@@ -193,9 +193,9 @@ void wire_fail_byte(const char *where, size_t at, unsigned char expected, const 
 
 /* The measured window. */
 
-static struct wire_edge note(const struct wire_window *window, uint64_t now_ns, uint64_t count) {
+struct wire_edge wire_window_edge(const struct wire_window *window, uint64_t count) {
     return (struct wire_edge) {
-        .now_ns = now_ns,
+        .now_ns = wire_now_ns(),
         .server_ns = window->has_server ? clock_ns(window->server_clock) : 0,
         .own_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
         .count = count,
@@ -224,11 +224,11 @@ enum wire_phase wire_window_phase(struct wire_window *window, uint64_t count) {
     if (window->phase == WIRE_WARM) {
         window->phase = WIRE_MEASURE;
         window->phase_end_ns = now_ns + window->window_ns;
-        window->begin = note(window, now_ns, count);
+        window->begin = wire_window_edge(window, count);
     } else if (window->phase == WIRE_MEASURE) {
         window->phase = WIRE_DRAIN;
         window->phase_end_ns = now_ns + window->timeout_ns;
-        window->end = note(window, now_ns, count);
+        window->end = wire_window_edge(window, count);
     } else {
         window->phase = WIRE_OVERDUE;
     }

@@ -23,6 +23,16 @@ enum wire_program {
     WIRE_HOLD = 8,
     WIRE_FAN = 16,
     WIRE_MEMBERS = 32,
+    WIRE_AUDIENCE = 64,
+};
+
+/* How messages come to those who listen. */
+enum wire_via {
+    WIRE_VIA_WS,        /* a WebSocket */
+    WIRE_VIA_SSE,       /* server-sent events */
+    WIRE_VIA_LONG_POLL, /* requests that are answered when there is something */
+    WIRE_VIA_POLL,      /* a request a second */
+    WIRE_VIA_PUSHER,    /* a WebSocket that subscribes to a channel of the Pusher protocol */
 };
 
 struct wire_options {
@@ -40,6 +50,7 @@ struct wire_options {
     unsigned long window_ms;   /* measured */
     unsigned long timeout_ms;  /* longest wait for an answer */
     unsigned long server_pid;  /* 0: its CPU time is not measured */
+    enum wire_via via;         /* audience only */
     unsigned long core;        /* to be pinned to; WIRE_ANY_CORE: not pinned */
 };
 
@@ -144,6 +155,9 @@ struct wire_window {
     clockid_t server_clock;
     struct wire_edge begin, end;
 };
+
+/* What the clocks say now. A program that ends its window by itself, not by time, fills begin and end with it. */
+struct wire_edge wire_window_edge(const struct wire_window *window, uint64_t count);
 
 void wire_window_open(struct wire_window *window, const struct wire_options *options);
 enum wire_phase wire_window_phase(struct wire_window *window, uint64_t count);
