@@ -1,6 +1,8 @@
-"""What the benches with an audience share: a server, those who listen (wire/audience.c), and one who publishes to them at a
-steady pace. The clock of a message is read just before it is sent; every client must get every message once and in
-order, or the run ends with an error."""
+"""What the benches with an audience share: a server, those who listen (wire/audience.c), and one who publishes to them.
+
+Messages come at a steady pace. The clock of one is read just before it is sent; every client must get each of them once
+and in order, or the run ends with an error.
+"""
 
 import contextlib
 import hashlib
@@ -12,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from process import BenchError, Server, free_port, read_line, stop
+from process import BenchError, Server, free_port, note, read_line, stop
 
 PATIENCE_S = 60
 SETTLE_S = 1.0  # a server may add a member after it has answered
@@ -124,7 +126,7 @@ def start_server(build, backend, core):
 
 
 def measure(server, build, core, via, path, count, plan):
-    """What `count` clients by one way get of plan["messages"] messages, plan["pace_s"] apart; key=value of the program."""
+    """What `count` clients get by one way of plan["messages"], plan["pace_s"] apart: the program's key=value."""
     program = os.path.join(build, "bench", "bench_audience")
     if not os.access(program, os.X_OK):
         raise BenchError(f"{program} is missing: build the target bench_programs")
@@ -134,15 +136,19 @@ def measure(server, build, core, via, path, count, plan):
     try:
         publisher = Publisher(server.port, via == "pusher", plan["bytes"])
         try:
-            return conduct(audience, publisher, plan)
+            figures = conduct(audience, publisher, plan)
         finally:
             publisher.close()
     finally:
         stop(audience.process)
+    due = count * plan["messages"]
+    if via != "poll" and figures["deliveries"] != due:
+        note(f"the machine is too busy for this pace: {figures['deliveries']:,.0f} deliveries where {due:,} were due")
+    return figures
 
 
 def conduct(audience, publisher, plan):
-    """Publishes on time, and counts from half a pace before the first to half a pace after the last that is measured."""
+    """Publishes on time; counts from half a pace before the first that is measured to half a pace after the last."""
     pace_s, last = plan["pace_s"], WARM + plan["messages"]
     begun = time.monotonic() + SETTLE_S
     for number in range(1, last + 1):

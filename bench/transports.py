@@ -103,13 +103,14 @@ def main():
     options = parser.parse_args()
     if not (1 <= options.clients <= 1000 and 1 <= options.seconds <= 600 and 1 <= options.rounds <= 100
             and 64 <= options.bytes <= 4096):
-        parser.error("--clients from 1 to 1000, --seconds from 1 to 600, --rounds from 1 to 100, --bytes from 64 to 4096")
+        parser.error("--clients from 1 to 1000, --seconds from 1 to 600, --rounds from 1 to 100, --bytes from 64 to "
+                     "4096")
     allowed = sorted(os.sched_getaffinity(0))
     samples = run(options, (allowed[0], allowed[-1]))
     rows, m = summarize(samples), machine()
     print(f"One message of {options.bytes} bytes a second to {options.clients:,} clients, per message and client; "
-          f"{m['model']}, {m['cores']} cores, Linux {m['kernel']}, {options.backend}; medians of {options.rounds} rounds "
-          f"of {options.seconds} s\n\n{table(rows)}")
+          f"{m['model']}, {m['cores']} cores, Linux {m['kernel']}, {options.backend}; medians of {options.rounds} "
+          f"rounds of {options.seconds} s\n\n{table(rows)}")
     if options.svg:
         with open(options.svg, "w", encoding="ascii") as file:
             file.write(picture(rows, f"A message of {options.bytes} bytes a second to {options.clients:,} clients"))

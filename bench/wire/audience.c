@@ -121,7 +121,7 @@ static const char *take_message(struct audience *a, struct client *client, const
     char letter[2] = {(char)('a' + number % 26), '\0'};
     if (head_bytes == 0 || end != text + a->options->bytes - 2 ||
         text + head_bytes + strspn(text + head_bytes, letter) != end || at_ns > a->now_ns || number > MESSAGES_MAX)
-        wire_fail("client %zu: this is no message: %.200s", name(a, client), text);
+        wire_fail("client %zu: this is no message: %.*s", name(a, client), (int)strcspn(text, "\n"), text);
     if (number <= client->got)
         wire_fail("client %zu: message %" PRIu64 " came twice", name(a, client), number);
     if (number != client->got + 1)
