@@ -57,7 +57,8 @@ static int fail_ended(weft_blocking *ws) {
     if (!ws->ended)
         return fail(ws, WEFT_ECLOSED, "it is not connected");
     if (info->rule || info->sys_errno)
-        return fail(ws, WEFT_ECLOSED, "the connection broke: %s", info->rule ? info->rule : strerror(info->sys_errno));
+        return fail(ws, WEFT_ECLOSED, "the connection broke: %s",
+                    info->rule && info->rule != wf_link_broke ? info->rule : strerror(info->sys_errno));
     return fail(ws, WEFT_ECLOSED, "closed by %s: %d%s%s", info->by_peer ? "the peer" : "us", info->code,
                 info->reason[0] ? " " : "", info->reason);
 }

@@ -25,7 +25,7 @@ static weft_dial_phase phase_of(const wf_call *call) {
 
 /* Of what has no rule, and of what broke, the system knows more. */
 static void say_why(const wf_fault *fault, int find_error, char *out, size_t cap) {
-    bool broke = fault->rule && fault->sys_errno && fault->sys_errno != ETIMEDOUT && fault->sys_errno != ENOMEM;
+    bool broke = fault->rule == wf_link_broke && fault->sys_errno;
     bool unknown = !fault->rule && find_error != 0 && find_error != EAI_SYSTEM;
     const char *system = unknown ? gai_strerror(find_error) : strerror(fault->sys_errno);
     if (broke)

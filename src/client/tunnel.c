@@ -51,7 +51,7 @@ static int judge_http(wf_tunnel *tunnel, int got) {
     if (got == WF_ENOMEM)
         return out_of_memory(tunnel);
     if (got < 0)
-        return refuse(tunnel, 0, wf_http_reply_fault(tunnel->reply)->rule);
+        return refuse(tunnel, wf_http_reply_fault(tunnel->reply)->sys_errno, wf_http_reply_fault(tunnel->reply)->rule);
     if (wf_http_reply_of(tunnel->reply)->status / 100 != 2)
         return refuse(tunnel, 0, "RFC9110/9.3.6: the proxy made no tunnel");
     tunnel->step = STEP_THROUGH;
@@ -244,7 +244,7 @@ int wf_tunnel_end(wf_tunnel *tunnel) {
         return tunnel->fault.status;
     if (tunnel->proxy->kind == WF_PROXY_HTTP)
         return judge_http(tunnel, wf_http_reply_end(tunnel->reply));
-    return refuse(tunnel, 0, "RFC1928/6: the proxy ended the connection");
+    return refuse(tunnel, ECONNRESET, "RFC1928/6: the proxy ended the connection");
 }
 
 const wf_fault *wf_tunnel_fault(const wf_tunnel *tunnel) {

@@ -12,6 +12,7 @@
 #include "http/guard.h"
 #include "http/head.h"
 
+#include <errno.h>
 #include <llhttp.h>
 
 typedef enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE } phase;
@@ -188,9 +189,11 @@ bool wf_http_reply_has_head(const wf_http_reply_reader *reader) {
 }
 
 int wf_http_reply_end(wf_http_reply_reader *reader) {
-    if (reader->fault.status == 0 && reader->phase == PHASE_HEAD)
+    if (reader->fault.status == 0 && reader->phase == PHASE_HEAD) {
+        reader->fault.sys_errno = ECONNRESET; /* no rule of HTTP is broken: it may be there again soon */
         return refuse(reader, reader->head_bytes == 0 ? "RFC6455/4.1: the connection ended without an answer"
                                                       : "RFC6455/4.1: the connection ended within the answer's head");
+    }
     if (reader->phase == PHASE_BODY && reader->fault.status == 0)
         finish(reader);
     return reader->fault.status;

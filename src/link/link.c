@@ -231,12 +231,14 @@ void wf_link_input_over(wf_link *link) {
     link->input_over = true;
 }
 
+const char wf_link_broke[] = "the connection broke";
+
 void wf_link_failed(wf_link *link, int sys_errno) {
     if (link->stage == WF_LINK_LINGER) /* all was said */
         wf_link_die(link, 0, NULL);
     if (wf_link_reply_will_do(link))
         return;
-    wf_link_die(link, sys_errno, link->stage == WF_LINK_CONNECTING ? NULL : "the connection broke");
+    wf_link_die(link, sys_errno, link->stage == WF_LINK_CONNECTING ? NULL : wf_link_broke);
 }
 
 static bool gated(const wf_link *link) {

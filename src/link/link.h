@@ -284,6 +284,9 @@ static inline void wf_link_settle(wf_link *link) {
 
 void wf_link_input_over(wf_link *link);
 void wf_link_failed(wf_link *link, int sys_errno);
+
+/* The rule of a connection that broke: its sys_errno says how. */
+extern const char wf_link_broke[];
 void wf_link_timer_due(wf_link *link);
 void wf_link_flush(wf_link *link);
 

@@ -91,7 +91,7 @@ int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
     if (in_len == 0 && !link->input_over)
         return WF_WANT_INPUT;
     if (link->secure && !wf_tls_was_ready(link->aside->tls)) {
-        wf_link_die(link, 0, "the connection ended");
+        wf_link_die(link, ECONNRESET, "the connection ended");
         return WF_WANT_INPUT;
     }
     if (!link->reply && !(link->reply = wf_http_reply_reader_new(&link->env->http->limits))) {
@@ -108,7 +108,8 @@ int wf_link_next_reply(wf_link *link, wf_link_event *out_event) {
     if (got == WF_WANT_INPUT)
         return got;
     if (got < 0) {
-        wf_link_die(link, got == WF_ENOMEM ? ENOMEM : 0, wf_http_reply_fault(link->reply)->rule);
+        const wf_fault *fault = wf_http_reply_fault(link->reply);
+        wf_link_die(link, got == WF_ENOMEM ? ENOMEM : fault->sys_errno, fault->rule);
         return WF_WANT_INPUT;
     }
     wf_link_enter(link, WF_LINK_WAITING, WF_NEVER);

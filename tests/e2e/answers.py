@@ -96,11 +96,11 @@ REDIRECTS = {
 }
 
 NO_HTTP = {
-    'nothing, and the end': (says(), [], 65, ['the handshake with .* failed: .*ended without an answer']),
+    'nothing, and the end': (says(), [], 64, ['the handshake with .* failed: .*ended without an answer']),
     'nothing at all': (says(then='wait'), SILENCE, 28,
                        ['the handshake with .* failed: .*no whole answer came in time']),
     'a reset': (says(then='reset'), [], 64, ['Connection reset by peer']),
-    'half a head, and the end': (says('HTTP/1.1 101 Swi'), [], 65, ["ended within the answer's head"]),
+    'half a head, and the end': (says('HTTP/1.1 101 Swi'), [], 64, ["ended within the answer's head"]),
     'half a head, and nothing': (says('HTTP/1.1 101 Swi', then='wait'), SILENCE, 28, ['no whole answer came in time']),
     'half a head, and a reset': (says('HTTP/1.1 101 Swi', then='reset'), [], 64, ['Connection reset by peer']),
     'a head in drops': (in_drops, SILENCE, 28, ['no whole answer came in time']),

@@ -9,6 +9,8 @@
 #include <weft/retry.h>
 
 static const uint64_t randoms[] = {0, 1, 2, 499, 500, 501, 12345, UINT32_MAX, UINT64_MAX / 3, UINT64_MAX};
+#define BYTES(text) text, sizeof(text) - 1
+
 enum { RANDOMS = sizeof randoms / sizeof randoms[0] };
 
 static const struct {
@@ -160,6 +162,25 @@ static const char *const no_dates[] = {
     "Sun, -6 Nov 1994 08:49:37 GMT",
     "Sun, 06 Nov 1994 08:49:37 UTC",
 };
+
+static weft_retry_end end_of(script plays) {
+    raw_server s;
+    raw_server_start(&s, plays);
+    weft_client *c = weft_client_new(NULL);
+    weft_dial dial = {WEFT_DIAL_INIT, .url = s.url, .failed = take_end};
+    CHECK_EQ(weft_client_dial(c, &dial, NULL), WEFT_OK);
+    run_out(c);
+    weft_client_free(c);
+    raw_server_end(&s);
+    return last_end;
+}
+
+/* So does one behind a balancer that has nobody behind it. */
+TEST(who_ends_without_an_answer_may_be_back_soon) {
+    CHECK(!end_of((script) {BYTES(""), ENDS_WITH_FIN, NULL, 0}).is_for_good);
+    CHECK(!end_of((script) {BYTES("HTTP/1.1 101 Swi"), ENDS_WITH_FIN, NULL, 0}).is_for_good);
+    CHECK(end_of((script) {BYTES("220 mail.example.org ready\r\n\r\n"), ENDS_WITH_FIN, NULL, 0}).is_for_good);
+}
 
 TEST(dates_of_headers) {
     int64_t got = 0;

@@ -72,9 +72,9 @@ static const row rows[] = {
            "\n"),
      0, 0, BYTES(HTTP_SAID), "head_bytes_max: the head of the answer is over the limit", 36, 0, 0},
     {"ends_at_once", "http://p", "a.test:80", BYTES(""), 0, 0, BYTES(HTTP_SAID),
-     "RFC6455/4.1: the connection ended without an answer", 0, 0, 0},
+     "RFC6455/4.1: the connection ended without an answer", 0, 0, ECONNRESET},
     {"ends_in_the_head", "http://p", "a.test:80", BYTES("HTTP/1.1 200 OK\r\n"), 0, 0, BYTES(HTTP_SAID),
-     "RFC6455/4.1: the connection ended within the answer's head", 0, 0, 0},
+     "RFC6455/4.1: the connection ended within the answer's head", 0, 0, ECONNRESET},
 
     /* SOCKS 5 */
     {"socks", "socks5h://p", "a.test:80", BYTES(NO_METHOD THROUGH_IPV4), 2, 0, BYTES(GREETING ASKS_A_TEST), NULL, 0, 0,
@@ -137,9 +137,9 @@ static const row rows[] = {
     {"reply_with_no_known_type", "socks5h://p", "a.test:80", BYTES(NO_METHOD "\x05\x00\x00\x02\x00"), 2, 0,
      BYTES(GREETING ASKS_A_TEST), "RFC1928/6: the proxy's reply has an address of no known type", 0, 0, 0},
     {"socks_ends_at_once", "socks5h://p", "a.test:80", BYTES(""), 0, 0, BYTES(GREETING),
-     "RFC1928/6: the proxy ended the connection", 0, 0, 0},
+     "RFC1928/6: the proxy ended the connection", 0, 0, ECONNRESET},
     {"socks_ends_in_the_reply", "socks5h://p", "a.test:80", BYTES(NO_METHOD "\x05\x00\x00\x01\x7f\x00\x00\x01\x12"), 2,
-     0, BYTES(GREETING ASKS_A_TEST), "RFC1928/6: the proxy ended the connection", 0, 0, 0},
+     0, BYTES(GREETING ASKS_A_TEST), "RFC1928/6: the proxy ended the connection", 0, 0, ECONNRESET},
 };
 
 static const wf_http_limits limits = {128, 8, 64};
