@@ -46,6 +46,14 @@ static void go_elsewhere(wf_call *call) {
     wf_call_begin(call);
 }
 
+/* True: it was given up in this turn, and is told so. Nothing else may be made of it. */
+static bool was_given_up(wf_call *call) {
+    if (call->link.stage != WF_LINK_DEAD)
+        return false;
+    wf_call_pump(call);
+    return true;
+}
+
 /* Nothing of an answer has come. */
 static bool asks(const wf_call *call) {
     return call->dialling && (call->link.stage == WF_LINK_CONNECTING || call->link.stage == WF_LINK_REPLY) &&
@@ -82,6 +90,8 @@ static void seat_waiting(wf_trunk *trunk) {
     size_t most = wf_h2_room(h2) + wf_h2_streams(h2);
     trunk->origin->streams_max = most > 0 ? most : 1;
     for (size_t left = trunk->waiting.count; left > 0 && (lane = trunk->waiting.first) != NULL; left--) {
+        if (was_given_up(lane->call))
+            continue;
         if (trunk->origin->http1)
             go_elsewhere(lane->call);
         else if (wf_h2_room(h2) > 0)
@@ -253,8 +263,9 @@ static void on_ended(wf_trunk *trunk) {
 static void give_up_http2(wf_trunk *trunk) {
     trunk->origin->http1 = true;
     wf_trunk_unlist(trunk);
-    while (trunk->waiting.first)
-        go_elsewhere(trunk->waiting.first->call);
+    for (wf_lane *lane; (lane = trunk->waiting.first) != NULL;)
+        if (!was_given_up(lane->call))
+            go_elsewhere(lane->call);
     wf_link_die(&trunk->call.link, 0, NULL);
 }
 
@@ -267,7 +278,8 @@ static void look(wf_trunk *trunk) {
     if (link->stage != WF_LINK_REPLY)
         return;
     for (wf_lane *lane = trunk->awaited ? NULL : trunk->waiting.first; lane; lane = lane->next)
-        wf_link_connected(&lane->call->link);
+        if (lane->call->link.stage == WF_LINK_CONNECTING) /* else it was given up in this turn */
+            wf_link_connected(&lane->call->link);
     trunk->awaited = true;
     if (secure && !wf_tls_ready(wf_link_tls_of(link)))
         return;

@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -71,6 +72,14 @@ static void begin(const weft_deflate *deflate, weft_http2 http2) {
 static void end(void) {
     weft_client_free(here);
     CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
+/* The second time it means nothing any more. */
+static void give_up_again(weft_conn *conn, const weft_dial_failure *failure, void *user) {
+    (void)user;
+    CHECK_EQ(failure->sys_errno, ECONNABORTED);
+    failures++;
+    weft_conn_abort(conn);
 }
 
 static const char *at(const char *path) {
@@ -348,5 +357,20 @@ TEST(one_that_is_cut_leaves_the_others) {
     weft_conn_send(conns[0], WEFT_TEXT, "a", 1);
     weft_conn_send(conns[2], WEFT_TEXT, "c", 1);
     TURN_UNTIL(answered == 2);
+    end();
+}
+
+/* It waits for the connection, which comes about in the turn in which it is given up. */
+TEST(a_dial_that_is_given_up_ends_once) {
+    weft_conn *conn;
+    begin(NULL, WEFT_HTTP2_CLEAR);
+    weft_dial dial = dial_to("/echo");
+    CHECK_EQ(weft_client_dial(here, &dial, NULL), WEFT_OK);
+    dial.failed = give_up_again;
+    CHECK_EQ(weft_client_dial(here, &dial, &conn), WEFT_OK);
+    weft_conn_abort(conn);
+    TURN_UNTIL(opened == 1);
+    CHECK_EQ(failures, 1);
+    CHECK_EQ(weft_client_connections(here), 1);
     end();
 }
