@@ -141,7 +141,8 @@ static const struct {
      "proxy 302 0: the proxy  answered 302 Found"},
     {"what?\r\n\r\n", "proxy 0 0: the proxy  made no connection to a.test:80: "
                       "RFC9112/4: the answer does not begin with an HTTP/1.x status line"},
-    {"", "proxy 104 0: the proxy  made no connection to a.test:80: RFC6455/4.1: the connection ended without an answer"},
+    {"", "proxy 0 ECONNRESET: the proxy  made no connection to a.test:80: RFC6455/4.1: the connection ended without an "
+         "answer"},
     /* Bytes right behind the 200 are the target's, and not lost. */
     {CONNECTED "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
      "handshake 404 0: a.test:80 (through the proxy  answered 404 Not Found"},
