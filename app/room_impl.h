@@ -33,9 +33,7 @@ bool room_begin_reading(const app_past *log, const room_reading *reading, app_pl
 /* Answers all that are parked with this message, the log's last. */
 void room_unpark(room *r, const app_text *envelope);
 
-/* From when somebody needs it there is a beat: comments on topics "beat/N", each every so often. False: there is no
- * thread for it. */
-bool room_beats(void);
-unsigned room_next_beat(void); /* N, dealt out in turn */
+/* Comments come on topics "beat/N", each every so often; this is an N, dealt out in turn. */
+unsigned room_next_beat(void);
 
 #endif

@@ -1,14 +1,11 @@
 /*
- * Rooms by request: what there is behind a place, and requests that are parked until there is something. One thread
- * beats: it keeps streams alive with a comment now and then, and answers what was parked for long.
+ * Rooms by request: what there is behind a place, and requests that are parked until there is something. The first
+ * worker beats: it keeps streams alive with a comment now and then, and answers what was parked for long.
  */
 #include "app/log.h"
 #include "app/room_impl.h"
 #include "app/routes.h"
 
-#include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +17,7 @@ enum {
     PARKED_IN_ROOM = 1000,
     PARKED_S = 25, /* under the server's answer_timeout_ms of 30 */
     BEATS = 16,    /* each stream hears one of so many: a comment every 16 s */
+    TICK_MS = 250,
     READ_BYTES = 256 * 1024
 };
 
@@ -31,15 +29,9 @@ struct room_parked {
 
 static struct {
     atomic_uint parked_count, dealt;
-    pthread_t thread;
-    pthread_mutex_t starting; /* the thread */
-    atomic_bool runs, stops, drains;
-    sem_t wake;
-} beats = {.starting = PTHREAD_MUTEX_INITIALIZER};
-
-bool room_poll_setup(void) {
-    return sem_init(&beats.wake, 0, 0) == 0;
-}
+    uint64_t last_s; /* the first worker's */
+    atomic_bool drains;
+} beats;
 
 static uint64_t now_s(void) {
     struct timespec now;
@@ -171,41 +163,27 @@ static void beat(uint64_t second) {
     char name[32];
     snprintf(name, sizeof name, "beat/%u", (unsigned)(second % BEATS));
     weft_publish(room_server(), name, WEFT_TEXT, ":\n\n", 3);
-    uint64_t due_s = atomic_load(&beats.drains) ? 0 : second;
+}
+
+/* When a drain begins it comes at once. */
+static void tick(weft_server *server, void *unused) {
+    (void)server;
+    (void)unused;
+    bool drains = atomic_load(&beats.drains);
+    uint64_t second = now_s(), due_s = drains ? 0 : second;
+    if (second == beats.last_s && !drains)
+        return;
+    if (second > beats.last_s + BEATS) /* it stood still: one for each is enough */
+        beats.last_s = second - BEATS;
+    while (beats.last_s < second)
+        beat(++beats.last_s);
     if (atomic_load(&beats.parked_count) > 0)
         app_history_each(room_history(), unpark_due, &due_s);
 }
 
-static void *run(void *unused) {
-    (void)unused;
-    for (uint64_t last = now_s(); !atomic_load(&beats.stops);) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        sem_timedwait(&beats.wake, &until);
-        uint64_t second = now_s();
-        if (atomic_load(&beats.drains))
-            last = second - 1;
-        for (; last < second; last++)
-            beat(last + 1);
-    }
-    return NULL;
-}
-
-/* Not from the start: alone in its process, a thread makes each system call cheaper. */
-bool room_beats(void) {
-    if (atomic_load(&beats.runs))
-        return true;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_mutex_lock(&beats.starting);
-    if (!atomic_load(&beats.runs)) {
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        atomic_store(&beats.runs, pthread_create(&beats.thread, NULL, run, NULL) == 0);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    pthread_mutex_unlock(&beats.starting);
-    return atomic_load(&beats.runs);
+bool room_poll_setup(void) {
+    beats.last_s = now_s();
+    return weft_server_every(room_server(), TICK_MS, tick, NULL) == WEFT_OK;
 }
 
 bool room_read_or_park(const char *name, const room_reading *reading, weft_request *request, app_text *out_json) {
@@ -216,7 +194,7 @@ bool room_read_or_park(const char *name, const room_reading *reading, weft_reque
     }
     bool waits = false;
     if (!read_log(log, reading, out_json) && !atomic_load(&beats.drains)) {
-        waits = room_beats() && park(log, request);
+        waits = park(log, request);
         out_json->failed |= !waits;
     }
     app_past_unlock(log);
@@ -229,16 +207,11 @@ unsigned room_next_beat(void) {
 
 void app_rooms_drain(void) {
     atomic_store(&beats.drains, true);
-    sem_post(&beats.wake);
 }
 
 void app_rooms_stop(void) {
     if (!room_history())
         return;
-    atomic_store(&beats.stops, true);
-    sem_post(&beats.wake);
-    if (atomic_load(&beats.runs))
-        pthread_join(beats.thread, NULL);
     uint64_t all = 0;
     app_history_each(room_history(), unpark_due, &all);
 }

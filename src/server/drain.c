@@ -31,6 +31,8 @@ static void begin(wf_worker *w, unsigned order) {
     w->drain_started_ms = w->env.now_ms;
     w->drain_total = 0;
     wf_worker_deafen(w);
+    if (w->index == 0)
+        wf_worker_chores_now(w); /* whoever keeps requests waiting may end that */
     atomic_fetch_add(&w->server->deaf_workers, 1);
     for (uint32_t i = 0; i < w->slots.high; i++) {
         weft_conn *conn = wf_slots_at(&w->slots, i);

@@ -220,7 +220,8 @@ void wf_worker_check_memory(wf_worker *w);
 /* drain.c */
 void wf_worker_drain(wf_worker *w); /* called each turn while draining */
 bool wf_worker_drained(const wf_worker *w);
-void wf_worker_deafen(wf_worker *w); /* stops listening */
+void wf_worker_deafen(wf_worker *w);     /* stops listening */
+void wf_worker_chores_now(wf_worker *w); /* of the first: before their time */
 
 /* http2.c: connections that carry streams. */
 void wf_http2_begin(weft_conn *conn);

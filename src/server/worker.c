@@ -252,6 +252,11 @@ static void begin_chores(wf_worker *w) {
         wf_timers_add(&w->env.timers, &chore->timer, w->env.now_ms + chore->interval_ms);
 }
 
+void wf_worker_chores_now(wf_worker *w) {
+    for (wf_chore *chore = w->server->chores; chore; chore = chore->next)
+        wf_timers_add(&w->env.timers, &chore->timer, w->env.now_ms);
+}
+
 static void run_timers(wf_worker *w) {
     wf_timers_advance(&w->env.timers, w->env.now_ms);
     wf_timer *timer;
