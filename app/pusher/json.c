@@ -1,5 +1,7 @@
 #include "app/pusher/json.h"
 
+#include "app/pusher/text.h"
+
 #include <string.h>
 
 /* Brackets outside of strings. Whether they match is the parser's business. */
@@ -71,21 +73,30 @@ static const char *skip_value(const char *at, const char *end) {
     return end;
 }
 
+/* A key with its quotes; it may be written with escapes. */
+static bool is_key(weft_text quoted, const char *key) {
+    if (!memchr(quoted.data, '\\', quoted.len))
+        return push_text_equal((weft_text) {quoted.data + 1, quoted.len - 2}, push_str(key));
+    json_t *json = push_json_parse(quoted);
+    bool is = json && push_text_equal((weft_text) {json_string_value(json), json_string_length(json)}, push_str(key));
+    json_decref(json);
+    return is;
+}
+
 weft_text push_json_raw(weft_text text, const char *key) {
     const char *end = text.data + text.len, *at = skip_space(text.data, end);
-    size_t key_len = strlen(key);
     if (at == end || *at != '{')
         return (weft_text) {NULL, 0};
     at = skip_space(at + 1, end);
     while (at < end && *at == '"') {
-        const char *name = at + 1;
+        weft_text name = {at, 0};
         at = skip_string(at, end);
-        size_t name_len = (size_t)(at - 1 - name);
+        name.len = (size_t)(at - name.data);
         at = skip_space(at, end);                      /* before the colon */
         at = skip_space(at < end ? at + 1 : end, end); /* and behind it */
         const char *value = at;
         at = skip_value(at, end);
-        if (name_len == key_len && memcmp(name, key, key_len) == 0)
+        if (is_key(name, key))
             return (weft_text) {value, (size_t)(at - value)};
         at = skip_space(at, end);
         at = skip_space(at < end ? at + 1 : end, end); /* behind the comma */

@@ -111,9 +111,11 @@ static void reload(void) {
         return;
     if (!push_settings_read(pusher.file, &list, why, sizeof why)) {
         app_log(APP_ERROR, "apps stay as they were", "error", why, NULL);
-    } else if (!list && pusher.made) {
-        return; /* there are none still */
-    } else if (!push_apps_set(&pusher.apps, list)) {
+        return;
+    }
+    if (!list && pusher.made)
+        list = push_settings_ref(pusher.made);
+    if (!push_apps_set(&pusher.apps, list)) {
         app_log(APP_ERROR, "not all apps could be loaded: out of memory", NULL);
     } else {
         app_log(APP_INFO, "apps loaded", "file", pusher.file, NULL);

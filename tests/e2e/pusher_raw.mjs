@@ -191,6 +191,14 @@ scene('events of clients pass on what came, and no more than they may', app({ ev
     assert.deepEqual(heard.map(({ data }) => data), heard.map((_, i) => i + 1));
 });
 
+scene('keys may be written with escapes', app(), async (s) => {
+    const [one, other] = [await s.raw(), await s.raw()];
+    await one.join('private-a');
+    await other.join('private-a');
+    one.send('{"\\u0065vent":"client-\\u0078","channel":"private-a","\\u0064ata":1}'); // keys may be written so
+    assert.deepEqual(await other.take(), { event: 'client-x', channel: 'private-a', data: 1 });
+});
+
 scene('client events are off by default', `[app shop]\nid = 3\nkey = ${KEY}\nsecret = ${SECRET}\n`, async (s) => {
     const raw = await s.raw();
     await raw.join('private-a');
@@ -340,6 +348,27 @@ scene('a reload changes apps and drops nobody', app(), async (s) => {
     assert.equal((await soon(newcomer.closed))[0], 4001);
     assert.equal((await s.post('/apps/3/events', { name: 'e', data: '1', channel: 'news' }))[0], 403);
     assert.equal((await s.call('GET', '/apps/4/channels'))[0], 404);
+});
+
+scene('without apps in the file there is the one that was made up, again', '', async (s) => {
+    const told = () => /id=(\d+) key=(\w+) secret=(\w+)/.exec(s.weft.stderr);
+    await eventually(told);
+    const open = async (key) => (await s.open(`/app/${key}?protocol=7`)).greeted();
+    const reload = async (config) => {
+        const before = s.weft.stderr.split('apps loaded').length;
+        s.write(config);
+        s.weft.child.kill('SIGHUP');
+        await eventually(() => s.weft.stderr.split('apps loaded').length > before);
+    };
+    const tried = await open(told()[2]);
+    await reload('# none still\n');
+    await tried.nothing();
+    await reload(app());
+    assert.equal((await soon(tried.closed))[0], 4001);
+    const raw = await s.raw();
+    await reload('');
+    assert.equal((await soon(raw.closed))[0], 4001);
+    await open(told()[2]);
 });
 
 scene('all hear one order, and nothing of before they came', app({ event_channels: 5 }), async (s) => {

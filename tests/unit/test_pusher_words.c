@@ -149,6 +149,8 @@ TEST(json_is_passed_on_as_it_came) {
         {"{\"data\":\"a\\\"}b\\\\\",\"c\":null}", "c", "null"},
         {"{\"data\":\"\",\"c\":true\n}", "c", "true"},
         {"{\"x\":\"data\",\"data\":{}}", "data", "{}"},
+        {"{\"\\u0064ata\":1,\"event\":2}", "data", "1"}, /* as keys may be written, too */
+        {"{\"dat\\\\\":1,\"data\":2}", "data", "2"},
         {"{}", "data", NULL},
         {"[\"data\",1]", "data", NULL},
         {"\"data\"", "data", NULL},
