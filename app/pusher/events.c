@@ -66,7 +66,8 @@ static bool cache_keep(push_state *state, push_channel *channel, weft_text text,
     *(c->prev ? &c->prev->next : &state->cached_first) = c;
     state->cached_last = c;
     channel->cached = c;
-    if (++state->cached_count > state->settings->limits.cached_channels)
+    state->cached_count++;
+    while (state->cached_count > state->settings->limits.cached_channels) /* it may have become less */
         push_cache_forget(state, state->cached_first->channel);
     return true;
 }

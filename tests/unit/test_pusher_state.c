@@ -244,6 +244,10 @@ TEST(a_cache_channel_keeps_its_last_event) {
     CHECK_EQ(trigger("cache-3", "\"e\"", "\"1\"", 0), PUSH_DONE);
     lines();
     CHECK(!push_channel_find(&state, push_str("cache-1")) && push_channel_find(&state, push_str("cache-2")));
+    settings.limits.cached_channels = 1; /* as of a reload */
+    CHECK_EQ(trigger("cache-3", "\"e\"", "\"2\"", 0), PUSH_DONE);
+    CHECK(state.cached_count == 1 && push_channel_find(&state, push_str("cache-3")));
+    lines();
     end();
 }
 
