@@ -75,7 +75,12 @@ bool room_read(const char *name, const room_reading *reading, app_text *out_json
  * message comes, or after the time. False: out_json is the answer; when that is `failed`, there are too many already. */
 bool room_read_or_park(const char *name, const room_reading *reading, weft_request *request, app_text *out_json);
 
-/* Answers with JSON or text, and what CORS needs: to an origin that is welcome. */
+/* What CORS needs: two headers for an origin that is welcome, else none. They live as long as `origin`. */
+enum { ROOM_ORIGIN_BYTES = 256 };
+size_t room_cors(const weft_request *request, char origin[ROOM_ORIGIN_BYTES], weft_header *out);
+
+/* Answers with JSON, or with text that says what is wrong; readable to an origin that is welcome. */
+void room_refuse(weft_request *request, int status, const char *text);
 void room_reply(weft_request *request, int status, const char *content_type, weft_text body);
 
 /* Each room that has members or a past. */

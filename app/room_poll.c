@@ -39,21 +39,31 @@ static uint64_t now_s(void) {
     return (uint64_t)now.tv_sec;
 }
 
-void room_reply(weft_request *request, int status, const char *content_type, weft_text body) {
-    char origin[256];
+size_t room_cors(const weft_request *request, char origin[ROOM_ORIGIN_BYTES], weft_header *out) {
     weft_text from = weft_request_header(request, "Origin");
+    if (from.len == 0 || from.len >= ROOM_ORIGIN_BYTES || !weft_request_origin_ok(request))
+        return 0;
+    memcpy(origin, from.data, from.len);
+    origin[from.len] = '\0';
+    out[0] = (weft_header) {"Access-Control-Allow-Origin", origin};
+    out[1] = (weft_header) {"Vary", "Origin"};
+    return 2;
+}
+
+void room_reply(weft_request *request, int status, const char *content_type, weft_text body) {
+    char origin[ROOM_ORIGIN_BYTES];
     weft_header headers[4];
     size_t count = 0;
     if (content_type)
         headers[count++] = (weft_header) {"Content-Type", content_type};
     headers[count++] = (weft_header) {"Cache-Control", "no-store"};
-    if (from.len > 0 && from.len < sizeof origin && weft_request_origin_ok(request)) {
-        snprintf(origin, sizeof origin, "%.*s", (int)from.len, from.data);
-        headers[count++] = (weft_header) {"Access-Control-Allow-Origin", origin};
-        headers[count++] = (weft_header) {"Vary", "Origin"};
-    }
+    count += room_cors(request, origin, headers + count);
     app_log_request(request, status);
     weft_request_reply_with(request, status, headers, count, body);
+}
+
+void room_refuse(weft_request *request, int status, const char *text) {
+    room_reply(request, status, "text/plain; charset=utf-8", (weft_text) {text, strlen(text)});
 }
 
 bool room_begin_reading(const app_past *log, const room_reading *reading, app_place *out_place) {
@@ -134,7 +144,7 @@ static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
         }
         *at = p->next;
         if (json.failed)
-            app_reply_text(p->request, 503, "out of memory\n");
+            room_refuse(p->request, 503, "out of memory\n");
         else
             room_reply(p->request, 200, "application/json", (weft_text) {json.data, json.len});
         weft_request_unref(p->request);

@@ -28,7 +28,7 @@ static bool room_name(weft_request *request, const char *suffix, char *out, size
         if (room_name_ok(out))
             return true;
     }
-    app_reply_text(request, 400, "a room's name is 1 to 194 characters of A-Z a-z 0-9 _ - = @ , . ;\n");
+    room_refuse(request, 400, "a room's name is 1 to 194 characters of A-Z a-z 0-9 _ - = @ , . ;\n");
     return false;
 }
 
@@ -47,9 +47,11 @@ static bool token_ok(weft_request *request, const char *token) {
     if (given)
         return true;
     static const char text[] = "a token is needed: ?token=... or Authorization: Bearer ...\n";
-    weft_header headers[] = {{"Content-Type", "text/plain; charset=utf-8"}, {"WWW-Authenticate", "Bearer"}};
+    char origin[ROOM_ORIGIN_BYTES];
+    weft_header headers[4] = {{"Content-Type", "text/plain; charset=utf-8"}, {"WWW-Authenticate", "Bearer"}};
+    size_t count = 2 + room_cors(request, origin, headers + 2);
     app_log_request(request, 401);
-    weft_request_reply_with(request, 401, headers, 2, (weft_text) {text, sizeof text - 1});
+    weft_request_reply_with(request, 401, headers, count, (weft_text) {text, sizeof text - 1});
     return false;
 }
 
@@ -94,12 +96,12 @@ room_member *room_member_of(weft_request *request, const app_config *config) {
     if (!token_ok(request, config->token) || !room_name(request, "", name, sizeof name))
         return NULL;
     if (!number_param(request, "last", &last)) {
-        app_reply_text(request, 400, "last= takes a number\n");
+        room_refuse(request, 400, "last= takes a number\n");
         return NULL;
     }
     room_member *m = calloc(1, sizeof *m);
     if (!m) {
-        app_reply_text(request, 503, "out of memory\n");
+        room_refuse(request, 503, "out of memory\n");
         return NULL;
     }
     m->last = last;
@@ -113,23 +115,18 @@ room_member *room_member_of(weft_request *request, const app_config *config) {
 /* ---- to hear ---- */
 
 static void serve_events(weft_request *request, const app_config *config) {
-    char origin[256], id[APP_EPOCH_LEN + 24];
-    weft_header headers[6] = {{"Content-Type", "text/event-stream"},
+    char origin[ROOM_ORIGIN_BYTES], id[APP_EPOCH_LEN + 24];
+    weft_header headers[5] = {{"Content-Type", "text/event-stream"},
                               {"Cache-Control", "no-store"},
                               {"X-Accel-Buffering", "no"}}; /* else nginx keeps it to itself */
-    size_t count = 3;
     room_member *m = room_member_of(request, config);
     if (!m)
         return;
-    weft_text last_id = weft_request_header(request, "Last-Event-ID"), from = weft_request_header(request, "Origin");
+    weft_text last_id = weft_request_header(request, "Last-Event-ID");
     snprintf(id, sizeof id, "%.*s", (int)(last_id.len < sizeof id ? last_id.len : 0), last_id.data ? last_id.data : "");
     m->form = ROOM_EVENTS;
     m->returns = app_place_parse(id, &m->place) || place_param(request, "last_event_id", &m->place);
-    if (from.len > 0 && from.len < sizeof origin) {
-        snprintf(origin, sizeof origin, "%.*s", (int)from.len, from.data);
-        headers[count++] = (weft_header) {"Access-Control-Allow-Origin", origin};
-        headers[count++] = (weft_header) {"Vary", "Origin"};
-    }
+    size_t count = 3 + room_cors(request, origin, headers + 3);
     weft_request_set_user(request, m);
     app_log_request(request, 200);
     if (weft_request_stream(request, 200, headers, count) != WEFT_OK)
@@ -147,8 +144,12 @@ static void reply_json(weft_request *request, app_text *json, const char *why_no
 static void serve_poll(weft_request *request, const char *name) {
     room_reading reading = {0};
     app_text json = {0};
+    if (weft_request_body(request).len > 0) { /* it would be kept for as long as the poll */
+        room_refuse(request, 400, "a poll has no body\n");
+        return;
+    }
     if (!number_param(request, "last", &reading.last)) {
-        app_reply_text(request, 400, "last= takes a number\n");
+        room_refuse(request, 400, "last= takes a number\n");
         return;
     }
     reading.returns = place_param(request, "poll", &reading.place);
@@ -162,7 +163,7 @@ static void serve_history(weft_request *request, const char *name) {
     room_reading reading = {0};
     app_text json = {0};
     if (!number_param(request, "limit", &reading.limit)) {
-        app_reply_text(request, 400, "limit= takes a number\n");
+        room_refuse(request, 400, "limit= takes a number\n");
         return;
     }
     if (reading.limit == 0)
@@ -184,14 +185,14 @@ static bool is_octets(const weft_request *request) {
 static void publish(weft_request *request, const app_config *config, const char *name) {
     weft_text body = weft_request_body(request);
     if (body.len > config->message_bytes_max) {
-        app_reply_text(request, 413, "the message is longer than --message-max\n");
+        room_refuse(request, 413, "the message is longer than --message-max\n");
         return;
     }
     weft_kind kind = !is_octets(request) && weft_utf8_valid(body.data, body.len) ? WEFT_TEXT : WEFT_BINARY;
     if (room_publish(name, (weft_message) {kind, (const uint8_t *)body.data, body.len}) == WEFT_OK)
         room_reply(request, 204, NULL, (weft_text) {NULL, 0});
     else
-        app_reply_text(request, 503, "the message could not be passed on\n");
+        room_refuse(request, 503, "the message could not be passed on\n");
 }
 
 /* ---- which of them ---- */
@@ -206,17 +207,14 @@ void room_upgrade_required(weft_request *request, const char *text) {
 
 /* A browser asks beforehand what a page of another origin may do (CORS). */
 static void preflight(weft_request *request) {
-    char origin[256];
-    weft_text from = weft_request_header(request, "Origin");
-    snprintf(origin, sizeof origin, "%.*s", (int)(from.len < sizeof origin ? from.len : 0), from.data ? from.data : "");
-    weft_header headers[] = {{"Allow", "GET, HEAD, POST, OPTIONS"},
-                             {"Vary", "Origin"},
-                             {"Access-Control-Allow-Origin", origin},
-                             {"Access-Control-Allow-Methods", "GET, POST"},
-                             {"Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID"},
-                             {"Access-Control-Max-Age", "600"}};
+    char origin[ROOM_ORIGIN_BYTES];
+    weft_header headers[6] = {{"Allow", "GET, HEAD, POST, OPTIONS"},
+                              {"Access-Control-Allow-Methods", "GET, POST"},
+                              {"Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID"},
+                              {"Access-Control-Max-Age", "600"}};
+    size_t cors = room_cors(request, origin, headers + 4);
     app_log_request(request, 204);
-    weft_request_reply_with(request, 204, headers, origin[0] ? 6 : 1, (weft_text) {NULL, 0});
+    weft_request_reply_with(request, 204, headers, cors > 0 ? 4 + cors : 1, (weft_text) {NULL, 0});
 }
 
 static bool asks_for_history(const weft_request *request) {
@@ -231,6 +229,10 @@ void room_on_request(weft_request *request, void *user) {
     char name[ROOM_NAME_MAX + 600];
     bool says = is_method(request, "POST"), history = asks_for_history(request);
     bool polls = has_param(request, "poll"), streams = accepts(request, "text/event-stream");
+    if (says && history) {
+        app_want_get(request, "GET, HEAD, OPTIONS");
+        return;
+    }
     if (!says && !is_method(request, "OPTIONS")) {
         if (!app_want_get(request, "GET, HEAD, POST, OPTIONS"))
             return;
@@ -240,7 +242,7 @@ void room_on_request(weft_request *request, void *user) {
         }
     }
     if (!weft_request_origin_ok(request)) {
-        app_reply_text(request, 403, "this origin is not welcome here\n");
+        room_refuse(request, 403, "this origin is not welcome here\n");
         return;
     }
     if (is_method(request, "OPTIONS")) {

@@ -357,6 +357,9 @@ class Rules(unittest.TestCase):
                 self.assertEqual(get(weft, target, accept, 'Authorization: Bearer wrong')[0], 401)
             self.assertEqual(get(weft, '/rooms/a?poll=&token=s3cret')[0], 200)
             self.assertEqual(get(weft, '/rooms/a/history', 'Authorization: Bearer s3cret')[0], 200)
+            status, headers, _ = get(weft, '/rooms/a?poll=', 'Origin: http://a')
+            self.assertEqual((status, headers['www-authenticate'], headers.get('access-control-allow-origin')),
+                             (401, 'Bearer', 'http://a'))
             stream = Stream(weft, '/rooms/a?token=s3cret')
             self.assertEqual((stream.status, stream.event()['event']), (200, 'joined'))
             stream.close()
@@ -369,6 +372,9 @@ class Rules(unittest.TestCase):
                 status, headers, _ = get(weft, target, accept, 'Origin: https://chat.example.org', method='HEAD')
                 self.assertEqual((status, headers['access-control-allow-origin'], headers['vary']),
                                  (200, 'https://chat.example.org', 'Origin'), target)
+            for target in ('/rooms/a?poll=&last=x', '/rooms/a/history?limit=x', '/rooms/a%2F?poll='):  # a page may learn why
+                status, headers, _ = get(weft, target, 'Origin: https://chat.example.org')
+                self.assertEqual((status, headers.get('access-control-allow-origin')), (400, 'https://chat.example.org'))
             asked = ('Origin: https://chat.example.org', 'Access-Control-Request-Method: POST')
             status, headers, _ = get(weft, '/rooms/a', *asked, method='OPTIONS')
             self.assertEqual((status, headers['access-control-allow-methods']), (204, 'GET, POST'))
@@ -382,6 +388,12 @@ class Rules(unittest.TestCase):
             self.assertEqual(get(weft, '/rooms/a?poll=&last=x')[0], 400)
             self.assertEqual(get(weft, '/rooms/a/history?limit=-1')[0], 400)
             self.assertEqual(get(weft, '/rooms/a?last=x', 'Accept: text/event-stream')[0], 400)
+            with weft.raw() as raw:  # a history is not a room
+                status, headers, _ = post(raw, '/rooms/a/history', b'to whom?')
+                self.assertEqual((status, headers['allow']), (405, 'GET, HEAD, OPTIONS'))
+            place = get(weft, '/rooms/a?poll=')[2]['next']
+            self.assertTrue(place.endswith(':0'), place)
+            self.assertEqual(get(weft, f'/rooms/a?poll={place}', 'Content-Length: 3', '', 'abc')[0], 400)  # kept with it
 
     def test_a_room_holds_a_thousand_that_wait(self):
         with Weft('--threads', '2') as weft:
