@@ -26,6 +26,7 @@ static volatile sig_atomic_t signals_seen;
 static void on_signal(int number) {
     int saved = errno;
     app_rooms_drain();
+    app_pusher_drain();
     if (signals_seen++ > 0)
         weft_server_stop(running);
     else

@@ -87,7 +87,7 @@ static bool publish(push_call *call, prepared *p, weft_text channel) {
     push_effects *e = push_app_enter(call->app);
     const push_conn *except =
         p->posted->socket_id.data ? push_conn_find(&call->app->state, p->posted->socket_id) : NULL;
-    push_verdict got = push_trigger(&call->app->state, &p->event, except ? except->handle : 0, e, push_now_ms());
+    push_verdict got = push_trigger(&call->app->state, &p->event, except, e, push_now_ms());
     if (p->posted->info)
         push_put_info(&call->out, channel, push_channel_find(&call->app->state, channel), p->posted->info);
     push_app_leave(call->app, NULL);

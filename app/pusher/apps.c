@@ -32,40 +32,83 @@ push_settings *push_app_settings(push_app *app) {
 
 /* ---- carrying out ---- */
 
-void push_say(weft_conn *conn, const char *text, size_t len) {
-    int got = weft_conn_send(conn, WEFT_TEXT, text, len);
+static void say(const push_peer *peer, const char *text, size_t len) {
+    if (peer->session) {
+        push_session_say(peer->session, text, len);
+        return;
+    }
+    int got = weft_conn_send(peer->conn, WEFT_TEXT, text, len);
     if (got == WEFT_FULL || got == WEFT_ENOMEM)
-        weft_conn_close(conn, 4100, got == WEFT_FULL ? "it is not read fast enough" : "out of memory");
+        weft_conn_close(peer->conn, 4100, got == WEFT_FULL ? "it is not read fast enough" : "out of memory");
+}
+
+void push_say(const push_peer *peer, const char *text, size_t len) {
+    if (peer->session) {
+        push_app_enter(peer->session->app);
+        say(peer, text, len);
+        push_app_leave(peer->session->app, NULL);
+    } else {
+        say(peer, text, len);
+    }
+}
+
+void push_shut(const push_peer *peer, int code, const char *why) {
+    if (peer->session) {
+        push_app_enter(peer->session->app);
+        push_session_close(peer->session, code, why);
+        push_app_leave(peer->session->app, NULL);
+    } else {
+        weft_conn_close(peer->conn, code, why);
+    }
 }
 
 /* What cannot be told to one is told to none: he comes again, and learns how it stands. */
-static void join(weft_conn *self, const char *topic, const char *text, size_t len) {
+static void join(const push_peer *self, const char *topic, const char *text, size_t len) {
     if (len > 0)
-        push_say(self, text, len);
-    int got = weft_conn_subscribe(self, topic, 0);
+        say(self, text, len);
+    if (self->session) {
+        push_session_join(self->session, topic);
+        return;
+    }
+    int got = weft_conn_subscribe(self->conn, topic, 0);
     if (got != WEFT_OK && got != WEFT_ECLOSED)
-        weft_conn_close(self, 4100, weft_status_text(got));
+        weft_conn_close(self->conn, 4100, weft_status_text(got));
 }
 
-static void carry_out(push_app *app, const push_effect *effect, weft_conn *self) {
+static void leave(const push_peer *self, const char *topic) {
+    if (self->session)
+        push_session_leave(self->session, topic);
+    else
+        weft_conn_unsubscribe(self->conn, topic);
+}
+
+static void publish(push_app *app, const char *topic, const char *text, size_t len, const push_conn *except) {
+    weft_handle handle = except ? except->handle : 0;
+    if (weft_publish_except(app->apps->server, topic, WEFT_TEXT, text, len, handle) == WEFT_ENOMEM)
+        app_log(APP_ERROR, "an event was lost: out of memory", "topic", topic, NULL);
+    push_sessions_publish(&app->sessions, topic, (weft_text) {text, len}, except);
+}
+
+static void carry_out(push_app *app, const push_effect *effect, const push_peer *self) {
     const char *texts = app->effects.text.data, *topic = texts + effect->topic, *text = texts + effect->at;
-    weft_server *server = app->apps->server;
     switch (effect->kind) {
     case PUSH_JOIN:
         join(self, topic, text, effect->len);
         break;
     case PUSH_LEAVE:
-        weft_conn_unsubscribe(self, topic);
+        leave(self, topic);
         break;
     case PUSH_SEND:
-        push_say(self, text, effect->len);
+        say(self, text, effect->len);
         break;
     case PUSH_PUBLISH:
-        if (weft_publish_except(server, topic, WEFT_TEXT, text, effect->len, effect->who) == WEFT_ENOMEM)
-            app_log(APP_ERROR, "an event was lost: out of memory", "topic", topic, NULL);
+        publish(app, topic, text, effect->len, effect->who);
         break;
     case PUSH_CLOSE:
-        weft_handle_close(server, effect->who, effect->code, NULL);
+        if (effect->who->session)
+            push_session_close(effect->who->session, effect->code, "");
+        else
+            weft_handle_close(app->apps->server, effect->who->handle, effect->code, NULL);
         break;
     case PUSH_NOTE:
         push_hooks_note(app->hooked, (push_note)effect->code, push_str(topic), (weft_text) {text, effect->len});
@@ -78,13 +121,14 @@ push_effects *push_app_enter(push_app *app) {
     return &app->effects;
 }
 
-void push_app_leave(push_app *app, weft_conn *self) {
+void push_app_leave(push_app *app, const push_peer *self) {
     push_effects *e = &app->effects;
     for (size_t i = 0; i < e->count; i++)
         carry_out(app, &e->items[i], self);
     if (!push_effects_ok(e))
         app_log(APP_ERROR, "not all could be told: out of memory", "app", app->settings->name, NULL);
     push_effects_clear(e);
+    push_sessions_flush(&app->sessions);
     pthread_mutex_unlock(&app->lock);
 }
 
@@ -111,6 +155,8 @@ void push_apps_deinit(push_apps *apps) {
     for (push_link *l; (l = push_table_walk(&apps->by_id, NULL));) {
         push_app *app = app_of(l);
         push_table_remove(&apps->by_id, l);
+        push_sessions_stop(&app->sessions, &app->effects);
+        push_sessions_free(&app->sessions);
         push_state_deinit(&app->state);
         push_effects_free(&app->effects);
         push_settings_unref(app->settings);
@@ -152,10 +198,22 @@ push_app *push_apps_by_key(push_apps *apps, weft_text key) {
 void push_apps_tick(push_apps *apps) {
     pthread_rwlock_rdlock(&apps->lock);
     for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));) {
-        push_tick(&app_of(l)->state, push_app_enter(app_of(l)), push_now_ms());
-        push_app_leave(app_of(l), NULL);
+        push_app *app = app_of(l);
+        push_effects *e = push_app_enter(app);
+        push_tick(&app->state, e, push_now_ms());
+        push_sessions_tick(&app->sessions, e, push_now_ms(), atomic_load(&apps->drains));
+        push_app_leave(app, NULL);
     }
     pthread_rwlock_unlock(&apps->lock);
+}
+
+void push_apps_drain(push_apps *apps) {
+    atomic_store(&apps->drains, true);
+}
+
+void push_apps_stop(push_apps *apps) {
+    for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
+        push_sessions_stop(&app_of(l)->sessions, &app_of(l)->effects);
 }
 
 /* ---- new settings ---- */
@@ -166,6 +224,7 @@ static push_app *app_new(push_apps *apps, push_settings *settings) {
         return NULL;
     pthread_mutex_init(&app->lock, NULL);
     app->apps = apps;
+    app->sessions.server = apps->server;
     app->settings = push_settings_ref(settings);
     push_state_init(&app->state, settings);
     push_table_add(&apps->by_id, &app->link, push_hash(settings->id, strlen(settings->id)));
@@ -185,7 +244,7 @@ static bool set_hooks(push_app *app) {
 
 static void close_all(push_app *app, push_effects *e, int code) {
     for (push_link *l = NULL; (l = push_table_walk(&app->state.conns, l));)
-        push_effect_close(e, ((push_conn *)l)->handle, code);
+        push_effect_close(e, (push_conn *)l, code);
 }
 
 /* NULL settings: it is removed. */

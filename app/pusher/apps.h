@@ -3,7 +3,7 @@
  *
  *     push_effects *e = push_app_enter(app);          // locked
  *     push_verdict got = push_subscribe(conn, &want, e, push_now_ms());
- *     push_app_leave(app, weft_conn);                 // carried out, unlocked
+ *     push_app_leave(app, peer);                      // carried out, unlocked
  *
  * What the effects publish is published under the lock, so the order of publishes is the order of the changes.
  */
@@ -11,11 +11,18 @@
 #define APP_PUSHER_APPS_H
 
 #include "app/pusher/hooks.h"
+#include "app/pusher/session.h"
 #include "app/pusher/state.h"
 
 #include <pthread.h>
 
 typedef struct push_apps push_apps;
+
+/* Who acts, as his texts reach him: a WebSocket, on its own thread, or a session. */
+typedef struct push_peer {
+    weft_conn *conn; /* NULL: a session */
+    push_session *session;
+} push_peer;
 
 typedef struct push_app {
     push_state state; /* first: a connection's state leads to its app */
@@ -25,7 +32,8 @@ typedef struct push_app {
     push_effects effects;
     push_settings *settings;
     push_hooked *hooked; /* NULL: it never had webhooks */
-    bool removed;        /* no file names it any more */
+    push_sessions sessions;
+    bool removed; /* no file names it any more */
 } push_app;
 
 struct push_apps {
@@ -33,6 +41,7 @@ struct push_apps {
     push_hooks *hooks;     /* NULL: there are none; set before the first app */
     pthread_rwlock_t lock; /* of the tables; an app lives as long as they do */
     push_table by_id, by_key;
+    atomic_bool drains;
 };
 
 bool push_apps_init(push_apps *apps, weft_server *server);
@@ -47,8 +56,12 @@ bool push_apps_set(push_apps *apps, push_settings *list);
 push_app *push_apps_by_key(push_apps *apps, weft_text key);
 push_app *push_apps_by_id(push_apps *apps, weft_text id);
 
-/* Each app's push_tick. */
+/* What time has brought to each app. */
 void push_apps_tick(push_apps *apps);
+
+/* Sessions are sent away by the next tick; signal-safe. And before the server is freed: nobody waits any more. */
+void push_apps_drain(push_apps *apps);
+void push_apps_stop(push_apps *apps);
 
 push_app *push_app_of(const push_conn *conn);
 
@@ -57,12 +70,13 @@ push_settings *push_app_settings(push_app *app);
 
 push_effects *push_app_enter(push_app *app);
 
-/* `self` is the connection that acts, on its own thread; NULL: none does. */
-void push_app_leave(push_app *app, weft_conn *self);
+/* `self` is who acts; NULL: nobody does. */
+void push_app_leave(push_app *app, const push_peer *self);
 
 uint64_t push_now_ms(void); /* monotonic */
 
-/* Queues a text; whoever reads too slowly for what he asked is closed. */
-void push_say(weft_conn *conn, const char *text, size_t len);
+/* Queues a text; whoever reads too slowly for what he asked is closed. Not between enter and leave. */
+void push_say(const push_peer *peer, const char *text, size_t len);
+void push_shut(const push_peer *peer, int code, const char *why);
 
 #endif

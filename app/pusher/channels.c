@@ -36,7 +36,7 @@ static void publish_count(push_state *state, push_channel *channel, push_effects
     push_put_str(&e->text, ",\"data\":\"{\\\"subscription_count\\\":");
     push_put_number(&e->text, channel->subs);
     push_put_str(&e->text, "}\"}");
-    push_effect_publish(e, topic, at, 0);
+    push_effect_publish(e, topic, at, NULL);
     channel->told_count = channel->subs;
     channel->told_ms = now_ms;
     char number[16];
@@ -140,7 +140,7 @@ static void publish_member(push_state *state, const push_member *m, bool added, 
     push_put_str(&e->text, "}");
     push_quote_from(&e->text, data);
     push_put_str(&e->text, "}");
-    push_effect_publish(e, topic, at, 0);
+    push_effect_publish(e, topic, at, NULL);
 }
 
 /* All who are there, and the newcomer when he is not among them yet. */

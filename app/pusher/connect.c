@@ -2,7 +2,10 @@
  * Clients come, and are told who they are or why they are not wanted; and go. A client that is refused gets a WebSocket
  * all the same, an error and a close code: by that pusher-js knows whether to come again.
  */
+#include "app/pusher/connect.h"
+
 #include "app/log.h"
+#include "app/pusher/fallback.h"
 #include "app/pusher/protocol.h"
 #include "app/pusher/routes.h"
 
@@ -12,27 +15,23 @@
 
 enum { ACTIVITY_TIMEOUT_S = 120, PROTOCOL_MIN = 4, PROTOCOL_MAX = 7 };
 
-typedef struct refusal {
-    int code;
-    const char *text;
-} refusal;
+static const push_refusal plain = {4000, "This app is reached over TLS only: use wss://"};
+static const push_refusal unknown = {4001, "There is no app with this key"};
+static const push_refusal disabled = {4003, "This app is disabled"};
+static const push_refusal over_quota = {4004, "This app has as many connections as it may"};
+static const push_refusal no_path = {4005, "Clients connect to /app/KEY"};
+static const push_refusal bad_version = {4006,
+                                         "version= is no version: digits, letters, . - _ + and at most 32 of them"};
+static const push_refusal bad_protocol = {4007, "This protocol is not supported: 4 to 7 are"};
+static const push_refusal no_protocol = {4008, "protocol= is missing"};
+const push_refusal push_over_capacity = {4100, "Out of memory"};
 
-static const refusal plain = {4000, "This app is reached over TLS only: use wss://"};
-static const refusal unknown = {4001, "There is no app with this key"};
-static const refusal disabled = {4003, "This app is disabled"};
-static const refusal over_quota = {4004, "This app has as many connections as it may"};
-static const refusal no_path = {4005, "Clients connect to /app/KEY"};
-static const refusal bad_version = {4006, "version= is no version: digits, letters, . - _ + and at most 32 of them"};
-static const refusal bad_protocol = {4007, "This protocol is not supported: 4 to 7 are"};
-static const refusal no_protocol = {4008, "protocol= is missing"};
-static const refusal over_capacity = {4100, "Out of memory"};
-
-static void refuse(weft_conn *conn, const refusal *why) {
-    push_say_error(conn, why->code, why->text);
+static void refuse(weft_conn *conn, const push_refusal *why) {
+    push_say_error(&(push_peer) {conn, NULL}, why->code, why->text);
     weft_conn_close(conn, why->code, why->text);
 }
 
-static const refusal *bad_params(const weft_request *request) {
+static const push_refusal *bad_params(const weft_request *request) {
     char text[33];
     int got = weft_request_param(request, "protocol", text, sizeof text);
     if (got == WEFT_ESTALE)
@@ -57,68 +56,83 @@ static bool make_socket_id(const push_state *state, char out[PUSH_SOCKET_ID_BYTE
     return true;
 }
 
-static const refusal *let_in(push_app *app, weft_conn *conn, push_conn **out) {
+const push_refusal *push_let_in(push_app *app, const weft_request *request, weft_handle handle, push_conn **out) {
     char socket_id[PUSH_SOCKET_ID_BYTES];
+    if (app->settings->require_tls && !weft_request_secure(request))
+        return &plain;
     if (app->removed)
         return &unknown;
     if (!app->settings->enabled)
         return &disabled;
     if (app->state.conns.count >= app->settings->limits.connections)
         return &over_quota;
-    *out = make_socket_id(&app->state, socket_id) ? push_connect(&app->state, socket_id, weft_conn_handle(conn)) : NULL;
-    return *out ? NULL : &over_capacity;
+    *out = make_socket_id(&app->state, socket_id) ? push_connect(&app->state, socket_id, handle) : NULL;
+    return *out ? NULL : &push_over_capacity;
 }
 
-static void greet(weft_conn *conn, const push_conn *who) {
-    char text[192];
-    int len = snprintf(text, sizeof text,
-                       "{\"event\":\"pusher:connection_established\",\"data\":"
-                       "\"{\\\"socket_id\\\":\\\"%s\\\",\\\"activity_timeout\\\":%d}\"}",
-                       who->socket_id, ACTIVITY_TIMEOUT_S);
-    push_say(conn, text, (size_t)len);
+const push_refusal *push_wanted(push_apps *apps, weft_text key, const weft_request *request, push_app **out) {
+    const push_refusal *why = bad_params(request);
+    if (why)
+        return why;
+    *out = push_apps_by_key(apps, key);
+    return *out ? NULL : &unknown;
+}
+
+void push_greeting(const push_conn *who, char out[PUSH_GREETING_BYTES]) {
+    snprintf(out, PUSH_GREETING_BYTES,
+             "{\"event\":\"pusher:connection_established\",\"data\":"
+             "\"{\\\"socket_id\\\":\\\"%s\\\",\\\"activity_timeout\\\":%d}\"}",
+             who->socket_id, ACTIVITY_TIMEOUT_S);
 }
 
 static void on_open(weft_conn *conn, const weft_request *request, void *user) {
     push_apps *apps = user;
-    char key[256];
+    char key[256], text[PUSH_GREETING_BYTES];
+    if (weft_conn_is_stream(conn)) {
+        push_xhr_open(conn);
+        return;
+    }
     if (weft_request_tail(request, key, sizeof key) != WEFT_OK || key[0] == '\0' || strchr(key, '/')) {
         refuse(conn, &no_path);
         return;
     }
-    const refusal *why = bad_params(request);
-    push_app *app = why ? NULL : push_apps_by_key(apps, push_str(key));
+    push_app *app;
     push_conn *who = NULL;
-    if (app) {
+    const push_refusal *why = push_wanted(apps, push_str(key), request, &app);
+    if (!why) {
         push_app_enter(app);
-        why = app->settings->require_tls && !weft_request_secure(request) ? &plain : let_in(app, conn, &who);
-        push_app_leave(app, conn);
-    } else if (!why) {
-        why = &unknown;
+        why = push_let_in(app, request, weft_conn_handle(conn), &who);
+        push_app_leave(app, NULL);
     }
     if (why) {
         refuse(conn, why);
         return;
     }
     weft_conn_set_user(conn, who);
-    greet(conn, who);
+    push_greeting(who, text);
+    push_say(&(push_peer) {conn, NULL}, text, strlen(text));
 }
 
 static void on_message(weft_conn *conn, weft_message message, void *user) {
     (void)user;
     push_conn *who = weft_conn_user(conn);
     if (who) /* else it is refused, and has not heard yet */
-        push_on_message(conn, who, message);
+        push_on_message(&(push_peer) {conn, NULL}, who, message);
 }
 
 static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     (void)info;
     (void)user;
+    if (weft_conn_is_stream(conn)) {
+        push_xhr_closed(conn);
+        return;
+    }
     push_conn *who = weft_conn_user(conn);
     if (!who)
         return;
     push_app *app = push_app_of(who);
     push_disconnect(who, push_app_enter(app), push_now_ms());
-    push_app_leave(app, conn);
+    push_app_leave(app, NULL);
 }
 
 int push_clients_add(weft_server *server, push_apps *apps, const char *path) {
@@ -128,8 +142,10 @@ int push_clients_add(weft_server *server, push_apps *apps, const char *path) {
                         .user = apps,
                         .origins = anywhere, /* what may be done is a matter of signatures */
                         .limits = {.topics_max = WEFT_NONE, .ping_timeout_code = 4201},
+                        .request = push_xhr_request,
                         .open = on_open,
                         .message = on_message,
+                        .lost = push_xhr_lost,
                         .closed = on_closed};
     return weft_server_route(server, &route);
 }

@@ -65,11 +65,11 @@ void push_effect_send(push_effects *e, size_t at) {
     add(e, (push_effect) {.kind = PUSH_SEND, .at = at, .len = e->text.len - at});
 }
 
-void push_effect_publish(push_effects *e, size_t topic, size_t at, weft_handle except) {
+void push_effect_publish(push_effects *e, size_t topic, size_t at, const push_conn *except) {
     add(e, (push_effect) {.kind = PUSH_PUBLISH, .topic = topic, .at = at, .len = e->text.len - at, .who = except});
 }
 
-void push_effect_close(push_effects *e, weft_handle who, int code) {
+void push_effect_close(push_effects *e, const push_conn *who, int code) {
     add(e, (push_effect) {.kind = PUSH_CLOSE, .who = who, .code = code});
 }
 

@@ -5,12 +5,14 @@
  *
  *     size_t topic = push_effect_topic(e, "42", "", name), at = push_effect_begin(e);
  *     push_put_str(&e->text, "{...}");
- *     push_effect_publish(e, topic, at, 0);
+ *     push_effect_publish(e, topic, at, NULL);
  */
 #ifndef APP_PUSHER_EFFECTS_H
 #define APP_PUSHER_EFFECTS_H
 
 #include "app/pusher/text.h"
+
+typedef struct push_conn push_conn;
 
 typedef enum push_effect_kind {
     PUSH_JOIN,    /* the connection that acts gets the text, if there is one, and joins the topic */
@@ -34,7 +36,7 @@ typedef enum push_note {
 typedef struct push_effect {
     push_effect_kind kind;
     int code;
-    weft_handle who;
+    const push_conn *who;
     size_t topic, at, len; /* in the text; the topic is NUL-terminated there. len 0: no text */
 } push_effect;
 
@@ -60,8 +62,8 @@ size_t push_effect_topic(push_effects *e, const char *app, const char *mark, wef
 void push_effect_join(push_effects *e, size_t topic, size_t at);
 void push_effect_leave(push_effects *e, size_t topic);
 void push_effect_send(push_effects *e, size_t at);
-void push_effect_publish(push_effects *e, size_t topic, size_t at, weft_handle except);
-void push_effect_close(push_effects *e, weft_handle who, int code);
+void push_effect_publish(push_effects *e, size_t topic, size_t at, const push_conn *except);
+void push_effect_close(push_effects *e, const push_conn *who, int code);
 void push_effect_note(push_effects *e, push_note note, weft_text channel, weft_text text);
 
 #endif

@@ -74,7 +74,7 @@ static bool cache_keep(push_state *state, push_channel *channel, weft_text text,
 
 /* ---- from a server ---- */
 
-push_verdict push_trigger(push_state *state, const push_event *event, weft_handle except, push_effects *e,
+push_verdict push_trigger(push_state *state, const push_event *event, const push_conn *except, push_effects *e,
                           uint64_t now_ms) {
     push_kind kind = push_kind_of(event->channel);
     push_channel *channel =
@@ -157,7 +157,7 @@ push_verdict push_client_event(push_conn *conn, const push_event *event, push_ef
         push_put_quoted(&e->text, push_member_id(sub->member));
     }
     push_put_str(&e->text, "}");
-    push_effect_publish(e, topic, at, conn->handle);
+    push_effect_publish(e, topic, at, conn);
     if (e->notes)
         note_client_event(conn, event, sub->member, e);
     return push_effects_ok(e) ? PUSH_DONE : PUSH_NO_MEMORY;

@@ -12,25 +12,29 @@
 
 /* A message under way. */
 typedef struct asked {
-    weft_conn *conn;
+    const push_peer *peer;
     push_conn *who;
     weft_text text; /* all of it */
     const json_t *message;
     json_t *data; /* a reference; NULL: it is no object */
 } asked;
 
-void push_say_error(weft_conn *conn, int code, const char *text) {
-    push_text out = {0};
-    push_put_str(&out, "{\"event\":\"pusher:error\",\"data\":{\"code\":");
+void push_put_error(push_text *out, int code, const char *text) {
+    push_put_str(out, "{\"event\":\"pusher:error\",\"data\":{\"code\":");
     if (code)
-        push_put_number(&out, (uint64_t)code);
+        push_put_number(out, (uint64_t)code);
     else
-        push_put_str(&out, "null");
-    push_put_str(&out, ",\"message\":");
-    push_put_quoted(&out, push_str(text));
-    push_put_str(&out, "}}");
+        push_put_str(out, "null");
+    push_put_str(out, ",\"message\":");
+    push_put_quoted(out, push_str(text));
+    push_put_str(out, "}}");
+}
+
+void push_say_error(const push_peer *peer, int code, const char *text) {
+    push_text out = {0};
+    push_put_error(&out, code, text);
     if (!out.failed)
-        push_say(conn, out.data, out.len);
+        push_say(peer, out.data, out.len);
     push_text_free(&out);
 }
 
@@ -46,12 +50,12 @@ static void say_refused(const asked *a, weft_text channel, const char *type, int
     push_put_number(&out, (uint64_t)status);
     push_put_str(&out, "}}");
     if (!out.failed)
-        push_say(a->conn, out.data, out.len);
+        push_say(a->peer, out.data, out.len);
     push_text_free(&out);
 }
 
 static void out_of_memory(const asked *a) {
-    weft_conn_close(a->conn, 4100, "out of memory");
+    push_shut(a->peer, 4100, "out of memory");
 }
 
 /* ---- signatures ---- */
@@ -109,13 +113,13 @@ static const char *read_member(weft_text data, uint32_t bytes_max, char id[PUSH_
 static void subscribe(const asked *a, const push_want *want) {
     push_app *app = push_app_of(a->who);
     push_verdict got = push_subscribe(a->who, want, push_app_enter(app), push_now_ms());
-    push_app_leave(app, a->conn);
+    push_app_leave(app, a->peer);
     char text[PUSH_CHANNEL_NAME_MAX + 64];
     switch (got) {
     case PUSH_AGAIN:
         snprintf(text, sizeof text, "Existing subscription to channel %.*s", (int)want->channel.len,
                  want->channel.data);
-        push_say_error(a->conn, 0, text);
+        push_say_error(a->peer, 0, text);
         break;
     case PUSH_TOO_MANY_CHANNELS:
         say_refused(a, want->channel, "LimitReached", 403, "This connection is in as many channels as it may");
@@ -177,7 +181,7 @@ static void subscribe_signed(const asked *a, const push_settings *settings, push
 static void on_subscribe(const asked *a) {
     push_want want = {.channel = push_json_text(a->data, "channel")};
     if (!want.channel.data) {
-        push_say_error(a->conn, 0, "pusher:subscribe needs data with a channel");
+        push_say_error(a->peer, 0, "pusher:subscribe needs data with a channel");
         return;
     }
     if (!push_channel_name_ok(want.channel)) {
@@ -204,19 +208,19 @@ static void on_subscribe(const asked *a) {
 static void on_unsubscribe(const asked *a) {
     weft_text channel = push_json_text(a->data, "channel");
     if (!channel.data) {
-        push_say_error(a->conn, 0, "pusher:unsubscribe needs data with a channel");
+        push_say_error(a->peer, 0, "pusher:unsubscribe needs data with a channel");
         return;
     }
     push_app *app = push_app_of(a->who);
     push_unsubscribe(a->who, channel, push_app_enter(app), push_now_ms());
-    push_app_leave(app, a->conn);
+    push_app_leave(app, a->peer);
 }
 
 /* ---- signin ---- */
 
 static void not_authorized(const asked *a, const char *why) {
-    push_say_error(a->conn, 4009, why);
-    weft_conn_close(a->conn, 4009, "Connection not authorized");
+    push_say_error(a->peer, 4009, why);
+    push_shut(a->peer, 4009, "Connection not authorized");
 }
 
 /* The ids of the watchlist, as many as fit. True: there were more. NULs in them are no good, and left out. */
@@ -249,14 +253,14 @@ static void sign_in(const asked *a, const push_settings *settings, weft_text use
     bool more = read_watchlist(json, ids, settings->limits.watchlist, &who.watch_count);
     push_app *app = push_app_of(a->who);
     push_verdict got = push_sign_in(a->who, &who, push_app_enter(app));
-    push_app_leave(app, a->conn);
+    push_app_leave(app, a->peer);
     json_decref(json);
     if (got == PUSH_AGAIN)
         not_authorized(a, "A user has signed in on this connection already");
     else if (got == PUSH_NO_MEMORY)
         out_of_memory(a);
     else if (more)
-        push_say_error(a->conn, 4302, "The watchlist is longer than this app allows; its first users are watched");
+        push_say_error(a->peer, 4302, "The watchlist is longer than this app allows; its first users are watched");
 }
 
 static void on_signin(const asked *a) {
@@ -298,13 +302,13 @@ static void on_client_event(const asked *a, weft_text name) {
     bool too_long = event.data.len > app->settings->limits.event_bytes;
     if (!too_long && push_event_name_ok(name) && event.channel.data && push_channel_name_ok(event.channel))
         got = push_client_event(a->who, &event, e, push_now_ms());
-    push_app_leave(app, a->conn);
+    push_app_leave(app, a->peer);
     if (too_long)
-        push_say_error(a->conn, 4301, "Client event rejected: its data is longer than this app allows");
+        push_say_error(a->peer, 4301, "Client event rejected: its data is longer than this app allows");
     else if (got == PUSH_NO_MEMORY)
         out_of_memory(a);
     else if (got != PUSH_DONE)
-        push_say_error(a->conn, 4301, text_of(got));
+        push_say_error(a->peer, 4301, text_of(got));
 }
 
 /* ---- any message ---- */
@@ -321,7 +325,7 @@ static void answer(asked *a) {
     weft_text name = push_json_text(a->message, "event");
     if (push_text_equal(name, push_str("pusher:ping"))) {
         static const char pong[] = "{\"event\":\"pusher:pong\",\"data\":\"{}\"}";
-        push_say(a->conn, pong, sizeof pong - 1);
+        push_say(a->peer, pong, sizeof pong - 1);
         return;
     }
     if (push_text_equal(name, push_str("pusher:pong")))
@@ -338,17 +342,17 @@ static void answer(asked *a) {
     else if (push_text_equal(name, push_str("pusher:signin")))
         on_signin(a);
     else
-        push_say_error(a->conn, 0, "Unsupported event: those of clients begin with client-");
+        push_say_error(a->peer, 0, "Unsupported event: those of clients begin with client-");
     json_decref(a->data);
 }
 
-void push_on_message(weft_conn *conn, push_conn *who, weft_message message) {
-    asked a = {.conn = conn, .who = who, .text = {(const char *)message.data, message.len}};
+void push_on_message(const push_peer *peer, push_conn *who, weft_message message) {
+    asked a = {.peer = peer, .who = who, .text = {(const char *)message.data, message.len}};
     json_t *json = message.kind == WEFT_TEXT ? push_json_parse(a.text) : NULL;
     a.message = json;
     if (json_is_object(json))
         answer(&a);
     else
-        push_say_error(conn, 0, "A message is a JSON object of at most 32 levels, without duplicate keys");
+        push_say_error(peer, 0, "A message is a JSON object of at most 32 levels, without duplicate keys");
     json_decref(json);
 }

@@ -6,9 +6,10 @@
 
 #include "app/pusher/apps.h"
 
-void push_on_message(weft_conn *conn, push_conn *who, weft_message message);
+void push_on_message(const push_peer *peer, push_conn *who, weft_message message);
 
 /* pusher:error; code 0: none, it is only said. */
-void push_say_error(weft_conn *conn, int code, const char *text);
+void push_put_error(push_text *out, int code, const char *text);
+void push_say_error(const push_peer *peer, int code, const char *text);
 
 #endif

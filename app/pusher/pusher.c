@@ -40,6 +40,7 @@ static void tick(weft_server *server, void *apps) {
 static bool add_routes(weft_server *server, const char *prefix) {
     if (weft_server_every(server, TICK_MS, tick, &pusher.apps) != WEFT_OK ||
         push_clients_add(server, &pusher.apps, "/app/*") != WEFT_OK ||
+        push_clients_add(server, &pusher.apps, "/pusher/app/*") != WEFT_OK ||
         push_api_add(server, &pusher.apps, "/apps/*") != WEFT_OK)
         return false;
     if (!prefix)
@@ -162,7 +163,13 @@ void app_pusher_reload(void) {
     wake();
 }
 
+void app_pusher_drain(void) {
+    push_apps_drain(&pusher.apps);
+}
+
 void app_pusher_stop(void) {
+    if (pusher.has_apps)
+        push_apps_stop(&pusher.apps);
     if (!pusher.runs)
         return;
     atomic_store(&pusher.stops, true);

@@ -21,7 +21,9 @@ void app_pusher_announce(void);
  * */
 bool app_pusher_start(void);
 void app_pusher_reload(void); /* from a signal handler */
-void app_pusher_stop(void);   /* the thread has ended when this returns; it was not started: nothing happens */
+void app_pusher_drain(void);  /* who waits is answered soon; signal-safe */
+void app_pusher_stop(
+    void); /* nobody waits any more; the thread has ended when this returns; it was not started: nothing happens */
 
 /* Starts the thread of the webhooks, which needs no right to read anything. False: errno says why. */
 bool app_pusher_start_hooks(void);

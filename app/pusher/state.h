@@ -25,7 +25,6 @@
 enum { PUSH_SOCKET_ID_BYTES = 40 };
 
 typedef struct push_state push_state;
-typedef struct push_conn push_conn;
 typedef struct push_channel push_channel;
 
 /* One user in a presence channel, on one connection or many. */
@@ -82,7 +81,8 @@ typedef struct push_user {
 struct push_conn {
     push_link link;
     push_state *state;
-    weft_handle handle;
+    weft_handle handle;           /* 0: it has none */
+    struct push_session *session; /* by HTTP; NULL: it is a WebSocket. The state only keeps it */
     push_sub *subs;
     uint32_t sub_count;
     uint32_t events_left; /* client events, in thousandths */
@@ -156,8 +156,8 @@ typedef struct push_event {
     weft_text data;    /* as JSON; of what comes by HTTP a string */
 } push_event;
 
-/* What a server publishes. `except` is a connection or 0. */
-push_verdict push_trigger(push_state *state, const push_event *event, weft_handle except, push_effects *e,
+/* What a server publishes. `except` is a connection or NULL. */
+push_verdict push_trigger(push_state *state, const push_event *event, const push_conn *except, push_effects *e,
                           uint64_t now_ms);
 push_verdict push_client_event(push_conn *conn, const push_event *event, push_effects *e, uint64_t now_ms);
 

@@ -38,7 +38,7 @@ static void publish_online(const push_state *state, weft_text id, bool online, p
     push_put_quoted(&e->text, id);
     push_put_str(&e->text, "]}");
     end_watch_events(e, data);
-    push_effect_publish(e, topic, at, 0);
+    push_effect_publish(e, topic, at, NULL);
 }
 
 static size_t put_those(const push_state *state, const push_signin *who, bool online, push_text *text) {
@@ -146,5 +146,5 @@ void push_sign_out(push_conn *conn, push_effects *e) {
 void push_terminate(push_state *state, weft_text id, push_effects *e) {
     push_user *user = push_user_find(state, id);
     for (push_conn *conn = user ? user->conns : NULL; conn; conn = conn->user_next)
-        push_effect_close(e, conn->handle, 4009);
+        push_effect_close(e, conn, 4009);
 }

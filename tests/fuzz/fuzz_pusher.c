@@ -132,7 +132,7 @@ static void go(push_app *app, int i) {
 
 static void say(int i, const char *data, size_t len) {
     uint8_t *exact = fuzz_exact(data, len);
-    push_on_message(conn_of(i), clients[i].who, (weft_message) {WEFT_TEXT, exact, len});
+    push_on_message(&(push_peer) {conn_of(i), NULL}, clients[i].who, (weft_message) {WEFT_TEXT, exact, len});
     free(exact);
 }
 
@@ -202,7 +202,7 @@ static void publish(push_app *app, weft_text channel) {
     if (!push_channel_name_ok(channel))
         return;
     push_event event = {channel, push_str("\"e\""), push_str("\"d\"")};
-    push_trigger(&app->state, &event, 1, push_app_enter(app), 0);
+    push_trigger(&app->state, &event, clients[0].who, push_app_enter(app), 0);
     push_app_leave(app, NULL);
 }
 

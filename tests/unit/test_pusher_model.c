@@ -290,11 +290,11 @@ static void carry_out(int self) {
         }
         case PUSH_PUBLISH:
             for (int k = 0; k < CLIENTS; k++)
-                if (topics[topic][k] && (int)e->who != k + 1)
+                if (topics[topic][k] && (!e->who || (int)e->who->handle != k + 1))
                     see(&views[k], text, e->len);
             break;
         case PUSH_CLOSE:
-            closes[e->who - 1]++;
+            closes[e->who->handle - 1]++;
             break;
         case PUSH_NOTE:
             see_note(e);
@@ -406,7 +406,7 @@ static void trigger(int channel) {
     int except = dice(2) ? (int)dice(CLIENTS) : -1;
     snprintf(name, sizeof name, "\"e%d\"", ++serial);
     push_event event = {push_str(channels[channel]), push_str(name), push_str("\"text\"")};
-    weft_handle left_out = except >= 0 ? (weft_handle)except + 1 : 0;
+    const push_conn *left_out = except >= 0 ? views[except].conn : NULL;
     CHECK_EQ(push_trigger(&state, &event, left_out, &effects, now_ms), PUSH_DONE);
     carry_out(-1);
     check_reached(channel, except);

@@ -92,7 +92,7 @@ static const char *lines(void) {
         if (e->kind != PUSH_SEND && e->kind != PUSH_CLOSE)
             used += (size_t)snprintf(out + used, sizeof out - used, " %s", effects.text.data + e->topic);
         if (e->who)
-            used += (size_t)snprintf(out + used, sizeof out - used, " -%llu", (unsigned long long)e->who);
+            used += (size_t)snprintf(out + used, sizeof out - used, " -%llu", (unsigned long long)e->who->handle);
         if (e->kind == PUSH_CLOSE || e->kind == PUSH_NOTE)
             used += (size_t)snprintf(out + used, sizeof out - used, " %d", e->code);
         if (e->len > 0)
@@ -111,7 +111,7 @@ static push_verdict subscribe(push_conn *conn, const char *channel, const char *
     return push_subscribe(conn, &want, &effects, now_ms);
 }
 
-static push_verdict trigger(const char *channel, const char *name, const char *data, weft_handle except) {
+static push_verdict trigger(const char *channel, const char *name, const char *data, const push_conn *except) {
     push_event event = {push_str(channel), push_str(name), push_str(data)};
     return push_trigger(&state, &event, except, &effects, now_ms);
 }
@@ -130,7 +130,7 @@ TEST(a_public_channel) {
     CHECK_STR(lines(), "join 7 news: " SUCCEEDED("news", "{}") "\n");
     CHECK_EQ(subscribe(a, "news", "", ""), PUSH_AGAIN);
     CHECK_STR(lines(), "");
-    CHECK_EQ(trigger("news", "\"e\"", "\"d\"", 22), PUSH_DONE);
+    CHECK_EQ(trigger("news", "\"e\"", "\"d\"", b), PUSH_DONE);
     CHECK_STR(lines(), "publish 7 news -22: {\"event\":\"e\",\"channel\":\"news\",\"data\":\"d\"}\n");
     CHECK_EQ(trigger("empty", "\"e\"", "\"d\"", 0), PUSH_DONE); /* nobody is there: nothing is to be done */
     CHECK_STR(lines(), "");
