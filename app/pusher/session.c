@@ -17,7 +17,7 @@ enum {
     BEAT_MS = 25000, /* under the server's answer_timeout_ms of 30 s, and what proxies allow */
     ASKS_AGAIN_MS = 30000,
     SILENT_MS = 2 * BEAT_MS + 30000, /* of a stream: each beat is answered */
-    INBOX_BYTES_MAX = 256 << 10,     /* over that it takes nothing more */
+    INBOX_BYTES_MAX = 1 << 20,       /* over that it takes nothing more */
     INBOXES_BYTES_MAX = 64 << 20     /* of an app */
 };
 
@@ -133,6 +133,11 @@ static bool had_its_length(const push_session *s) {
     return s->units > PUSH_STREAM_UNITS;
 }
 
+/* A parked poll is left by a FIN, if not by more. */
+static bool poll_was_left(const push_session *s) {
+    return s->poll && (weft_request_gone(s->poll) || weft_request_half_closed(s->poll));
+}
+
 static void let_go_of_poll(push_session *s) {
     weft_request_unref(s->poll);
     s->poll = NULL;
@@ -180,7 +185,7 @@ void push_sessions_flush(push_sessions *sessions) {
 }
 
 bool push_session_asks(push_session *s) {
-    if (s->poll && weft_request_gone(s->poll))
+    if (poll_was_left(s))
         let_go_of_poll(s);
     if (s->stream && had_its_length(s)) {
         weft_handle_close(all(s)->server, s->stream, WEFT_CLOSE_NORMAL, NULL);
@@ -273,7 +278,7 @@ static void beat(push_session *s, uint64_t now_ms) {
     }
     if (s->stream && !had_its_length(s) && now_ms - s->heard_ms >= SILENT_MS)
         push_session_close(s, 4201, "nothing was heard for too long");
-    if (s->poll && weft_request_gone(s->poll)) {
+    if (poll_was_left(s)) {
         let_go_of_poll(s);
         s->over = true;
     }

@@ -19,7 +19,7 @@ enum { HEADERS_GIVEN_MAX = 32, HEADERS_OUT_MAX = HEADERS_GIVEN_MAX + 8, EXTENSIO
 
 struct weft_request {
     atomic_uint refs;
-    atomic_bool answered, gone;
+    atomic_bool answered, gone, half_closed;
     bool secure;
     bool upgrade; /* a valid handshake for a route that speaks WebSocket */
     bool on_port; /* it came by a stream of HTTP/2 */
@@ -52,6 +52,7 @@ weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader) {
     request->worker = wf_conn_worker(conn);
     request->handle = wf_handle_of(conn);
     request->on_port = conn->link.sock.kind == WF_SOCK_PORT;
+    atomic_init(&request->half_closed, conn->link.input_over && !request->on_port);
     request->reader = reader;
     request->secure = conn->secure;
     return request;
@@ -98,6 +99,10 @@ void wf_request_set_upgrade(weft_request *request) {
 
 void wf_request_set_overdue(weft_request *request) {
     request->overdue = true;
+}
+
+void wf_request_half_close(weft_request *request) {
+    atomic_store(&request->half_closed, true);
 }
 
 void wf_request_left(weft_request *request) {
@@ -203,6 +208,10 @@ bool weft_request_origin_ok(const weft_request *request) {
 
 bool weft_request_gone(const weft_request *request) {
     return atomic_load(&request->gone);
+}
+
+bool weft_request_half_closed(const weft_request *request) {
+    return atomic_load(&request->half_closed);
 }
 
 void *weft_request_user(const weft_request *request) {

@@ -240,6 +240,7 @@ void wf_request_simple(weft_request *request, int status, const char *text); /* 
 typedef struct wf_answer wf_answer;
 weft_request *wf_request_new(weft_conn *conn, wf_http_reader *reader);
 weft_request *wf_request_hold(weft_request *request); /* a reference of ours; weft_request_ref is for others */
+void wf_request_half_close(weft_request *request);    /* its client sends no more */
 void wf_request_left(weft_request *request);          /* its connection has gone */
 bool wf_request_answered(const weft_request *request);
 bool wf_request_held(const weft_request *request); /* by the application too */

@@ -138,6 +138,12 @@ static inline void flush_one(weft_conn *conn) {
         wf_outq_mark_ready(&conn->link.q);
 }
 
+static void on_eof(weft_conn *conn) {
+    wf_link_input_over(&conn->link);
+    if (!conn->half_open && !conn->opened && !conn->is_http2 && conn->request)
+        wf_request_half_close(conn->request);
+}
+
 /* All but bytes. NULL: no connection has to do with it. */
 static weft_conn *on_other_event(wf_worker *w, const wf_loop_event *event) {
     if (event->kind == WF_LOOP_ACCEPTED) {
@@ -156,7 +162,7 @@ static weft_conn *on_other_event(wf_worker *w, const wf_loop_event *event) {
     else if (event->kind == WF_LOOP_WAITS)
         wf_link_waits(&conn->link);
     else if (event->kind == WF_LOOP_EOF)
-        wf_link_input_over(&conn->link);
+        on_eof(conn);
     else
         wf_link_failed(&conn->link, event->sys_errno);
     return conn;

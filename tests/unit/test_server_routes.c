@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 static client c;
 
@@ -499,6 +500,25 @@ TEST(a_request_outlives_its_client_and_says_so) {
         CHECK_EQ(fixture_end(), WEFT_OK);
     }
     test_context("%s", "");
+}
+
+TEST(a_request_says_that_its_client_sends_no_more_and_is_answered_still) {
+    later_fixture();
+    CHECK(client_connect(&c, fixture.address, 0));
+    CHECK(client_ask(&c, "/page", NULL, false));
+    weft_request *request = wait_kept();
+    client_sleep_ms(20);
+    CHECK(!weft_request_half_closed(request));
+    CHECK_EQ(shutdown(c.fd, SHUT_WR), 0);
+    EVENTUALLY(weft_request_half_closed(request));
+    CHECK(!weft_request_gone(request));
+    CHECK_EQ(weft_request_reply(request, 200, "text/plain", "page", 4), WEFT_OK);
+    weft_request_unref(request);
+    CHECK_EQ(client_answer(&c), 200);
+    CHECK_STR(c.body, "page");
+    CHECK(client_ended(&c, CLIENT_PATIENCE_MS));
+    client_close(&c);
+    CHECK_EQ(fixture_end(), WEFT_OK);
 }
 
 TEST(a_request_outlives_a_stopped_server) {
