@@ -1,8 +1,8 @@
 /*
- * Whoever knows a session's id may receive its messages, and send in its name: the client has made it up, 50 bits of it,
- * and there is no other proof in this protocol. What is done against a second one: while the first receives, he is sent
- * away with 4200 (pusher-js then comes again by another id), and nothing changes for the first. Pages of any origin may
- * ask, without credentials: what may be done is a matter of signatures, as with WebSockets.
+ * Whoever knows a session's id may receive its messages, and send in its name: the client has made it up, about 50 bits
+ * of it, and there is no other proof in this protocol. What is done against a second one: while the first receives, he
+ * is sent away with 4200 (pusher-js then comes again by another id), and nothing changes for the first. Pages of any
+ * origin may ask, without credentials: what may be done is a matter of signatures, as with WebSockets.
  */
 #include "app/pusher/fallback.h"
 

@@ -272,11 +272,11 @@ static void remove_session(push_session *s) {
 
 /* Signs of life, given and missed. */
 static void beat(push_session *s, uint64_t now_ms) {
-    if ((s->poll || (s->stream && !had_its_length(s))) && now_ms - s->beat_ms >= BEAT_MS && !s->closing) {
+    if ((s->poll || (s->stream && !had_its_length(s))) && now_ms >= s->beat_ms + BEAT_MS && !s->closing) {
         put(s, "h\n", 2);
         s->beat_ms = now_ms;
     }
-    if (s->stream && !had_its_length(s) && now_ms - s->heard_ms >= SILENT_MS)
+    if (s->stream && !had_its_length(s) && now_ms >= s->heard_ms + SILENT_MS)
         push_session_close(s, 4201, "nothing was heard for too long");
     if (poll_was_left(s)) {
         let_go_of_poll(s);
