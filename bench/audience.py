@@ -16,7 +16,7 @@ import time
 
 from process import BenchError, Server, free_port, note, read_line, stop
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 SETTLE_S = 1.0  # a server may add a member after it has answered
 WARM = 2        # messages before those that are measured
 APP_ID, APP_KEY, APP_SECRET = "1", "bench", "open sesame"
@@ -74,7 +74,8 @@ class Audience:
 
     def __init__(self, server, command, count):
         self.server = server
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        bufsize=0)
         try:
             self.expect(f"open {count}\n")
         except BaseException:
@@ -95,7 +96,6 @@ class Audience:
     def tell(self, line):
         try:
             self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
         except BrokenPipeError:
             self.fail("is gone")
 

@@ -165,6 +165,10 @@ static void on_frame(struct audience *a, struct client *client, const struct wir
     bool pusher = a->options->via == WIRE_VIA_PUSHER;
     if (piece->first == 0x89) {
         put_frame(a, client, 0x8a, piece->body, piece->body_bytes);
+    } else if (piece->first == 0x88 && piece->body_bytes >= 2) {
+        const unsigned char *code = (const unsigned char *)piece->body;
+        wire_fail("client %zu: the server sent Close %d %.*s", name(a, client), code[0] << 8 | code[1],
+                  (int)piece->body_bytes - 2, piece->body + 2);
     } else if (piece->first != 0x81) {
         wire_fail("client %zu: a frame begins with 0x%02x", name(a, client), piece->first);
     } else if (pusher && client->stage == JOINING && says(piece, "\"pusher:connection_established\"")) {
@@ -342,10 +346,9 @@ static void on_stdin(struct audience *a) {
         wire_fail("a command is too long");
 }
 
-static void turn(struct audience *a) {
-    uint64_t wait_ns = a->options->via == WIRE_VIA_POLL ? poll_all(a) : 100 * NS_PER_MS;
+static void turn(struct audience *a, int wait_ms) {
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(a->epoll, events, EVENTS_MAX, wait_ns < NS_PER_MS ? 1 : (int)(wait_ns / NS_PER_MS));
+    int count = epoll_wait(a->epoll, events, EVENTS_MAX, wait_ms);
     if (count < 0 && errno != EINTR)
         wire_fail("epoll_wait: %s", strerror(errno));
     for (int i = 0; i < count; i++) {
@@ -356,12 +359,22 @@ static void turn(struct audience *a) {
     }
 }
 
-static void finish(struct audience *a) {
+/* Whoever waits for the others is pinged meanwhile. */
+static void open_all(struct audience *a) {
+    for (size_t i = 0; i < a->options->connections; i++) {
+        open_client(a, i);
+        if (i % 16 == 0)
+            turn(a, 0);
+    }
+}
+
+static void listen_on(struct audience *a) {
     while (a->finish == 0 || a->finished < a->options->connections) {
         if (a->finish > 0 && wire_now_ns() - a->finish_ns > a->options->timeout_ms * NS_PER_MS)
             wire_fail("message %" PRIu64 " did not come to %zu of %lu clients within %lu ms", a->finish,
                       a->options->connections - a->finished, a->options->connections, a->options->timeout_ms);
-        turn(a);
+        uint64_t wait_ns = a->options->via == WIRE_VIA_POLL ? poll_all(a) : 100 * NS_PER_MS;
+        turn(a, wait_ns < NS_PER_MS ? 1 : (int)(wait_ns / NS_PER_MS));
     }
     printf("finished %" PRIu64 "\n", a->finish);
 }
@@ -379,13 +392,12 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i <= MESSAGES_MAX; i++)
         a.lacking[i] = options.connections;
     wire_window_open(&a.window, &options);
-    for (size_t i = 0; i < options.connections; i++)
-        open_client(&a, i);
+    open_all(&a);
     watch(&a, STDIN_FILENO, options.connections);
     a.begun_ns = wire_now_ns();
     printf("open %lu\n", options.connections);
     fflush(stdout);
-    finish(&a);
+    listen_on(&a);
     free(a.clients);
     free(a.lacking);
     return 0;

@@ -181,7 +181,7 @@ ROWS = [
 OWN_ROWS = [
     ("ws", "binary for text", [1, frame(2, 0x82)], "client 0: a frame begins with 0x82"),
     ("ws", "something else", [1, answer_frame(b"hello", 0x81)], "client 0: this was not expected: hello"),
-    ("ws", "a Close", [1, answer_frame(b"\x03\xe9", 0x88)], "client 0: a frame begins with 0x88"),
+    ("ws", "a Close", [1, answer_frame(b"\x03\xe9", 0x88)], "client 0: the server sent Close 1001"),
     ("sse", "the end of the stream", [1, b"0\r\n\r\n"], "the server ended a stream"),
     ("sse", "half an event", [1, b"5\r\ndata:\r\n"], "client 0: a chunk ends within an event"),
     ("long-poll", "a refusal", [1, REFUSED], 'the server answered "HTTP/1.1 503 Service Unavailable", not'),
