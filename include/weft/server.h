@@ -172,6 +172,32 @@ typedef struct weft_topic_info {
 WEFT_API weft_topic_info *weft_server_topics(weft_server *server, const char *prefix, size_t *out_count);
 WEFT_API void weft_topics_free(weft_topic_info *topics);
 
+/*
+ * A walk over the open connections (WebSockets and streams), each seen on its own thread, one after the other and never
+ * two at a time: what `visit` may do with the connection is what a callback may. It goes on in small pieces, so that
+ * no loop stands still for it; who opens or closes meanwhile may be seen or not, and who stays is seen once.
+ */
+typedef struct weft_visit {
+    size_t struct_size; /* WEFT_VISIT_INIT */
+    weft_handle after;  /* goes on behind this one; 0: from the beginning */
+    uint32_t max;       /* ends when so many were counted */
+    void *user;
+    /* True: it counts. `conn` is valid until this returns. */
+    bool (*visit)(weft_conn *conn, void *user);
+    /* Once, last, on a thread of the server. `last` is where to go on; 0: there are no more, or the server stopped
+     * (then it comes from weft_server_free at the latest). */
+    void (*done)(weft_server *server, weft_handle last, void *user);
+} weft_visit;
+
+#define WEFT_VISIT_INIT .struct_size = sizeof(weft_visit)
+
+/* From any thread; returns at once. WEFT_OK: `done` will come. WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECLOSED (stopped): it
+ * will not. Cost: a few nanoseconds per connection, on its worker, and nothing while nobody walks. */
+WEFT_API int weft_server_visit(weft_server *server, const weft_visit *visit);
+
+/* The route of a server's connection, as the server has copied it; NULL of a client's. */
+WEFT_API const weft_route *weft_conn_route(const weft_conn *conn);
+
 #ifdef __cplusplus
 }
 #endif

@@ -45,6 +45,10 @@ weft_server *weft_conn_server(const weft_conn *conn) {
     return wf_link_is_client(&conn->link) ? NULL : wf_conn_worker(conn)->server;
 }
 
+const weft_route *weft_conn_route(const weft_conn *conn) {
+    return wf_link_is_client(&conn->link) ? NULL : &wf_conn_route(conn)->is;
+}
+
 weft_handle weft_conn_handle(const weft_conn *conn) {
     return wf_link_is_client(&conn->link) ? 0 : wf_handle_of(conn);
 }

@@ -18,7 +18,8 @@ typedef enum mail_kind {
     MAIL_JOIN,    /* to the topic's home, and from there to the connection's worker: what follows is for it */
     MAIL_SEND,    /* to one connection */
     MAIL_CLOSE,
-    MAIL_ANSWER /* to a request */
+    MAIL_ANSWER, /* to a request */
+    MAIL_VISIT   /* from worker to worker: who is here */
 } mail_kind;
 
 typedef struct wf_mail {
@@ -29,7 +30,7 @@ typedef struct wf_mail {
     wf_blob *blob;   /* PUBLISH, DELIVER, SEND: a reference */
     int code;        /* CLOSE */
     uint32_t replay; /* JOIN: how much of the past */
-    void *answer;    /* ANSWER: request.c's own */
+    void *answer;    /* ANSWER: request.c's own; VISIT: visit.c's */
     size_t text_len;
     char text[]; /* topic or close reason, NUL-terminated */
 } wf_mail;

@@ -193,8 +193,9 @@ weft_conn *wf_slots_at(const wf_slots *s, uint32_t index); /* index < high; NULL
 void wf_slots_check(const wf_slots *s);
 weft_handle wf_handle_of(const weft_conn *conn);
 wf_worker *wf_handle_worker(const weft_server *server, weft_handle handle); /* NULL: none such */
-weft_conn *wf_handle_conn(wf_worker *w, weft_handle handle);                /* loop only; NULL: gone */
-bool wf_handle_alive(const wf_worker *w, weft_handle handle);               /* any thread; may be gone a moment later */
+uint32_t wf_handle_slot(weft_handle handle);
+weft_conn *wf_handle_conn(wf_worker *w, weft_handle handle);  /* loop only; NULL: gone */
+bool wf_handle_alive(const wf_worker *w, weft_handle handle); /* any thread; may be gone a moment later */
 
 /* worker.c */
 int wf_worker_init(wf_worker *w, weft_server *server, unsigned index);
@@ -249,6 +250,10 @@ void wf_request_set_route(weft_request *request, const wf_route *route);
 void wf_request_set_upgrade(weft_request *request);
 void wf_request_set_overdue(weft_request *request);
 void wf_request_apply_late(wf_answer *a); /* one that came by mail, on the request's loop */
+
+/* visit.c */
+void wf_visit_go_on(wf_worker *w, wf_mail *m); /* takes the mail over */
+void wf_visit_end(weft_server *server, wf_mail *m, weft_handle last);
 
 /* publish.c */
 void wf_publish_deliver(wf_worker *w, const wf_mail *m);

@@ -169,6 +169,10 @@ wf_worker *wf_handle_worker(const weft_server *server, weft_handle handle) {
     return handle != 0 && index < server->worker_count ? &server->workers[index] : NULL;
 }
 
+uint32_t wf_handle_slot(weft_handle handle) {
+    return handle & ((1 << SLOT_BITS) - 1);
+}
+
 bool wf_handle_alive(const wf_worker *w, weft_handle handle) {
     uint32_t index = handle & ((1 << SLOT_BITS) - 1);
     return index < w->slots.count && generation(&w->slots, index) == handle >> (SLOT_BITS + WORKER_BITS) &&

@@ -76,7 +76,11 @@ static void free_ended(wf_worker *w) {
     }
 }
 
-static void free_mail(wf_mail *m) {
+static void free_mail(weft_server *server, wf_mail *m) {
+    if (m->kind == MAIL_VISIT) {
+        wf_visit_end(server, m, 0);
+        return;
+    }
     if (m->kind == MAIL_ANSWER)
         wf_request_apply_late(m->answer); /* to nobody: the application takes back what it accepted with */
     wf_mail_free(m);
@@ -87,7 +91,7 @@ void wf_worker_deinit(wf_worker *w) {
         return;
     for (wf_mail *m = wf_mailbox_take(&w->mail), *next; m; m = next) {
         next = m->next;
-        free_mail(m);
+        free_mail(w->server, m);
     }
     for (size_t i = 0; w->listeners && i < w->server->listener_count; i++)
         wf_sock_close(w->loop, &w->listeners[i]); /* open still when run could not start */
@@ -225,6 +229,9 @@ static void read_mail(wf_worker *w) {
             wf_request_apply_late(m->answer);
             m->answer = NULL;
             break;
+        case MAIL_VISIT:
+            wf_visit_go_on(w, m);
+            continue;
         }
         wf_mail_free(m);
         wf_worker_relieve(w);

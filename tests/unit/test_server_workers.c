@@ -319,6 +319,90 @@ TEST(what_is_to_be_done_now_and_then_is_done) {
     CHECK_EQ(seldom, 1);
 }
 
+/* ---- a walk over all ---- */
+
+enum { WALKED = 40 };
+
+static struct {
+    weft_handle met[2 * WALKED];
+    atomic_int count, rounds;
+    _Atomic weft_handle last;
+    atomic_int ended;
+    atomic_bool routes_ok;
+} walk;
+
+static bool meet(weft_conn *conn, void *user) {
+    int at = atomic_fetch_add(&walk.count, 1);
+    if (at < 2 * WALKED)
+        walk.met[at] = weft_conn_handle(conn);
+    const weft_route *route = weft_conn_route(conn);
+    if (!route || route->open != join_topic || route->user != user)
+        atomic_store(&walk.routes_ok, false);
+    return true;
+}
+
+static void walked(weft_server *server, weft_handle last, void *user) {
+    (void)server;
+    (void)user;
+    atomic_store(&walk.last, last);
+    atomic_fetch_add(&walk.ended, 1);
+}
+
+/* Pages of `max`, until there are no more. */
+static void walk_all(uint32_t max) {
+    atomic_store(&walk.count, 0);
+    atomic_store(&walk.rounds, 0);
+    atomic_store(&walk.last, 0);
+    do {
+        int before = atomic_load(&walk.ended);
+        CHECK_EQ(weft_server_visit(fixture.server, &(weft_visit) {WEFT_VISIT_INIT, .after = walk.last, .max = max,
+                                                                  .visit = meet, .done = walked, .user = "t"}),
+                 WEFT_OK);
+        EVENTUALLY(atomic_load(&walk.ended) > before);
+        walk.rounds++;
+    } while (walk.last != 0 && walk.rounds <= WALKED + 1);
+}
+
+static void check_met_once(int count) {
+    CHECK_EQ(walk.count, count);
+    for (int i = 0; i < count; i++)
+        for (int k = i + 1; k < count; k++)
+            CHECK(walk.met[i] != walk.met[k]);
+}
+
+TEST(a_walk_meets_everyone_once) {
+    atomic_store(&walk.routes_ok, true);
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .workers = WORKERS, .connections_max = 5000});
+    fixture_route("/", &(weft_route) {.open = join_topic, .user = "t"});
+    fixture_run(NULL);
+    weft_visit none = {WEFT_VISIT_INIT, .max = 1, .visit = meet};
+    CHECK_EQ(weft_server_visit(fixture.server, &none), WEFT_EINVAL); /* nobody would hear of its end */
+    none.done = walked, none.max = 0;
+    CHECK_EQ(weft_server_visit(fixture.server, &none), WEFT_EINVAL);
+    none.max = 1, none.after = UINT64_C(200) << 24;
+    CHECK_EQ(weft_server_visit(fixture.server, &none), WEFT_EINVAL); /* no such worker */
+    walk_all(10);
+    check_met_once(0);
+    for (int i = 0; i < WALKED; i++)
+        CHECK_EQ(client_open(&readers[i], fixture.address, "/", NULL), 101);
+    EVENTUALLY(fixture_stats().websockets == WALKED);
+    walk_all(1000);
+    CHECK_EQ(walk.rounds, 1);
+    check_met_once(WALKED);
+    walk_all(7);
+    CHECK_EQ(walk.rounds, 6);
+    check_met_once(WALKED);
+    for (int i = 0; i < WALKED; i += 2)
+        client_close(&readers[i]);
+    EVENTUALLY(fixture_stats().websockets == WALKED / 2);
+    walk_all(1);
+    check_met_once(WALKED / 2);
+    CHECK(walk.routes_ok);
+    for (int i = 1; i < WALKED; i += 2)
+        client_close(&readers[i]);
+    CHECK_EQ(fixture_end(), WEFT_OK);
+}
+
 /* ---- handles and answers from many threads at once, while connections come and go ---- */
 
 static _Atomic weft_handle handles[16];
