@@ -324,8 +324,8 @@ scene('the end of an app, and of a server, end sessions', app() + app({ id: 4, k
 
 scene('over HTTP/2', app(), async (s) => {
     const session = http2.connect(s.weft.url);
-    const post = (verb, body = '') => {
-        const path = `/pusher/app/${KEY}/7/h2h2h2h2/${verb}?${QUERY}`;
+    const post = (verb, body = '', id = '7/h2h2h2h2') => {
+        const path = `/pusher/app/${KEY}/${id}/${verb}?${QUERY}`;
         const stream = session.request({ ':method': 'POST', ':path': path });
         stream.setEncoding('utf8').text = '';
         stream.on('data', (text) => { stream.text += text; });
@@ -339,7 +339,21 @@ scene('over HTTP/2', app(), async (s) => {
     await s.server.trigger('news', 'hello', 2);
     await eventually(() => frames(stream.text).at(-1)[1].event === 'hello');
     stream.close(http2.constants.NGHTTP2_CANCEL);
-    await eventually(async () => (await s.call('GET', '/apps/3/channels'))[1] === '{"channels":{}}');
+    const nobody = async () => (await s.call('GET', '/apps/3/channels'))[1] === '{"channels":{}}';
+    await eventually(nobody);
+    const poll = async (count) => {
+        const answer = post('xhr', '', '8/h2h2h2h2');
+        await eventually(() => answer.closed && frames(answer.text).length === count);
+    };
+    await poll(2);
+    post('xhr_send', JSON.stringify([JSON.stringify({ event: 'pusher:subscribe', data: { channel: 'news' } })]),
+        '8/h2h2h2h2');
+    await poll(1);
+    const waits = post('xhr', '', '8/h2h2h2h2');
+    await sleep(100);
+    assert.ok(!await nobody());
+    waits.close(http2.constants.NGHTTP2_CANCEL);
+    await eventually(nobody);
     session.close();
 }, '--h2c');
 
