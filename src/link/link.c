@@ -443,7 +443,7 @@ static void stage_over(wf_link *link) {
             wf_link_die(link, ETIMEDOUT, "handshake_timeout: no whole answer came in time");
         break;
     case WF_LINK_CLOSING:
-        wf_link_die(link, 0, "the closing handshake was not finished in time");
+        wf_link_die(link, ETIMEDOUT, "the closing handshake was not finished in time");
         break;
     default:
         wf_link_die(link, 0, NULL);

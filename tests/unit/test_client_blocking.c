@@ -195,6 +195,24 @@ TEST(pings_are_answered_inside_a_call) {
     raw_server_end(&server);
 }
 
+/* Also in those that need not wait: a program that works on each message has many of them left for long. */
+TEST(pings_are_answered_while_messages_are_left) {
+    raw_server server;
+    raw_server_start(&server,
+                     (script) {BYTES(GOOD "\x81\x02hi\x81\x02ho\x81\x02ha"), ENDS_WITH_CLIENT, BYTES("\x89\x01p")});
+    ws = weft_blocking_new(NULL);
+    CHECK_EQ(weft_blocking_connect(ws, server.url, LONG_MS), WEFT_OK);
+    receives("hi");
+    CHECK_EQ(weft_blocking_send(ws, WEFT_TEXT, "a", 1, LONG_MS), WEFT_OK);
+    usleep(SHORT_MS * 1000); /* the ping comes now */
+    receives("ho");
+    usleep(SHORT_MS * 1000);
+    weft_blocking_free(ws);
+    raw_server_end(&server);
+    CHECK_EQ(server.heard_len, 7 + 7);
+    CHECK_EQ(server.heard[7], 0x8a);
+}
+
 /* ---- much at once ---- */
 
 static void flood(weft_conn *conn, const weft_request *request, void *user) {
@@ -263,11 +281,11 @@ static void *be_deaf(void *arg) {
     return NULL;
 }
 
-static void begin_deaf(raw_server *s) {
+static void begin_deaf(raw_server *s, const weft_client_config *config) {
     raw_server_listen(s);
     atomic_store(&deaf, true);
     CHECK_EQ(pthread_create(&s->thread, NULL, be_deaf, s), 0);
-    ws = weft_blocking_new(NULL);
+    ws = weft_blocking_new(config);
     CHECK_EQ(weft_blocking_connect(ws, s->url, LONG_MS), WEFT_OK);
 }
 
@@ -281,7 +299,7 @@ TEST(a_peer_that_reads_nothing) {
     enum { MUCH = 16 << 20 };
     raw_server s;
     uint8_t *much = calloc(1, MUCH);
-    begin_deaf(&s);
+    begin_deaf(&s, NULL);
     CHECK_EQ(weft_blocking_send(ws, WEFT_BINARY, much, MUCH, SHORT_MS), WEFT_TIMEOUT);
     CHECK(strstr(weft_blocking_error(ws), "bytes wait") != NULL);
     CHECK_EQ(weft_blocking_send(ws, WEFT_BINARY, much, 1, SHORT_MS), WEFT_FULL);
@@ -294,11 +312,20 @@ TEST(a_peer_that_reads_nothing) {
 
 TEST(a_peer_that_does_not_close) {
     raw_server s;
-    begin_deaf(&s);
+    begin_deaf(&s, NULL);
     CHECK_EQ(weft_blocking_ping(ws, NULL, SHORT_MS), WEFT_TIMEOUT);
     CHECK_EQ(weft_blocking_close(ws, 1000, NULL, SHORT_MS), WEFT_TIMEOUT);
     CHECK_STR(weft_blocking_error(ws), "the peer did not close in time");
     CHECK_EQ(weft_blocking_close_info(ws)->code, 1006);
+    end_deaf(&s);
+}
+
+TEST(a_peer_that_does_not_close_within_the_limit) {
+    raw_server s;
+    begin_deaf(&s, &(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .limits = {.close_timeout_ms = SHORT_MS}});
+    CHECK_EQ(weft_blocking_close(ws, 1000, NULL, LONG_MS), WEFT_TIMEOUT);
+    CHECK_STR(weft_blocking_error(ws), "the connection broke: the closing handshake was not finished in time");
+    CHECK_EQ(weft_blocking_close_info(ws)->sys_errno, ETIMEDOUT);
     end_deaf(&s);
 }
 
