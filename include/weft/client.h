@@ -105,7 +105,7 @@ typedef struct weft_dial {
      * "unix:@abstract"; or several TCP addresses parted by commas: the next is tried when one has failed or has not
      * answered for 250 ms, and the first that connects is taken (RFC 8305 5). What weft_resolve writes. */
     const char *address;
-    const char *local_address; /* an IP address of this host to connect from: "127.0.0.2" */
+    const char *local_address; /* an IP address of this host to connect from: "127.0.0.2". Unix sockets need none */
     /* The proxy to go through [the client's]; "none": none.
      *     http://[user:password@]host[:port]    it is asked to CONNECT (RFC 9110 9.3.6), for ws as for wss; port 80
      *     socks5h://...                         SOCKS 5 (RFC 1928, RFC 1929), it looks the host up; port 1080

@@ -93,6 +93,10 @@ static int find_addresses(const weft_dial *dial, const wf_url *url, wf_addresses
                          : wf_addresses_of_url(url, out_addresses, out_why);
 }
 
+static bool is_unix(const wf_address *address) {
+    return address->storage.ss_family == AF_UNIX;
+}
+
 static uint32_t first_of(uint32_t value, uint32_t standard) {
     return value ? value : standard;
 }
@@ -152,7 +156,7 @@ static int make_dialling(weft_client *client, const weft_dial *dial, const weft_
     dialling->count = addresses.count;
     dialling->port = url.port;
     dialling->secure = url.tls;
-    dialling->from_local = dial->local_address && !url.socket.data;
+    dialling->from_local = dial->local_address && (addresses.count == 0 || !is_unix(&addresses.list[0]));
     dialling->local = local;
     dialling->offers = deflate->mode != WEFT_DEFLATE_OFF;
     dialling->offer = offer_of(deflate);
@@ -189,7 +193,7 @@ wf_dialling *wf_dialling_of_trunk(const wf_dialling *from) {
     return d;
 }
 
-static void wait_for_turn(wf_call *call) {
+static void retry_soon(wf_call *call) {
     weft_client *client = wf_call_client(call);
     call->waiting = true;
     call->waiting_next = client->waiting;
@@ -298,7 +302,7 @@ static void raced(wf_call *call, int got, int fd) {
     } else if (fd >= 0) {
         connect_one(call, fd);
     } else if (d->race->next_ms != UINT64_MAX && !call->waiting) {
-        wait_for_turn(call);
+        retry_soon(call);
     }
 }
 
@@ -344,8 +348,8 @@ void wf_call_connect(wf_call *call) {
     int fd = wf_dial_open(&d->addresses[0], local_of(d));
     if (fd >= 0)
         connect_one(call, fd);
-    else if (errno == EAGAIN && d->addresses[0].storage.ss_family == AF_UNIX)
-        wait_for_turn(call);
+    else if (errno == EAGAIN && is_unix(&d->addresses[0]))
+        retry_soon(call);
     else
         wf_call_die_soon(call, errno);
 }

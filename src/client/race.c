@@ -42,10 +42,13 @@ static bool begin(wf_race *race, size_t at) {
     int fd = wf_dial_open(&race->addresses[at], race->local);
     if (fd >= 0 && wf_sock_adopt_connecting(race->loop, &race->attempts[at].sock, fd) == 0)
         return true;
-    race->failed_last = at;
-    race->sys_errno = errno;
+    int why = errno;
     if (fd >= 0)
         close(fd);
+    if (why != EAFNOSUPPORT || race->sys_errno == 0) { /* an address that is none for us says less than any other */
+        race->failed_last = at;
+        race->sys_errno = why;
+    }
     return false;
 }
 

@@ -152,7 +152,7 @@ UPGRADES = {
     'half a frame, and the end': (upgrade(behind=TEXT + b'\x81\x10half', then='end'), [], 64, ['closed with 1006']),
     'the end': (upgrade(then='end'), ['-U'], 64, ['closed with 1006']),
     'a reset': (upgrade(then='reset'), ['-U'], 64, ['closed with 1006.*Connection reset by peer']),
-    'a close that never ends': (upgrade(), ['-E'], 64, ['closed with 1006']),
+    'a close that never ends': (upgrade(), ['-E'], 28, ['closed with 1006']),
 }
 
 

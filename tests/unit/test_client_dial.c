@@ -108,6 +108,18 @@ TEST(what_the_kernel_refuses_is_told_by_callback) {
     weft_client_free(c);
 }
 
+/* Of addresses that it does not lead to nothing is told while there are others. */
+TEST(a_local_address_is_of_one_family) {
+    char url[64], by_name[64];
+    nobody(url);
+    snprintf(by_name, sizeof by_name, "ws://localhost%s", strrchr(url, ':'));
+    weft_dial dial = dial_to(by_name);
+    dial.local_address = "127.0.0.1";
+    check_dial(&dial, "failed to connect ECONNREFUSED");
+    dial.address = "unix:/nowhere/at/all.sock"; /* it is of no use there */
+    check_dial(&dial, "failed to connect ENOENT");
+}
+
 static void see_text(weft_conn *conn, const weft_dial_failure *failure, void *user) {
     (void)conn, (void)user;
     see("%s", failure->text);
