@@ -180,6 +180,9 @@ void wf_origins_free(weft_client *client);
 bool wf_trunk_pump(wf_call *trunk);   /* true: there may be more to be sent */
 void wf_trunk_deinit(wf_call *trunk); /* behind its link */
 
+/* It waits for its turn to connect, or no longer: the deadlines of its calls. */
+void wf_trunk_expect(wf_call *trunk, bool waits);
+
 /* lane.c */
 void wf_lane_ended(wf_call *call);         /* before it is told */
 void wf_lane_free(wf_call *call);          /* behind its port; without a lane nothing happens */

@@ -220,6 +220,12 @@ wf_trunk *wf_trunk_new(weft_client *client, wf_origin *origin, const wf_dialling
     return trunk;
 }
 
+void wf_trunk_expect(wf_call *call, bool waits) {
+    for (wf_lane *lane = ((wf_trunk *)call)->waiting.first; lane; lane = lane->next)
+        if (lane->call->link.stage == WF_LINK_CONNECTING)
+            wf_link_expect(&lane->call->link, waits ? WF_NEVER : lane->call->dialling->connect_timeout_ms);
+}
+
 void wf_trunk_deinit(wf_call *call) {
     wf_trunk *trunk = (wf_trunk *)call;
     wf_trunk_unlist(trunk);

@@ -109,6 +109,8 @@ void wf_trunk_join(wf_trunk *trunk, wf_call *call, wf_lane *lane) {
     lanes_add(&trunk->waiting, lane);
     if (trunk->awaited)
         wf_link_connected(&call->link);
+    else if (trunk->call.dialling->turn == WF_TURN_AWAITED)
+        wf_link_expect(&call->link, WF_NEVER);
     if (trunk->h2 && wf_h2_room(trunk->h2) > 0 && wf_h2_websockets(trunk->h2))
         wf_lane_seat(lane);
 }

@@ -55,6 +55,14 @@ static void take(wf_turns *turns, wf_dialling *d) {
     d->turn = WF_TURN_TAKEN;
 }
 
+/* Who waits in the row has no deadline: of a shared connection, those who are to share it. */
+static void expect(wf_call *call, bool waits) {
+    if (call->is_trunk)
+        wf_trunk_expect(call, waits);
+    else
+        wf_link_expect(&call->link, waits ? WF_NEVER : call->dialling->connect_timeout_ms);
+}
+
 bool wf_call_takes_turn(wf_call *call) {
     weft_client *client = wf_call_client(call);
     wf_turns *turns = &client->turns;
@@ -68,7 +76,7 @@ bool wf_call_takes_turn(wf_call *call) {
     join(turns->row_end, d);
     turns->row_end = &d->turn_next;
     d->turn = WF_TURN_AWAITED;
-    wf_link_expect(&call->link, WF_NEVER);
+    expect(call, true);
     return false;
 }
 
@@ -85,7 +93,7 @@ void wf_call_gives_turn(wf_call *call) {
         if (goes_on && !first_of(turns->taken, next)) { /* one of its other addresses may still be another's */
             leave(turns, next);
             take(turns, next);
-            wf_link_expect(&next->call->link, next->connect_timeout_ms);
+            expect(next->call, false);
             wf_call_connect(next->call);
         }
         next = after;

@@ -28,12 +28,16 @@ static void count_failed(weft_conn *conn, const weft_dial_failure *failure, void
     failed++;
 }
 
-static void begin(bool in_turn) {
+static void begin_with(const weft_client_config *config) {
     raw_server_listen(&host);
     fcntl(host.listen_fd, F_SETFL, O_NONBLOCK);
-    c = weft_client_new(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .in_turn = in_turn});
+    c = weft_client_new(config);
     dialled = came = opened = failed = 0;
     seen[0] = '\0';
+}
+
+static void begin(bool in_turn) {
+    begin_with(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .in_turn = in_turn});
 }
 
 static void end(void) {
@@ -181,5 +185,23 @@ TEST(each_gives_up_in_its_own_time) {
     CHECK(wf_clock_ms() - began_ms >= 90);
     for (int i = 0; i < FILLERS; i++)
         close(fillers[i]);
+    end();
+}
+
+/* Two names of one host, each with a connection to be shared: those who wait for the second have no deadline. */
+TEST(shared_connections_are_made_one_after_the_other) {
+    char address[40];
+    begin_with(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .in_turn = true, .http2 = WEFT_HTTP2_ON,
+                                      .tls = {.insecure = true}});
+    snprintf(address, sizeof address, "127.0.0.1%.*s", (int)strcspn(strrchr(host.url, ':'), "/"),
+             strrchr(host.url, ':'));
+    dial_with((weft_dial) {.url = "wss://one.test/", .address = address});
+    for (int i = 0; i < 2; i++)
+        dial_with((weft_dial) {.url = "wss://two.test/", .address = address, .connect_timeout_ms = 5});
+    CHECK_EQ(turn(), 1);
+    CHECK_STR(seen, "");
+    break_off(0);
+    CHECK_EQ(turn(), 2);
+    CHECK_EQ(failed, 1);
     end();
 }
