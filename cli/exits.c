@@ -16,7 +16,7 @@ static const struct {
     {CLI_EXIT_TIMEOUT, "timeout"},
     {CLI_EXIT_TLS, "no TLS came of it"},
     {CLI_EXIT_CERTIFICATE, "a certificate that is not good"},
-    {CLI_EXIT_ABNORMAL, "closed with no close frame (1006)"},
+    {CLI_EXIT_ABNORMAL, "closed with no close frame (1006), or no answer"},
     {CLI_EXIT_PROTOCOL, "broken protocol (1002, 1007)"},
     {CLI_EXIT_CLOSED_1XXX, "closed by the peer with another code below 3000"},
     {CLI_EXIT_CLOSED_OTHER, "closed by the peer with 3000 to 4999"},
