@@ -1,9 +1,9 @@
 #include "cli/options.h"
 
+#include "app/ini_file.h"
 #include "cli/exits.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,9 +239,8 @@ static int on_ini(void *context, const char *section, const char *name, const ch
 static int read_file(parse *p, const char *path) {
     p->file = path;
     FILE *file = fopen(path, "r");
-    int got = file ? ini_parse_file(file, on_ini, p) : -1;
-    if (file && ferror(file)) /* a folder opens like a file and cannot be read */
-        got = -1;
+    const char *form;
+    int got = file ? app_ini_parse(file, on_ini, p, &form) : -1;
     int saved = errno;
     if (file)
         fclose(file);
@@ -250,10 +249,8 @@ static int read_file(parse *p, const char *path) {
         return 0;
     if (got < 0)
         fprintf(stderr, "weft: cannot read %s: %s\n", path, strerror(saved));
-    else if (p->problem[0])
-        fprintf(stderr, "weft: %s, line %d: %s\n", path, got, p->problem);
     else
-        fprintf(stderr, "weft: %s, line %d: this is not \"name = value\"\n", path, got);
+        fprintf(stderr, "weft: %s, line %d: %s\n", path, got, p->problem[0] ? p->problem : form);
     return -1;
 }
 

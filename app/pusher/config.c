@@ -1,10 +1,10 @@
 #include "app/pusher/config.h"
 
+#include "app/ini_file.h"
 #include "app/pusher/names.h"
 #include "app/pusher/text.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,18 +256,16 @@ static bool all_differ(reading *r) {
 
 bool push_settings_read(const char *path, push_settings **out_list, char *out_why, size_t cap) {
     reading r = {0};
+    const char *form;
     FILE *file = fopen(path, "r");
-    int line = file ? ini_parse_file(file, on_line, &r) : -1;
-    if (file && ferror(file))
-        line = -1;
+    int line = file ? app_ini_parse(file, on_line, &r, &form) : -1;
     int saved = errno;
     if (file)
         fclose(file);
     if (line < 0)
         snprintf(out_why, cap, "cannot read %s: %s", path, strerror(saved));
     else if (line > 0)
-        snprintf(out_why, cap, "%s, line %d: %s", path, line,
-                 r.problem[0] ? r.problem : "this is not \"name = value\"");
+        snprintf(out_why, cap, "%s, line %d: %s", path, line, r.problem[0] ? r.problem : form);
     else if (!complete(&r) || !all_differ(&r))
         snprintf(out_why, cap, "%s: app %s", path, r.problem);
     if (line == 0 && r.problem[0] == '\0') {

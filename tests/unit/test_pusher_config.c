@@ -51,6 +51,8 @@ TEST(apps_are_read_and_other_sections_are_not) {
 
 TEST(what_is_wrong_is_told_with_its_line) {
 #define GOOD "id = 1\nkey = k\nsecret = s\n"
+#define X16  "xxxxxxxxxxxxxxxx"
+#define X64  X16 X16 X16 X16
     static const struct {
         const char *text, *why;
     } rows[] = {
@@ -73,6 +75,9 @@ TEST(what_is_wrong_is_told_with_its_line) {
         {"[app a]\n" GOOD "[app b]\nid = 1\nkey = l\nsecret = t\n", "app b has the id or a key of another app"},
         {"[app a]\n" GOOD "[app b]\nid = 2\nkey = l\nsecret = t\n[app a]\nid = 3\n", "line 10: a is there twice"},
         {"[app a]\n" GOOD "nothing\n", "line 5: this is not \"name = value\""},
+        {"[app a]\nid = 1\nkey = k\nsecret = " X64 X64 X64 "\nid = 2", "line 4: the line is too long"},
+        {"[app a]\n" GOOD "#" X64 X64 X64 "=xxxxxxx\n", "line 5: the line is too long"}, /* its rest is no setting */
+        {"[app a]\n" GOOD "#" X64 X64 X64 "=xxxx\nnothing\n", "line 6: this is not"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         test_context("row %zu", i);
