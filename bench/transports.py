@@ -30,9 +30,9 @@ HEADERS = 52  # of a segment: IPv4 20, TCP 20, its timestamps 12
 
 # Key, title in the table and in the plot, form.
 FIGURES = [
-    ("payload", "bytes through the socket", "bytes through the socket, per message", "{:,.0f}"),
+    ("payload", "bytes through the socket", None, "{:,.0f}"),
     ("segments", "TCP segments", None, "{:.1f}"),
-    ("wire", "bytes on the wire", "bytes on the wire with TCP and IP headers, per message", "{:,.0f}"),
+    ("wire", "bytes on the wire", "bytes on the wire, with TCP and IP", "{:,.0f}"),
     ("cpu_us", "server CPU, us", "server CPU per message, us", "{:,.1f}"),
     ("p50_ms", "delay p50, ms", "delay until a client has it, median, ms", "{:,.1f}"),
     ("p99_ms", "p99, ms", "delay, 99th percentile, ms", "{:,.1f}"),
@@ -113,7 +113,8 @@ def main():
           f"rounds of {options.seconds} s\n\n{table(rows)}")
     if options.svg:
         with open(options.svg, "w", encoding="ascii") as file:
-            file.write(picture(rows, f"A message of {options.bytes} bytes a second to {options.clients:,} clients"))
+            title = f"A message of {options.bytes} bytes a second to {options.clients:,} clients, per message and client"
+            file.write(picture(rows, title))
     if options.json:
         with open(options.json, "w", encoding="ascii") as file:
             json.dump({"machine": m, "samples": samples, "rows": rows}, file, indent=1)
