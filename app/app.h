@@ -26,6 +26,9 @@ typedef struct app_config {
     uint32_t connections_max; /* 0: what the descriptors allow */
     uint32_t drain_ms;
     uint32_t history_messages, history_bytes; /* per room */
+    uint32_t history_age_ms;                  /* of a message; 0: none is too old */
+    const char *store_file;                   /* keeps them beyond the process; NULL: none */
+    uint32_t store_bytes;                     /* that it may have */
     weft_slow_policy slow_policy;
     weft_deflate deflate;
     weft_backend backend;

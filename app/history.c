@@ -14,6 +14,7 @@
 enum { SHARDS = 16, RING_MIN = 8, MESSAGE_COST = 48 }; /* what a message weighs beside its bytes */
 
 typedef struct kept {
+    uint64_t at_ms;
     weft_kind kind;
     size_t len;
     uint8_t data[];
@@ -39,6 +40,7 @@ struct app_past {
     kept **ring;
     size_t bytes;
     app_place end;
+    uint64_t outlived;
     void *user;
     char key[];
 };
@@ -50,7 +52,7 @@ struct app_history {
 
 static uint64_t system_ms(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
@@ -68,6 +70,18 @@ app_history *app_history_new(const app_history_limits *limits) {
     return history;
 }
 
+void app_history_limit(app_history *history, const app_history_limits *limits) {
+    for (int i = 0; i < SHARDS; i++)
+        pthread_mutex_lock(&history->shards[i].lock);
+    app_history_limits before = history->limits;
+    history->limits = *limits;
+    history->limits.now_ms = before.now_ms;
+    history->limits.load = before.load;
+    history->limits.store = before.store;
+    for (int i = 0; i < SHARDS; i++)
+        pthread_mutex_unlock(&history->shards[i].lock);
+}
+
 /* ---- messages ---- */
 
 static size_t weight(const kept *message) {
@@ -81,6 +95,21 @@ static void drop_first(app_past *log) {
     log->bytes -= weight(message);
     log->home->bytes -= weight(message);
     free(message);
+}
+
+/* It is not short of memory that makes it go. */
+static void outlive_first(app_past *log) {
+    drop_first(log);
+    log->outlived = log->end.offset - log->count;
+}
+
+static void drop_old(app_past *log) {
+    const app_history_limits *limits = &log->home->history->limits;
+    if (limits->age_ms == 0 || log->count == 0)
+        return;
+    uint64_t now_ms = limits->now_ms();
+    while (log->count > 0 && now_ms > log->ring[log->at]->at_ms + limits->age_ms)
+        outlive_first(log);
 }
 
 static void clear(app_past *log) {
@@ -169,7 +198,7 @@ static void trim(shard *s, const app_past *newest) {
     const app_history *history = s->history;
     uint64_t now_ms = history->limits.now_ms();
     while (s->idle_first && s->idle_first != newest &&
-           (now_ms - s->idle_first->used_ms > history->limits.idle_ms || s->bytes > shard_bytes_max(history) ||
+           (now_ms > s->idle_first->used_ms + history->limits.idle_ms || s->bytes > shard_bytes_max(history) ||
             s->idle_count > history->limits.logs_max / SHARDS + 1))
         forget(s->idle_first);
 }
@@ -198,7 +227,11 @@ static app_past *begin(shard *s, const char *key) {
     *(s->last ? &s->last->next : &s->first) = log;
     s->last = log;
     idle_add(log);
-    return log;
+    const app_history_limits *limits = &s->history->limits;
+    if (!limits->load || limits->load(limits->store, log))
+        return log;
+    forget(log);
+    return NULL;
 }
 
 static void touch(app_past *log) {
@@ -229,11 +262,13 @@ app_past *app_history_lock(app_history *history, const char *key) {
     }
     touch(log);
     trim(s, log);
+    drop_old(log);
     return log;
 }
 
 void app_past_lock(app_past *log) {
     pthread_mutex_lock(&log->home->lock);
+    drop_old(log);
 }
 
 void app_past_unlock(app_past *log) {
@@ -245,8 +280,10 @@ void app_history_each(app_history *history, void (*see)(void *context, app_past 
         shard *s = &history->shards[i];
         pthread_mutex_lock(&s->lock);
         trim(s, NULL);
-        for (app_past *log = s->first; log; log = log->next)
+        for (app_past *log = s->first; log; log = log->next) {
+            drop_old(log);
             see(context, log);
+        }
         pthread_mutex_unlock(&s->lock);
     }
 }
@@ -264,35 +301,72 @@ void app_past_let_go(app_past *log) {
     touch(log);
 }
 
-uint64_t app_past_append(app_past *log, weft_kind kind, const void *data, size_t len) {
+static bool fits(const app_past *log, size_t len) {
     const app_history_limits *limits = &log->home->history->limits;
-    bool keeps = limits->messages_max > 0 && len <= limits->bytes_max;
-    kept *message = keeps ? malloc(sizeof *message + len) : NULL;
-    if (keeps && !message)
-        return 0;
-    touch(log);
-    if (!keeps) {
-        clear(log); /* what is kept has no gap */
-        return ++log->end.offset;
-    }
-    message->kind = kind;
-    message->len = len;
-    if (len > 0)
-        memcpy(message->data, data, len);
-    while (log->count > 0 && (log->count >= limits->messages_max || log->bytes + weight(message) > limits->bytes_max))
-        drop_first(log);
+    return limits->messages_max > 0 && len <= limits->bytes_max;
+}
+
+/* At the end, with the offset that is there already. False: memory is out. */
+static bool keep(app_past *log, const app_message *message) {
+    const app_history_limits *limits = &log->home->history->limits;
+    kept *own = malloc(sizeof *own + message->len);
+    if (!own)
+        return false;
+    own->at_ms = message->at_ms;
+    own->kind = message->kind;
+    own->len = message->len;
+    if (message->len > 0)
+        memcpy(own->data, message->data, message->len);
+    while (log->count > 0 && (log->count >= limits->messages_max || log->bytes + weight(own) > limits->bytes_max))
+        outlive_first(log);
     if (log->count == log->cap && !grow(log, limits->messages_max)) {
-        free(message);
-        return 0;
+        free(own);
+        return false;
     }
-    log->ring[(log->at + log->count++) % log->cap] = message;
-    log->bytes += weight(message);
-    log->home->bytes += weight(message);
+    log->ring[(log->at + log->count++) % log->cap] = own;
+    log->bytes += weight(own);
+    log->home->bytes += weight(own);
     log->end.offset++;
     trim(log->home, log);
     while (log->home->bytes > shard_bytes_max(log->home->history) && log->count > 0)
         drop_first(log);
-    return log->end.offset;
+    return true;
+}
+
+uint64_t app_past_append(app_past *log, weft_kind kind, const void *data, size_t len) {
+    touch(log);
+    if (!fits(log, len)) {
+        clear(log); /* what is kept has no gap */
+        return ++log->end.offset;
+    }
+    app_message message = {.kind = kind, .data = data, .len = len, .at_ms = log->used_ms};
+    return keep(log, &message) ? log->end.offset : 0;
+}
+
+uint64_t app_past_append_stored(app_past *log, const app_message *message) {
+    touch(log);
+    if (fits(log, message->len) && keep(log, message))
+        return log->end.offset;
+    clear(log);
+    return ++log->end.offset;
+}
+
+void app_past_begin_at(app_past *log, const app_place *place) {
+    clear(log);
+    log->end = *place;
+}
+
+bool app_past_restore(app_past *log, const app_message *message) {
+    bool keeps = fits(log, message->len);
+    if (!keeps || message->offset != log->end.offset + 1) {
+        clear(log); /* what is kept has no gap */
+        log->end.offset = message->offset - keeps;
+    }
+    return !keeps || keep(log, message);
+}
+
+uint64_t app_past_outlived(const app_past *log) {
+    return log->outlived;
 }
 
 const char *app_past_key(const app_past *log) {
@@ -317,7 +391,7 @@ bool app_past_at(const app_past *log, uint64_t offset, app_message *out_message)
     if (offset < first || offset > log->end.offset)
         return false;
     const kept *message = log->ring[(log->at + (offset - first)) % log->cap];
-    *out_message = (app_message) {offset, message->kind, message->data, message->len};
+    *out_message = (app_message) {offset, message->kind, message->data, message->len, message->at_ms};
     return true;
 }
 

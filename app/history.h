@@ -10,6 +10,9 @@
  * A log is looked at under its lock, which is also what orders it with the rest of the world: who appends and publishes
  * under it, and reads and subscribes under it, misses nothing and sees nothing twice (weft_conn_subscribe). Some logs
  * share a lock: never take a second one.
+ *
+ * Behind the logs there may be a store (store.h). It fills a log when that begins; whoever writes appends to the log what
+ * the store has, and not before.
  */
 #ifndef APP_HISTORY_H
 #define APP_HISTORY_H
@@ -23,8 +26,12 @@ typedef struct app_history_limits {
     uint32_t messages_max, bytes_max; /* per log; no messages: offsets are counted, and nothing is kept */
     uint64_t total_bytes_max;         /* of all logs; what nobody holds goes first */
     uint32_t logs_max;                /* that nobody holds */
+    uint64_t age_ms;                  /* older messages are forgotten; 0: none are too old */
     uint64_t idle_ms;         /* a log nobody holds or has looked at for so long is forgotten, sooner or later */
-    uint64_t (*now_ms)(void); /* NULL: the system's clock */
+    uint64_t (*now_ms)(void); /* NULL: the time of day */
+    /* Fills a log that begins (app_past_restore); under its lock. False: it cannot be read. NULL: there is no store. */
+    bool (*load)(void *store, app_past *log);
+    void *store;
 } app_history_limits;
 
 typedef struct app_message {
@@ -32,6 +39,7 @@ typedef struct app_message {
     weft_kind kind;
     const uint8_t *data; /* lives as long as the lock is held */
     size_t len;
+    uint64_t at_ms; /* when it came, as now_ms tells it */
 } app_message;
 
 enum { APP_EPOCH_LEN = 16 };
@@ -44,7 +52,10 @@ typedef struct app_place {
 app_history *app_history_new(const app_history_limits *limits); /* NULL when memory or randomness is out */
 void app_history_free(app_history *history);                    /* NULL is accepted; nobody holds anything any more */
 
-/* Finds a log or begins it, and locks it. NULL: memory is out. */
+/* Other limits than those it was made with; its clock and its store stay. */
+void app_history_limit(app_history *history, const app_history_limits *limits);
+
+/* Finds a log or begins it, and locks it. NULL: memory is out, or the store cannot be read. */
 app_past *app_history_lock(app_history *history, const char *key);
 void app_past_lock(app_past *log); /* one that is held */
 void app_past_unlock(app_past *log);
@@ -61,6 +72,17 @@ void app_past_let_go(app_past *log);
 
 /* The message's offset. 0: memory is out, and nothing changed. */
 uint64_t app_past_append(app_past *log, weft_kind kind, const void *data, size_t len);
+
+/* The same for one that must get its offset: when memory is out it is not kept, and nothing before it. */
+uint64_t app_past_append_stored(app_past *log, const app_message *message);
+
+/* What the store has: a place, behind which nothing is known, and each message that follows. Those that pass the limits
+ * are forgotten at once. False: memory is out. */
+void app_past_begin_at(app_past *log, const app_place *place);
+bool app_past_restore(app_past *log, const app_message *message);
+
+/* All up to here is more than a log may keep, or too old. */
+uint64_t app_past_outlived(const app_past *log);
 
 const char *app_past_key(const app_past *log);
 app_place app_past_end(const app_past *log); /* behind all messages */

@@ -31,8 +31,24 @@ static void one(page *p, const char *name, const char *type, const char *help, u
     put(p, "# HELP weft_%s %s\n# TYPE weft_%s %s\nweft_%s %" PRIu64 "\n", name, help, name, type, name, value);
 }
 
+static void put_store(page *p, app_store *store) {
+    app_store_stats s;
+    app_store_look(store, &s);
+    one(p, "store_commits_total", "counter", "Transactions of the store.", s.commits);
+    one(p, "store_messages_total", "counter", "Messages stored.", s.messages);
+    one(p, "store_message_bytes_total", "counter", "Messages stored: their bytes.", s.bytes);
+    one(p, "store_failed_total", "counter", "Messages that could not be stored.", s.failed);
+    one(p, "store_refused_total", "counter", "Messages refused as too many waited for the store.", s.refused);
+    one(p, "store_batch_max", "gauge", "Most messages in one transaction.", s.batch_max);
+    one(p, "store_queued_bytes", "gauge", "What waits for the store.", s.queued_bytes);
+    one(p, "store_file_bytes", "gauge", "The file of the store, without its free pages.", s.file_bytes);
+    put(p,
+        "# HELP weft_store_commit_seconds_total Time that the store's transactions took.\n"
+        "# TYPE weft_store_commit_seconds_total counter\nweft_store_commit_seconds_total %.6f\n",
+        (double)s.commit_ns / 1e9);
+}
+
 static void on_metrics(weft_request *request, void *user) {
-    (void)user;
     if (!app_want_get(request, "GET, HEAD"))
         return;
     weft_server *server = weft_request_server(request);
@@ -74,6 +90,8 @@ static void on_metrics(weft_request *request, void *user) {
     const char *reason;
     for (size_t i = 0; (reason = weft_server_refusals(server, i, &count)); i++)
         put(&p, "weft_refusals_total{reason=\"%s\"} %" PRIu64 "\n", reason, count);
+    if (user)
+        put_store(&p, user);
     push_text all = {0};
     push_put(&all, p.text, p.len);
     app_pusher_metrics(&all);
@@ -90,9 +108,9 @@ static void on_health(weft_request *request, void *user) {
         app_reply_text(request, 200, "ok\n");
 }
 
-int app_metrics_add(weft_server *server) {
+int app_metrics_add(weft_server *server, app_store *store) {
     weft_route health = {WEFT_ROUTE_INIT, .path = "/healthz", .request = on_health};
-    weft_route metrics = {WEFT_ROUTE_INIT, .path = "/metrics", .request = on_metrics};
+    weft_route metrics = {WEFT_ROUTE_INIT, .path = "/metrics", .user = store, .request = on_metrics};
     int got = weft_server_route(server, &health);
     return got == WEFT_OK ? weft_server_route(server, &metrics) : got;
 }

@@ -3,30 +3,41 @@
  * goes on when that has left (`drained`), and subscribes under the lock under which it saw that it has everything. When
  * the log forgets faster than it reads, it is told of the gap and goes on from there.
  *
+ * With a store a message is first written, and appended and published when it is there (store.h).
+ *
  * A room is there while somebody is in it; its log is then held.
  */
 #include "app/room_impl.h"
 
 #include "app/routes.h"
+#include "app/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { LOGS_MAX = 10000, IDLE_MS = 600000, TOTAL_BYTES_MAX = 64 << 20 };
 
 static struct {
     weft_server *server;
     app_history *history;
+    app_shelf shelf; /* its store NULL: there is none */
+    uint32_t message_bytes_max; /* of a message in the store */
 } rooms;
 
-bool room_setup(weft_server *server, const app_config *config) {
+bool room_setup(weft_server *server, const app_config *config, app_store *store) {
     rooms.server = server;
+    rooms.shelf = (app_shelf) {store, ROOM_PREFIX};
+    rooms.message_bytes_max = config->history_bytes;
     rooms.history = app_history_new(&(app_history_limits) {.messages_max = config->history_messages,
                                                            .bytes_max = config->history_bytes,
                                                            .total_bytes_max = TOTAL_BYTES_MAX,
                                                            .logs_max = LOGS_MAX,
-                                                           .idle_ms = IDLE_MS});
+                                                           .age_ms = config->history_age_ms,
+                                                           .idle_ms = IDLE_MS,
+                                                           .load = store ? app_shelf_load : NULL,
+                                                           .store = &rooms.shelf});
     return rooms.history && room_poll_setup();
 }
 
@@ -106,30 +117,116 @@ static void publish_offset(room *r, const app_message *message) {
     app_text_free(&event);
 }
 
-/* Under the lock, which is let go of. */
-static int publish(app_past *log, weft_conn *except, weft_message message) {
+/* To all who are in it, but for one that is known by connection or handle; under the lock. */
+static int deliver(app_past *log, weft_conn *except, weft_handle except_handle, const app_message *m) {
     topic_name raw;
     topic(raw, ROOM_RAW, app_past_key(log));
-    uint64_t offset = app_past_append(log, message.kind, message.data, message.len);
-    int got = offset == 0 ? WEFT_ENOMEM
-              : except    ? weft_conn_publish(except, raw, message.kind, message.data, message.len)
-                          : weft_publish(rooms.server, raw, message.kind, message.data, message.len);
-    if (offset > 0 && room_of(log))
-        publish_offset(room_of(log), &(app_message) {offset, message.kind, message.data, message.len});
-    app_past_unlock(log);
+    int got = except ? weft_conn_publish(except, raw, m->kind, m->data, m->len)
+                     : weft_publish_except(rooms.server, raw, m->kind, m->data, m->len, except_handle);
+    if (room_of(log))
+        publish_offset(room_of(log), m);
     return got;
 }
 
-int room_publish(const char *name, weft_message message) {
+static int publish_now(app_past *log, weft_conn *except, weft_message message) {
+    uint64_t offset = app_past_append(log, message.kind, message.data, message.len);
+    if (offset == 0)
+        return WEFT_ENOMEM;
+    return deliver(log, except, 0, &(app_message) {offset, message.kind, message.data, message.len, 0});
+}
+
+/* ---- publishing by the store ---- */
+
+/* A message on its way. */
+typedef struct writing {
+    app_write write;
+    weft_request *request; /* a reference, to be answered; NULL: a member said it */
+    weft_handle from;      /* that member */
+    bool echoes;           /* it gets its own */
+    uint8_t data[];
+} writing;
+
+static void answer(weft_request *request, int got, const char *why_not) {
+    char text[320];
+    if (got == WEFT_OK) {
+        room_reply(request, 204, NULL, (weft_text) {NULL, 0});
+        return;
+    }
+    snprintf(text, sizeof text, "the message was not passed on: %s\n", why_not ? why_not : weft_status_text(got));
+    room_reply(request, got == WEFT_ELIMIT ? 413 : 503, "text/plain; charset=utf-8", (weft_text) {text, strlen(text)});
+}
+
+static void on_stored(app_write *write, const char *why_not) {
+    writing *w = (writing *)write;
+    app_past *log = write->log;
+    app_past_lock(log);
+    if (!why_not) {
+        app_past_append_stored(log, &write->message);
+        deliver(log, NULL, w->echoes ? 0 : w->from, &write->message);
+    }
+    app_past_let_go(log);
+    app_past_unlock(log);
+    if (w->request)
+        answer(w->request, why_not ? WEFT_ESYS : WEFT_OK, why_not);
+    else if (why_not)
+        weft_handle_close(rooms.server, w->from, WEFT_CLOSE_TRY_LATER, "a message could not be stored");
+    weft_request_unref(w->request);
+    free(w);
+}
+
+/* Under the lock. The time is that of the message's coming. */
+static int publish_stored(app_past *log, weft_request *request, writing like, weft_message message) {
+    if (message.len > rooms.message_bytes_max)
+        return WEFT_ELIMIT;
+    writing *w = malloc(sizeof *w + message.len);
+    if (!w)
+        return WEFT_ENOMEM;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *w = like;
+    if (message.len > 0)
+        memcpy(w->data, message.data, message.len);
+    w->write = (app_write) {.shelf = &rooms.shelf, .log = log, .done = on_stored};
+    w->write.message = (app_message) {.kind = message.kind,
+                                      .data = w->data,
+                                      .len = message.len,
+                                      .at_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000};
+    w->request = request ? weft_request_ref(request) : NULL;
+    app_past_hold(log);
+    if (app_store_add(rooms.shelf.store, &w->write))
+        return WEFT_OK;
+    app_past_let_go(log);
+    weft_request_unref(w->request);
+    free(w);
+    return WEFT_FULL;
+}
+
+void room_publish(const char *name, weft_message message, weft_request *request) {
+    static const char *const full = "more is waiting for the store than may";
+    static const char *const long_one = "it is longer than the store may keep of a room (--history-max)";
     app_past *log = app_history_lock(rooms.history, name);
-    return log ? publish(log, NULL, message) : WEFT_ENOMEM;
+    if (!log) {
+        answer(request, WEFT_ENOMEM, "out of memory, or the store cannot be read");
+        return;
+    }
+    int got =
+        rooms.shelf.store ? publish_stored(log, request, (writing) {0}, message) : publish_now(log, NULL, message);
+    app_past_unlock(log);
+    if (!rooms.shelf.store || got != WEFT_OK)
+        answer(request, got, got == WEFT_FULL ? full : got == WEFT_ELIMIT ? long_one : NULL);
 }
 
 int room_say(weft_conn *conn, const room_member *m, weft_message message) {
     if (!m->room)
         return WEFT_ECLOSED;
-    app_past_lock(m->room->log);
-    return publish(m->room->log, m->form == ROOM_RAW && !m->echo ? conn : NULL, message);
+    app_past *log = m->room->log;
+    bool echoes = m->form != ROOM_RAW || m->echo;
+    app_past_lock(log);
+    int got = rooms.shelf.store
+                  ? publish_stored(log, NULL, (writing) {.from = weft_conn_handle(conn), .echoes = echoes}, message)
+                  : publish_now(log, echoes ? NULL : conn, message);
+    app_past_unlock(log);
+    return got;
 }
 
 /* ---- members ---- */
@@ -143,6 +240,8 @@ static int send_text(weft_conn *conn, app_text *text) {
 /* Where it stands: at first, and again behind a gap. */
 static int tell_place(weft_conn *conn, const room_member *m, bool recovered) {
     app_text json = {0}, event = {0};
+    if (m->form == ROOM_RAW)
+        return WEFT_OK; /* it knows of no places */
     app_envelope_place(&json, &m->place, recovered);
     if (m->form == ROOM_ENVELOPES)
         return send_text(conn, &json);
@@ -153,6 +252,8 @@ static int tell_place(weft_conn *conn, const room_member *m, bool recovered) {
 
 static int send_message(weft_conn *conn, const room_member *m, const app_message *message) {
     app_text json = {0}, event = {0};
+    if (m->form == ROOM_RAW)
+        return weft_conn_send(conn, message->kind, message->data, message->len);
     app_envelope(&json, message);
     if (m->form == ROOM_ENVELOPES)
         return send_text(conn, &json);
@@ -228,7 +329,7 @@ void room_enter(weft_conn *conn, room_member *m) {
     if (log)
         app_past_unlock(log);
     bool in = m->room != NULL && (m->form != ROOM_EVENTS || hear_beats(conn));
-    if (in && m->form == ROOM_RAW)
+    if (in && m->form == ROOM_RAW && !rooms.shelf.store)
         in = weft_conn_subscribe(conn, topic(name, ROOM_RAW, m->name), m->last) == WEFT_OK;
     else if (in)
         room_go_on(conn, m);

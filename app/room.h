@@ -16,6 +16,7 @@
 #include "app/app.h"
 #include "app/envelope.h"
 #include "app/history.h"
+#include "app/store.h"
 
 #define ROOM_PREFIX "rooms/"
 
@@ -53,13 +54,16 @@ typedef struct room_info {
     bool kept; /* it has a past */
 } room_info;
 
-/* Before the server runs. False: memory is out. The config must outlive it. */
-bool room_setup(weft_server *server, const app_config *config);
+/* Before the server runs. False: memory is out. The config must outlive it, and the store, which may be NULL. */
+bool room_setup(weft_server *server, const app_config *config, app_store *store);
 
 bool room_name_ok(const char *name);
 
-/* To everyone; what a member says, to all but those it does not echo to. WEFT_OK; WEFT_ENOMEM, WEFT_ECLOSED. */
-int room_publish(const char *name, weft_message message);
+/* To everyone, and answers the request: with a store when the message is stored. */
+void room_publish(const char *name, weft_message message, weft_request *request);
+
+/* What a member says, to all but those it does not echo to. WEFT_OK; WEFT_ENOMEM, WEFT_ECLOSED; with a store also
+ * WEFT_FULL, WEFT_ELIMIT (longer than it may keep), and when it cannot be stored in the end the member is closed. */
 int room_say(weft_conn *conn, const room_member *member, weft_message message);
 
 /* In `open`; `drained`, until it has joined; and `closed`. A connection that cannot go on is closed. */

@@ -57,8 +57,11 @@ static void on_drained(weft_conn *conn, void *user) {
 
 static void on_message(weft_conn *conn, weft_message message, void *user) {
     (void)user;
-    if (room_say(conn, weft_conn_user(conn), message) == WEFT_ENOMEM)
-        weft_conn_close(conn, WEFT_CLOSE_TRY_LATER, "the message could not be passed on"); /* never lost in silence */
+    int got = room_say(conn, weft_conn_user(conn), message);
+    if (got == WEFT_ELIMIT)
+        weft_conn_close(conn, WEFT_CLOSE_TOO_BIG, "longer than the store may keep of a room");
+    else if (got == WEFT_ENOMEM || got == WEFT_FULL) /* never lost in silence */
+        weft_conn_close(conn, WEFT_CLOSE_TRY_LATER, "the message could not be passed on");
 }
 
 /* The request was accepted, and then its connection was gone. */
@@ -164,7 +167,7 @@ static void echo_closed(weft_conn *conn, const weft_close_info *info, void *user
     free(peer);
 }
 
-int app_rooms_add(weft_server *server, const app_config *config) {
+int app_rooms_add(weft_server *server, const app_config *config, app_store *store) {
     const weft_route routes[] = {
         {WEFT_ROUTE_INIT, .path = "/rooms", .user = (void *)config, .request = on_list},
         {WEFT_ROUTE_INIT, .path = "/rooms/*", .user = (void *)config, .request = room_on_request, .upgrade = on_join,
@@ -172,9 +175,10 @@ int app_rooms_add(weft_server *server, const app_config *config) {
         {WEFT_ROUTE_INIT, .path = "/echo", .request = echo_request, .open = echo_open, .message = echo_message,
          .closed = echo_closed},
     };
-    if (!room_setup(server, config))
+    if (!room_setup(server, config, store))
         return WEFT_ENOMEM;
-    int got = weft_server_history(server, ROOM_PREFIX, config->history_messages, config->history_bytes);
+    int got = store ? WEFT_OK /* it keeps what ?last asks for */
+                    : weft_server_history(server, ROOM_PREFIX, config->history_messages, config->history_bytes);
     for (size_t i = 0; i < sizeof routes / sizeof routes[0] && got == WEFT_OK; i++)
         got = weft_server_route(server, &routes[i]);
     return got;

@@ -156,7 +156,7 @@ static void serve_poll(weft_request *request, const char *name) {
     if (room_read_or_park(name, &reading, request, &json))
         app_text_free(&json);
     else
-        reply_json(request, &json, "too many are waiting already\n");
+        reply_json(request, &json, "too many are waiting already, or the store cannot be read\n");
 }
 
 static void serve_history(weft_request *request, const char *name) {
@@ -171,7 +171,7 @@ static void serve_history(weft_request *request, const char *name) {
     reading.last = reading.limit;
     reading.returns = place_param(request, "since", &reading.place);
     room_read(name, &reading, &json);
-    reply_json(request, &json, "out of memory\n");
+    reply_json(request, &json, "out of memory, or the store cannot be read\n");
 }
 
 /* ---- to say something ---- */
@@ -189,10 +189,7 @@ static void publish(weft_request *request, const app_config *config, const char 
         return;
     }
     weft_kind kind = !is_octets(request) && weft_utf8_valid(body.data, body.len) ? WEFT_TEXT : WEFT_BINARY;
-    if (room_publish(name, (weft_message) {kind, (const uint8_t *)body.data, body.len}) == WEFT_OK)
-        room_reply(request, 204, NULL, (weft_text) {NULL, 0});
-    else
-        room_refuse(request, 503, "the message could not be passed on\n");
+    room_publish(name, (weft_message) {kind, (const uint8_t *)body.data, body.len}, request);
 }
 
 /* ---- which of them ---- */

@@ -5,9 +5,10 @@
 #define APP_ROUTES_H
 
 #include "app/app.h"
+#include "app/store.h"
 
-/* rooms.c: /rooms, /rooms/NAME, /echo. The config must outlive the server. */
-int app_rooms_add(weft_server *server, const app_config *config);
+/* rooms.c: /rooms, /rooms/NAME, /echo. The config and the store (NULL: none) must outlive the server. */
+int app_rooms_add(weft_server *server, const app_config *config, app_store *store);
 
 /* room_poll.c, room.c: who waits is answered at once (signal-safe); nobody waits any more, before the server is freed; and behind
  * that. */
@@ -18,8 +19,8 @@ void app_rooms_free(void);
 /* pages.c: the files of web/. */
 int app_pages_add(weft_server *server);
 
-/* metrics.c: /healthz, /metrics. */
-int app_metrics_add(weft_server *server);
+/* metrics.c: /healthz, /metrics; those of the store when there is one. */
+int app_metrics_add(weft_server *server, app_store *store);
 
 /* Logs one answered request, when such lines are wanted. */
 void app_log_request(const weft_request *request, int status);

@@ -50,6 +50,7 @@ static void catch_signals(void) {
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file of a limited size is like a full disk: said, and lived with */
 }
 
 static int complain(const char *what) {
@@ -84,7 +85,7 @@ static void announce(weft_server *server, const app_config *config) {
         close(config->ready_fd);
 }
 
-static weft_server *make_server(const app_config *config) {
+static weft_server *make_server(const app_config *config, app_store *store) {
     weft_config server_config = {
         WEFT_CONFIG_INIT,
         .workers = config->threads ? config->threads : WEFT_NONE,
@@ -108,8 +109,8 @@ static weft_server *make_server(const app_config *config) {
                    .pings_per_second = config->pings_per_second},
     };
     weft_server *server = weft_server_new(&server_config);
-    if (server && app_rooms_add(server, config) == WEFT_OK && app_pages_add(server) == WEFT_OK &&
-        app_metrics_add(server) == WEFT_OK)
+    if (server && app_rooms_add(server, config, store) == WEFT_OK && app_pages_add(server) == WEFT_OK &&
+        app_metrics_add(server, store) == WEFT_OK)
         return server;
     weft_server_free(server);
     app_rooms_free();
@@ -136,7 +137,7 @@ static int listen_on_all(weft_server *server, const char *const *addresses, bool
     return APP_EXIT_OK;
 }
 
-static int serve(weft_server *server, const app_config *config) {
+static int serve(weft_server *server, const app_config *config, app_store *store) {
     if (config->ready_fd >= 0 && fcntl(config->ready_fd, F_GETFD) < 0) {
         complain("--ready-fd is not an open descriptor");
         return APP_EXIT_USAGE;
@@ -164,6 +165,10 @@ static int serve(weft_server *server, const app_config *config) {
         app_certs_stop();
         return complain("cannot start a thread for the apps");
     }
+    if (store && !app_store_start(store)) {
+        app_certs_stop();
+        return complain("cannot start a thread for the store");
+    }
     app_read_no_more();
     if (!app_pusher_start_hooks()) {
         app_certs_stop();
@@ -187,9 +192,8 @@ static int serve(weft_server *server, const app_config *config) {
     return APP_EXIT_OK;
 }
 
-int app_serve(const app_config *config) {
-    app_log_setup(config->log_json, config->verbosity);
-    weft_server *server = make_server(config);
+static int serve_with(app_store *store, const app_config *config) {
+    weft_server *server = make_server(config, store);
     if (!server) {
         char text[160];
         snprintf(text, sizeof text, "cannot start: %s%s", strerror(errno),
@@ -197,11 +201,27 @@ int app_serve(const app_config *config) {
         return complain(text);
     }
     app_log(APP_DEBUG, "loop", "backend", weft_server_backend(server), NULL);
-    int code = app_pusher_add(server, config) ? serve(server, config) : APP_EXIT_USAGE;
+    int code = app_pusher_add(server, config, store) ? serve(server, config, store) : APP_EXIT_USAGE;
+    app_store_stop(store); /* what it is asked to write is written, and answered */
     app_pusher_stop();
     app_rooms_stop();
     weft_server_free(server);
     app_pusher_free();
     app_rooms_free();
+    return code;
+}
+
+int app_serve(const app_config *config) {
+    char why[512];
+    app_store *store = NULL;
+    app_log_setup(config->log_json, config->verbosity);
+    if (config->store_file) {
+        app_store_config wanted = {config->store_file, config->store_bytes, config->history_age_ms};
+        store = app_store_open(&wanted, why, sizeof why);
+        if (!store)
+            return complain(why);
+    }
+    int code = serve_with(store, config);
+    app_store_free(store);
     return code;
 }

@@ -59,6 +59,12 @@ static const cli_option options[] = {
     {"history", 0, CLI_NUMBER, AT(app.history_messages), "N", "messages kept per room for ?last=N", .standard = "100",
      .max = 1000000},
     {"history-max", 0, CLI_SIZE, AT(app.history_bytes), "SIZE", "bytes kept per room", .standard = "1M", .min = 1},
+    {"history-age", 0, CLI_DURATION, AT(app.history_age_ms), "TIME", "a message is kept; 0 is as long as there is room",
+     .standard = "0", .min = 1000, .never = true},
+    {"store", 0, CLI_TEXT, AT(app.store_file), "FILE", "keep what rooms and channels keep in a file, beyond our end",
+     .standard = NULL},
+    {"store-max", 0, CLI_SIZE, AT(app.store_bytes), "SIZE", "of the file; over, the room silent longest is forgotten",
+     .standard = "1G", .min = 1 << 20},
     {"connections", 0, CLI_NUMBER, AT(app.connections_max), "N", "most connections; 0 is what descriptors allow",
      .standard = "0"},
     {"ping-interval", 0, CLI_DURATION, AT(app.ping_interval_ms), "TIME", "silence after which we ping; 0 is never",
@@ -149,6 +155,8 @@ static const char *bad_option(const serve_options *o) {
     }
     if (o->app.webhook_dead && !o->app.config_file)
         return "--webhook-dead goes with --config: webhooks are told to the URLs that its apps name";
+    if (o->app.store_file && o->app.history_messages == 0)
+        return "--store keeps nothing without --history";
     bool certs = o->certs.count > 0;
     if (o->certs.count != o->keys.count)
         return "each --tls-cert needs its --tls-key";
@@ -194,6 +202,7 @@ int cli_run_serve(int argc, char **argv) {
     o.app.deflate.mode = modes[o.deflate];
     o.app.backend = (weft_backend)o.backend;
     o.app.http2 = o.h2c ? WEFT_HTTP2_CLEAR : o.no_http2 ? WEFT_HTTP2_OFF : WEFT_HTTP2_DEFAULT;
+    o.app.history_age_ms = o.app.history_age_ms == WEFT_NONE ? 0 : o.app.history_age_ms;
     o.app.ready_fd = o.ready_fd == UINT32_MAX ? -1 : (int)o.ready_fd;
     return app_serve(&o.app);
 }

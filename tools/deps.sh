@@ -93,6 +93,7 @@ group_build() {
     need libinih-dev has_library libinih-dev ini.h
     need libjansson-dev has_library libjansson-dev jansson.h
     need libcurl4-openssl-dev has_library libcurl4-openssl-dev curl/curl.h
+    need libsqlite3-dev has_library libsqlite3-dev sqlite3.h
     need llhttp has_llhttp
 }
 

@@ -134,8 +134,8 @@ void push_app_leave(push_app *app, const push_peer *self) {
 
 /* ---- the apps ---- */
 
-bool push_apps_init(push_apps *apps, weft_server *server) {
-    *apps = (push_apps) {.server = server};
+bool push_apps_init(push_apps *apps, weft_server *server, app_store *store) {
+    *apps = (push_apps) {.server = server, .store = store};
     return pthread_rwlock_init(&apps->lock, NULL) == 0;
 }
 

@@ -13,6 +13,7 @@
 #include "app/pusher/hooks.h"
 #include "app/pusher/session.h"
 #include "app/pusher/state.h"
+#include "app/store.h"
 
 #include <pthread.h>
 
@@ -38,13 +39,14 @@ typedef struct push_app {
 
 struct push_apps {
     weft_server *server;
+    app_store *store;      /* of the history of channels; NULL: none */
     push_hooks *hooks;     /* NULL: there are none; set before the first app */
     pthread_rwlock_t lock; /* of the tables; an app lives as long as they do */
     push_table by_id, by_key;
     atomic_bool drains;
 };
 
-bool push_apps_init(push_apps *apps, weft_server *server);
+bool push_apps_init(push_apps *apps, weft_server *server, app_store *store);
 void push_apps_deinit(push_apps *apps); /* nobody is connected any more */
 
 /* From now on these are the apps; takes the list over. An app is known by its id: it keeps its connections whatever

@@ -66,7 +66,7 @@ static bool add_hooks(const app_config *config) {
     return pusher.hooks != NULL;
 }
 
-bool app_pusher_add(weft_server *server, const app_config *config) {
+bool app_pusher_add(weft_server *server, const app_config *config, app_store *store) {
     char why[256];
     push_settings *list = NULL;
     json_object_seed(0); /* before there are threads */
@@ -90,7 +90,7 @@ bool app_pusher_add(weft_server *server, const app_config *config) {
         push_settings_unref_all(list);
         return false;
     }
-    pusher.has_apps = list && push_apps_init(&pusher.apps, server);
+    pusher.has_apps = list && push_apps_init(&pusher.apps, server, store);
     pusher.apps.hooks = pusher.hooks;
     if (pusher.has_apps && push_apps_set(&pusher.apps, list) && add_routes(server, config->pusher_path))
         return true;

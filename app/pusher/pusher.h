@@ -7,12 +7,13 @@
 
 #include "app/app.h"
 #include "app/pusher/text.h"
+#include "app/store.h"
 
 #include <stdbool.h>
 
-/* Reads the apps of the config file, or makes one for trying things out; adds the routes. False: it is told on stderr
- * why not. Once in a process. */
-bool app_pusher_add(weft_server *server, const app_config *config);
+/* Reads the apps of the config file, or makes one for trying things out; adds the routes. The store (NULL: none) keeps
+ * the history of their channels. False: it is told on stderr why not. Once in a process. */
+bool app_pusher_add(weft_server *server, const app_config *config, app_store *store);
 
 /* Logs how to reach the app that was made up, when one was. */
 void app_pusher_announce(void);

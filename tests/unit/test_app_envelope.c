@@ -10,7 +10,7 @@ static app_text text;
 
 static const char *envelope(weft_kind kind, const void *data, size_t len) {
     app_text_free(&text);
-    app_envelope(&text, &(app_message) {7, kind, data, len});
+    app_envelope(&text, &(app_message) {7, kind, data, len, 0});
     CHECK(!text.failed);
     return text.data;
 }
@@ -44,7 +44,7 @@ TEST(events_have_the_place_as_their_id) {
                           "data: {\"epoch\":\"0123456789abcdef\",\"offset\":6,\"recovered\":true}\n\n");
     app_text_free(&json);
     app_text_free(&event);
-    app_envelope(&json, &(app_message) {7, WEFT_TEXT, (const uint8_t *)"two\nlines", 9});
+    app_envelope(&json, &(app_message) {7, WEFT_TEXT, (const uint8_t *)"two\nlines", 9, 0});
     app_event(&event, &(app_place) {"0123456789abcdef", 7}, NULL, &json);
     CHECK_STR(event.data, "id: 0123456789abcdef:7\ndata: {\"offset\":7,\"data\":\"two\\nlines\"}\n\n");
     app_text_free(&json);

@@ -1,0 +1,317 @@
+#!/usr/bin/python3
+"""The store: what was acknowledged is there after kill -9, in order and once, and who comes back gets what it missed.
+
+    WEFT_BIN=/path/to/weft store.py
+"""
+
+import json
+import os
+import random
+import resource
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+
+from weft import PATIENCE_S, Weft, eventually, main, run  # noqa: E402
+
+KILLS = 20
+ROOM = '/rooms/kept'
+LARGE = ('--history', '1000000', '--history-max', '256M')
+
+
+def request(raw, method, target, body=b''):
+    raw.send(f'{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n'.encode() + body)
+    return raw.response()
+
+
+def post(weft, body, target=ROOM):
+    with weft.raw() as raw:
+        return request(raw, 'POST', target, body)[0]
+
+
+def history(weft, target=ROOM):
+    """All that is kept of a room: its epoch, and pairs of offset and text."""
+    found, place = [], None
+    with weft.raw() as raw:
+        while True:
+            since = f'since={place}' if place else 'limit=1000000'
+            status, _, body = request(raw, 'GET', f'{target}/history?{since}')
+            assert status == 200, (status, body)
+            answer = json.loads(body)
+            assert place is None or answer['recovered']
+            if place and not answer['messages']:
+                return place.split(':')[0], found
+            found += [(m['offset'], m['data']) for m in answer['messages']]
+            place = answer['next']
+
+
+def metric(weft, name):
+    with weft.raw() as raw:
+        lines = request(raw, 'GET', '/metrics')[2].decode().split('\n')
+    return next(float(line.split(' ')[1]) for line in lines if line.startswith(f'weft_{name} '))
+
+
+class File(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        os.chmod(self.folder, 0o777)  # a server started as root becomes nobody
+        self.path = os.path.join(self.folder, 'store')
+
+    def weft(self, *args):
+        return Weft('--store', self.path, '--quiet', *args)
+
+
+class Publisher(threading.Thread):
+    """Publishes one after the other, and goes on where it was when the server is another. Some of `open` may be there."""
+
+    def __init__(self, scene, number):
+        super().__init__(daemon=True)
+        self.scene, self.number = scene, number
+        self.acknowledged, self.open, self.error = [], set(), None
+        self.start()
+
+    def run(self):
+        count = 0
+        while not self.scene.ended.is_set():
+            try:
+                with self.scene.weft.raw() as raw:
+                    while not self.scene.ended.is_set():
+                        count += 1
+                        text = f'{self.number} {count}'
+                        self.open.add(text)
+                        status = request(raw, 'POST', ROOM, text.encode())[0]
+                        assert status == 204, status
+                        self.open.remove(text)
+                        self.acknowledged.append(text)
+            except (OSError, EOFError):
+                time.sleep(0.005)
+            except Exception as error:
+                self.error = error
+                return
+
+
+class Follower(threading.Thread):
+    """Hears it all, over every end of the server."""
+
+    def __init__(self, scene):
+        super().__init__(daemon=True)
+        self.scene, self.place, self.heard, self.visits, self.error = scene, '', [], 0, None
+        self.start()
+
+    def last(self):
+        return int(self.place.split(':')[1]) if self.place else -1
+
+    def run(self):
+        while not self.scene.over.is_set():
+            try:
+                with self.scene.weft.raw() as raw:
+                    raw.open(f'{ROOM}?recover={self.place}')
+                    opening = json.loads(raw.message()[1])
+                    begins = f'{opening["epoch"]}:{opening["offset"]}'
+                    assert not self.place or (opening['recovered'] and begins == self.place), (opening, self.place)
+                    self.place = begins
+                    self.visits += 1
+                    while True:
+                        first, data = raw.frame()
+                        if first & 15 == 1:
+                            self.hear(json.loads(data))
+            except (OSError, EOFError):
+                time.sleep(0.005)
+            except Exception as error:
+                self.error = error
+                return
+
+    def hear(self, envelope):
+        assert envelope['offset'] == self.last() + 1, (envelope, self.place)
+        self.place = f'{self.place.split(":")[0]}:{envelope["offset"]}'
+        self.heard.append((envelope['offset'], envelope['data']))
+
+
+class Killed(File):
+    def test_nothing_acknowledged_is_lost(self):
+        chance = random.Random(7)
+        self.ended, self.over = threading.Event(), threading.Event()
+        self.weft = File.weft(self, *LARGE)
+        epoch = None
+        assert post(self.weft, b'first') == 204
+        followers = [Follower(self) for _ in range(2)]
+        eventually(lambda: all(f.place for f in followers))
+        publishers = [Publisher(self, n) for n in range(4)]
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(0.02, 0.25))
+            self.weft.kill()
+            self.weft = File.weft(self, *LARGE)
+            epoch = epoch or history(self.weft)[0]
+        self.ended.set()
+        for publisher in publishers:
+            publisher.join(PATIENCE_S)
+            self.assertIsNone(publisher.error)
+        found_epoch, kept = history(self.weft)
+        self.assertEqual(found_epoch, epoch)
+        self.assertEqual([offset for offset, _ in kept], list(range(1, len(kept) + 1)))
+        texts = [text for _, text in kept]
+        self.assertEqual(len(set(texts)), len(texts))
+        for publisher in publishers:
+            own = [text for text in texts if text.startswith(f'{publisher.number} ')]
+            self.assertGreater(len(publisher.acknowledged), KILLS)
+            self.assertEqual(own, sorted(own, key=lambda text: int(text.split()[1])))
+            self.assertEqual([text for text in own if text not in publisher.open], publisher.acknowledged)
+        for follower in followers:
+            eventually(lambda f=follower: f.error or f.last() == kept[-1][0])
+            self.assertIsNone(follower.error)
+            self.assertEqual(follower.heard, kept[1:])
+            self.assertGreater(follower.visits, KILLS / 2)
+        self.over.set()
+        self.weft.kill()
+
+    weft = None
+
+
+class Kept(File):
+    def test_over_an_orderly_end(self):
+        with self.weft() as weft:
+            for text in (b'one', b'two', b'\xff'):
+                self.assertEqual(post(weft, text), 204)
+            with weft.raw() as raw:  # a member that says something: heard when it is stored
+                raw.open(f'{ROOM}?echo=1&last=2')
+                self.assertEqual([raw.message(), raw.message()], [(1, b'two'), (2, b'\xff')])
+                raw.send(b'\x81\x83\0\0\0\0abc')
+                self.assertEqual(raw.message(), (1, b'abc'))
+            with weft.raw() as raw:
+                place = json.loads(request(raw, 'GET', f'{ROOM}?poll=')[2])['next']
+        with self.weft() as weft:
+            with weft.raw() as raw:
+                raw.open(f'{ROOM}?last=9')
+                self.assertEqual([raw.message()[1] for _ in range(4)], [b'one', b'two', b'\xff', b'abc'])
+            self.assertEqual(post(weft, b'five'), 204)
+            with weft.raw() as raw:
+                answer = json.loads(request(raw, 'GET', f'{ROOM}?poll={place}')[2])
+            self.assertEqual((answer['recovered'], answer['messages']), (True, [{'offset': 5, 'data': 'five'}]))
+
+    def test_what_a_room_may_not_keep_leaves_the_file(self):
+        with self.weft('--history', '3') as weft:
+            for n in range(20):
+                self.assertEqual(post(weft, b'%d' % n), 204)
+            self.assertEqual(post(weft, b'x' * 100, '/rooms/other'), 204)
+        rows = sqlite3.connect(self.path).execute('SELECT name, last, count(*) FROM logs JOIN messages ON id = log '
+                                                  'GROUP BY id ORDER BY name').fetchall()
+        self.assertEqual(rows, [('rooms/kept', 20, 4), ('rooms/other', 1, 1)])  # the last one goes with the next batch
+        with self.weft('--history', '3') as weft:
+            self.assertEqual(history(weft)[1], [(18, '17'), (19, '18'), (20, '19')])
+        with self.weft('--history', '5', '--history-age', '1s') as weft:
+            eventually(lambda: history_texts(weft) == [])
+            self.assertEqual(post(weft, b'new'), 204)
+            self.assertEqual(history(weft)[1], [(21, 'new')])
+
+    def test_a_message_too_long_to_keep_is_refused(self):
+        with self.weft('--history-max', '1000') as weft:
+            self.assertEqual(post(weft, b'x' * 1001), 413)
+            with weft.raw() as raw:
+                raw.open(ROOM)
+                raw.send(b'\x82\xfe\x03\xe9\0\0\0\0' + b'x' * 1001)
+                self.assertEqual(raw.closed()[0], 1009)
+
+    def test_the_file_has_a_limit(self):
+        with self.weft('--store-max', '1M', '--history', '1000') as weft:
+            for n in range(100):
+                self.assertEqual(post(weft, b'x' * 30000, f'/rooms/r{n}'), 204)
+            eventually(lambda: 0 < metric(weft, 'store_file_bytes') < 1 << 20)
+        with self.weft() as weft:
+            self.assertEqual(len(history(weft, '/rooms/r99')[1]), 1)
+            self.assertEqual(len(history(weft, '/rooms/r0')[1]), 0)
+
+
+def history_texts(weft):
+    with weft.raw() as raw:
+        return json.loads(request(raw, 'GET', f'{ROOM}/history')[2])['messages']
+
+
+class Broken(File):
+    def refused(self, text, *args):
+        code, _, said = run('serve', '--listen', '127.0.0.1:0', '--store', self.path, *args)
+        self.assertEqual(code, 1)
+        self.assertEqual(said.count('\n'), 1)
+        self.assertRegex(said, text)
+
+    def test_what_cannot_be_opened_is_told(self):
+        with self.weft():
+            self.refused('another process serves with it')
+        with open(self.path, 'r+b') as file:
+            file.write(b'this is no database, but some text that is long enough')
+        self.refused('file is not a database')
+        os.unlink(self.path)
+        other = sqlite3.connect(self.path)
+        other.execute('CREATE TABLE t(a)')
+        other.commit()
+        other.close()
+        self.refused('the database of something else')
+        self.path = self.folder
+        self.refused('Is a directory')
+
+    def test_a_full_disk_refuses_and_heals(self):
+        stays = ('--user', 'root') if os.geteuid() == 0 else ()  # else its limits are not ours to set
+        with self.weft('--history', '100000', *stays) as weft:
+            self.assertEqual(post(weft, b'before'), 204)
+            whole = resource.prlimit(weft.process.pid, resource.RLIMIT_FSIZE)
+            size = os.path.getsize(self.path + '-wal')
+            resource.prlimit(weft.process.pid, resource.RLIMIT_FSIZE, (size + 20000, whole[1]))
+            statuses = [post(weft, b'y' * 4000) for _ in range(20)]
+            self.assertIn(503, statuses)
+            stored = statuses.count(204)
+            self.assertEqual(statuses, [204] * stored + [503] * (20 - stored))
+            with weft.raw() as raw:  # the rest goes on
+                self.assertEqual(request(raw, 'GET', '/healthz')[0], 200)
+                raw.open('/echo')
+                raw.send(b'\x81\x83\0\0\0\0abc')
+                self.assertEqual(raw.message(), (1, b'abc'))
+            with weft.raw() as raw:
+                raw.open(ROOM)
+                raw.send(b'\x82\xfe\x0f\xa0\0\0\0\0' + b'z' * 4000)
+                self.assertEqual(raw.closed(), (1013, 'a message could not be stored'))
+            self.assertEqual(metric(weft, 'store_failed_total'), 20 - stored + 1)
+            resource.prlimit(weft.process.pid, resource.RLIMIT_FSIZE, whole)
+            self.assertEqual(post(weft, b'after'), 204)
+            self.assertRegex(weft.stderr(), 'the store fails')
+            kept = history(weft)[1]
+            self.assertEqual([offset for offset, _ in kept], list(range(1, stored + 3)))
+        with self.weft('--history', '100000') as weft:
+            self.assertEqual(history(weft)[1], kept)
+
+    def test_a_file_that_is_damaged_refuses_and_lives(self):
+        with self.weft('--history', '1000') as weft:
+            for n in range(200):
+                self.assertEqual(post(weft, b'y' * 1000), 204)
+        sqlite3.connect(self.path).execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        with open(self.path, 'r+b') as file:
+            file.seek(5 * 4096)
+            file.write(b'\xa5' * 4096 * 30)
+        with self.weft('--history', '1000') as weft:
+            self.assertEqual(post(weft, b'more'), 503)
+            with weft.raw() as raw:
+                self.assertEqual(request(raw, 'GET', f'{ROOM}/history')[0], 503)
+            self.assertRegex(weft.stderr(), 'the store cannot be read.*malformed')
+            with weft.raw() as raw:
+                self.assertEqual(request(raw, 'GET', '/healthz')[0], 200)
+
+    def test_a_lock_of_somebody_else_is_waited_for_a_while(self):
+        with self.weft() as weft:
+            self.assertEqual(post(weft, b'one'), 204)
+            other = sqlite3.connect(self.path, isolation_level=None)
+            other.execute('BEGIN IMMEDIATE')
+            self.assertEqual(post(weft, b'two'), 503)
+            self.assertRegex(weft.stderr(), 'database is locked')
+            other.execute('ROLLBACK')
+            other.close()
+            self.assertEqual(post(weft, b'three'), 204)
+            self.assertEqual([text for _, text in history(weft)[1]], ['one', 'three'])
+
+
+if __name__ == '__main__':
+    main()
