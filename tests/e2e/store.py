@@ -139,6 +139,7 @@ class Killed(File):
         chance = random.Random(7)
         self.ended, self.over = threading.Event(), threading.Event()
         self.weft = File.weft(self, *LARGE)
+        self.addCleanup(lambda: self.weft.kill())
         epoch = None
         assert post(self.weft, b'first') == 204
         followers = [Follower(self) for _ in range(2)]
@@ -169,9 +170,6 @@ class Killed(File):
             self.assertEqual(follower.heard, kept[1:])
             self.assertGreater(follower.visits, KILLS / 2)
         self.over.set()
-        self.weft.kill()
-
-    weft = None
 
 
 class Kept(File):
