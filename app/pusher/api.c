@@ -27,6 +27,10 @@ void push_answer(push_call *call) {
         push_refuse(call, 503, "out of memory");
         return;
     }
+    if (call->writes) {
+        push_answer_stored(call);
+        return;
+    }
     call->answered = true;
     app_reply(call->request, 200, "application/json", call->out.data, call->out.len);
 }
@@ -81,6 +85,9 @@ static void dispatch(push_call *call) {
     } else if ((part = between(rest, "channels/", "/users")).data) {
         if (wants(call, "GET"))
             push_api_users(call, part);
+    } else if ((part = between(rest, "channels/", "/history")).data) {
+        if (wants(call, "GET"))
+            push_api_history(call, part);
     } else if ((part = between(rest, "channels/", "")).data) {
         if (wants(call, "GET"))
             push_api_channel(call, part);
@@ -115,6 +122,7 @@ static void on_request(weft_request *request, void *user) {
         else
             push_refuse(&call, 403, "This app is disabled");
     }
+    push_drop_writes(&call);
     push_text_free(&call.out);
     push_settings_unref(settings);
 }

@@ -14,11 +14,12 @@ typedef struct push_call {
     const char *rest; /* what stands behind /apps/ID/, decoded */
     push_text out;    /* the answer that is being put together */
     bool answered;
+    app_write *writes, *last_write; /* events that wait for the store: push_answer adds them */
 } push_call;
 
 /* Each answers once; the text says what is wrong, and why. */
 void push_refuse(push_call *call, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void push_answer(push_call *call); /* `out`, as JSON; 503 when memory was out */
+void push_answer(push_call *call); /* `out`, as JSON; 503 when memory was out. What is to be stored is stored before */
 
 /* api_auth.c: whether it is signed by one of the app's keys, lately. False: answered. */
 bool push_authorized(push_call *call);
@@ -34,10 +35,17 @@ void push_put_info(push_text *out, weft_text name, const push_channel *channel, 
 void push_api_events(push_call *call);
 void push_api_batch(push_call *call);
 
+/* api_stored.c: adds an event to the call's writes, but for the connection with that socket id; false: answered. Gives them up; or adds them to the store, which
+ * answers the call with `out`. */
+bool push_store_event(push_call *call, const push_event *event, weft_text except);
+void push_drop_writes(push_call *call);
+void push_answer_stored(push_call *call);
+
 /* api_channels.c */
 void push_api_channels(push_call *call);
 void push_api_channel(push_call *call, weft_text name);
 void push_api_users(push_call *call, weft_text name);
+void push_api_history(push_call *call, weft_text name);
 void push_api_terminate(push_call *call, weft_text user_id);
 
 #endif

@@ -4,9 +4,10 @@
 #include "app/pusher/api.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { INFO_BYTES = 256 };
+enum { INFO_BYTES = 256, HISTORY_LIMIT = 100, HISTORY_BYTES = 256 << 10 };
 
 static void put_cache(push_text *out, const push_cached *cached) {
     if (!cached) {
@@ -139,6 +140,62 @@ void push_api_users(push_call *call, weft_text name) {
     }
     push_app_leave(call->app, NULL);
     push_put_str(&call->out, "]}");
+    push_answer(call);
+}
+
+/* Where it is read from: what is no place is none of ours. False: answered. */
+static bool read_since(push_call *call, app_place *out_place, uint64_t *out_limit) {
+    char epoch[64], offset[24], limit[16], text[96];
+    if (!param(call, "since_epoch", epoch, sizeof epoch) || !param(call, "since_offset", offset, sizeof offset) ||
+        !param(call, "limit", limit, sizeof limit))
+        return false;
+    if (limit[strspn(limit, "0123456789")] || offset[strspn(offset, "0123456789")]) {
+        push_refuse(call, 400, "since_offset= and limit= take numbers");
+        return false;
+    }
+    *out_limit = limit[0] ? strtoull(limit, NULL, 10) : HISTORY_LIMIT;
+    *out_place = (app_place) {0};
+    snprintf(text, sizeof text, "%s:%s", epoch, offset);
+    app_place_parse(text, out_place);
+    return true;
+}
+
+/* What came behind the place; when that cannot be told, the last ones. */
+static void put_history(push_text *out, const app_past *log, app_place from, uint64_t limit) {
+    app_message message;
+    app_place end = app_past_end(log);
+    bool recovered = app_past_recovers(log, &from);
+    uint64_t kept = end.offset + 1 - app_past_first(log), at = from.offset;
+    if (!recovered)
+        at = end.offset - (limit < kept ? limit : kept);
+    push_put_str(out, "{\"events\":[");
+    for (size_t begin = out->len; limit > 0 && out->len - begin < HISTORY_BYTES && app_past_at(log, at + 1, &message);
+         at++, limit--) {
+        push_put_str(out, out->len > begin ? "," : "");
+        push_put_kept(out, &message);
+    }
+    push_put_str(out, "],\"epoch\":");
+    push_put_quoted(out, push_str(end.epoch));
+    push_put_str(out, ",\"offset\":");
+    push_put_number(out, at);
+    push_put_str(out, recovered ? ",\"recovered\":true}" : ",\"recovered\":false}");
+}
+
+void push_api_history(push_call *call, weft_text name) {
+    app_place from;
+    uint64_t limit;
+    bool failed;
+    if (!is_channel(call, name) || !read_since(call, &from, &limit))
+        return;
+    push_app_enter(call->app);
+    app_past *log = push_past_lock(&call->app->state, name, &failed);
+    push_app_leave(call->app, NULL);
+    if (!log) {
+        push_refuse(call, failed ? 503 : 400, failed ? "The history cannot be read" : "This channel keeps no history");
+        return;
+    }
+    put_history(&call->out, log, from, limit);
+    app_past_unlock(log);
     push_answer(call);
 }
 

@@ -84,13 +84,18 @@ static bool prepare(push_call *call, const posted *p, prepared *out) {
 /* False: it is answered that memory is out. Then it may have reached some, and is to be sent again. */
 static bool publish(push_call *call, prepared *p, weft_text channel) {
     p->event.channel = channel;
+    bool stores = call->app->apps->store && push_keeps(call->settings, channel);
+    push_verdict got = PUSH_DONE;
     push_effects *e = push_app_enter(call->app);
     const push_conn *except =
         p->posted->socket_id.data ? push_conn_find(&call->app->state, p->posted->socket_id) : NULL;
-    push_verdict got = push_trigger(&call->app->state, &p->event, except, e, push_now_ms());
+    if (!stores)
+        got = push_trigger(&call->app->state, &p->event, except, e, push_now_ms());
     if (p->posted->info)
         push_put_info(&call->out, channel, push_channel_find(&call->app->state, channel), p->posted->info);
     push_app_leave(call->app, NULL);
+    if (stores)
+        return push_store_event(call, &p->event, p->posted->socket_id);
     if (got == PUSH_NO_MEMORY)
         push_refuse(call, 503, "out of memory");
     return got != PUSH_NO_MEMORY;

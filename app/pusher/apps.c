@@ -2,9 +2,13 @@
 
 #include "app/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* All channels of an app. */
+enum { HISTORY_BYTES_MAX = 64 << 20, HISTORY_LOGS_MAX = 10000, HISTORY_IDLE_MS = 600000 };
 
 /* A key of an app, in the table by_key. */
 typedef struct named_key {
@@ -158,6 +162,7 @@ void push_apps_deinit(push_apps *apps) {
         push_sessions_stop(&app->sessions, &app->effects);
         push_sessions_free(&app->sessions);
         push_state_deinit(&app->state);
+        app_history_free(app->state.history);
         push_effects_free(&app->effects);
         push_settings_unref(app->settings);
         pthread_mutex_destroy(&app->lock);
@@ -217,6 +222,32 @@ void push_apps_stop(push_apps *apps) {
 }
 
 /* ---- new settings ---- */
+
+/* What it keeps of channels is as its settings say. False: memory is out. */
+static bool remember(push_app *app, const push_settings *settings) {
+    app_store *store = app->apps->store;
+    app_history_limits limits = {.messages_max = settings->limits.history_messages,
+                                 .bytes_max = settings->limits.history_bytes,
+                                 .age_ms = settings->limits.history_seconds * UINT64_C(1000),
+                                 .total_bytes_max = HISTORY_BYTES_MAX,
+                                 .logs_max = HISTORY_LOGS_MAX,
+                                 .idle_ms = HISTORY_IDLE_MS,
+                                 .load = store ? app_shelf_load : NULL,
+                                 .store = &app->shelf};
+    if (!settings->history)
+        return true;
+    if (app->state.history) {
+        app_history_limit(app->state.history, &limits);
+        return true;
+    }
+    app->shelf.store = store;
+    snprintf(app->shelf.prefix, sizeof app->shelf.prefix, "apps/%s/", settings->id);
+    app_history *history = app_history_new(&limits);
+    pthread_mutex_lock(&app->lock);
+    app->state.history = history;
+    pthread_mutex_unlock(&app->lock);
+    return history != NULL;
+}
 
 static push_app *app_new(push_apps *apps, push_settings *settings) {
     push_app *app = push_table_reserve(&apps->by_id) ? calloc(1, sizeof *app) : NULL;
@@ -289,7 +320,7 @@ bool push_apps_set(push_apps *apps, push_settings *list) {
             app_set(app, s);
         else
             app = app_new(apps, s);
-        ok = app && set_hooks(app) && name_keys(apps, app) && ok;
+        ok = app && remember(app, s) && set_hooks(app) && name_keys(apps, app) && ok;
     }
     for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
         if (!app_of(l)->removed && !listed(list, app_of(l)->settings->id))

@@ -32,6 +32,7 @@ typedef struct push_app {
     pthread_mutex_t lock;
     push_effects effects;
     push_settings *settings;
+    app_shelf shelf;     /* of its history */
     push_hooked *hooked; /* NULL: it never had webhooks */
     push_sessions sessions;
     bool removed; /* no file names it any more */

@@ -173,7 +173,10 @@ static void put_presence(push_text *text, const push_channel *channel, const pus
 
 /* ---- in and out ---- */
 
-static void say_subscribed(push_state *state, push_channel *channel, const push_member *newcomer, push_effects *e) {
+/* True: he has been told all that is kept. */
+static bool say_subscribed(push_state *state, push_channel *channel, const push_member *newcomer, const push_want *want,
+                           push_effects *e) {
+    bool failed;
     size_t topic = topic_of(state, channel, e);
     size_t at = begin_event(e, "pusher_internal:subscription_succeeded", channel);
     push_put_str(&e->text, ",\"data\":");
@@ -183,8 +186,15 @@ static void say_subscribed(push_state *state, push_channel *channel, const push_
     else
         push_put_str(&e->text, "{}");
     push_quote_from(&e->text, data);
+    app_past *log = push_past_lock(state, push_channel_name(channel), &failed);
+    bool recovered = push_past_say(&e->text, want, log, failed);
     push_put_str(&e->text, "}");
     push_effect_join(e, topic, at);
+    if (recovered)
+        push_past_send(e, want, log);
+    if (log)
+        app_past_unlock(log);
+    return recovered;
 }
 
 static void sub_link(push_sub *sub) {
@@ -202,7 +212,7 @@ static void sub_link(push_sub *sub) {
 }
 
 /* What the others, the newcomer and the webhooks hear. */
-static void say_joined(push_sub *sub, bool first_of_user, push_effects *e) {
+static void say_joined(push_sub *sub, bool first_of_user, const push_want *want, push_effects *e) {
     push_channel *channel = sub->channel;
     push_state *state = sub->conn->state;
     if (channel->subs == 0)
@@ -212,8 +222,8 @@ static void say_joined(push_sub *sub, bool first_of_user, push_effects *e) {
         if (channel->subs > 0)
             publish_member(state, sub->member, true, e);
     }
-    say_subscribed(state, channel, first_of_user ? sub->member : NULL, e);
-    if (channel->kind.cache)
+    bool recovered = say_subscribed(state, channel, first_of_user ? sub->member : NULL, want, e);
+    if (channel->kind.cache && !(recovered && channel->cached))
         push_cache_tell(channel, e);
 }
 
@@ -241,7 +251,7 @@ push_verdict push_subscribe(push_conn *conn, const push_want *want, push_effects
     if (!sub || (presence && !member) || !push_table_reserve(&state->subs) || !push_table_reserve(&state->members))
         goto no_memory;
     *sub = (push_sub) {.conn = conn, .channel = channel, .member = member};
-    say_joined(sub, first_of_user, e);
+    say_joined(sub, first_of_user, want, e);
     if (!push_effects_ok(e))
         goto no_memory;
     sub_link(sub);

@@ -38,6 +38,9 @@ static const struct setting {
     {"batch_events", NUMBER, AT(limits.batch_events), 10, 1, 1000},
     {"client_events_second", NUMBER, AT(limits.client_events_second), 10, 1, 100000},
     {"watchlist", NUMBER, AT(limits.watchlist), 100, 1, 1000},
+    {"history_messages", NUMBER, AT(limits.history_messages), 100, 1, 1000000},
+    {"history_bytes", NUMBER, AT(limits.history_bytes), 1 << 20, 1 << 10, 1 << 30},
+    {"history_seconds", NUMBER, AT(limits.history_seconds), 0, 0, UINT32_MAX},
     {"cached_channels", NUMBER, AT(limits.cached_channels), 10000, 1, UINT32_MAX - 1},
     {"webhook_grace_ms", NUMBER, AT(webhooks.grace_ms), 3000, 0, 600000},
     {"webhook_timeout_ms", NUMBER, AT(webhooks.timeout_ms), 10000, 10, 600000},
@@ -60,6 +63,7 @@ static void settings_free(push_settings *s) {
         free(s->keys[i].secret);
     }
     push_webhooks_free(&s->webhooks);
+    free(s->history);
     free(s->name);
     free(s->id);
     free(s);
@@ -176,6 +180,8 @@ static const char *set(push_settings *s, const char *name, const char *value) {
         return set_key(s, value);
     if (strcmp(name, "secret") == 0)
         return set_secret(s, value);
+    if (strcmp(name, "history") == 0)
+        return set_string(value, &s->history);
     if (push_webhook_setting(name))
         return push_webhook_set(&s->webhooks, name, value);
     for (size_t i = 0; i < KNOWN; i++) {

@@ -42,6 +42,9 @@ typedef struct push_limits {
     uint32_t client_events_second; /* [10] per connection */
     uint32_t watchlist;            /* [100] users that a user may watch */
     uint32_t cached_channels;      /* [10,000] whose last event is kept */
+    uint32_t history_messages;     /* [100] kept of a channel that `history` names */
+    uint32_t history_bytes;        /* [1 MiB] the same */
+    uint32_t history_seconds;      /* [0: as long as there is room] */
 } push_limits;
 
 typedef struct push_settings {
@@ -54,6 +57,7 @@ typedef struct push_settings {
     bool client_events;
     bool subscription_count;
     push_webhooks webhooks;
+    char *history; /* what the names of channels begin with whose events are kept, with spaces between; NULL: none */
     push_limits limits;
     struct push_settings *next; /* of a list that was read */
 } push_settings;

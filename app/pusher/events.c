@@ -74,11 +74,49 @@ static bool cache_keep(push_state *state, push_channel *channel, weft_text text,
 
 /* ---- from a server ---- */
 
+/* The event but for its end goes to the log, and with its offset to all. What the store has is appended in any case. */
+static bool keep_in(app_past *log, const push_event *event, push_effects *e, size_t at) {
+    size_t len = e->text.len - at;
+    push_put_str(&e->text, ",\"offset\":");
+    push_put_number(&e->text, app_past_end(log).offset + 1);
+    push_put_str(&e->text, "}");
+    if (event->stored)
+        return app_past_append_stored(log, event->stored) > 0;
+    return push_effects_ok(e) && app_past_append(log, WEFT_TEXT, e->text.data + at, len) > 0;
+}
+
+static push_verdict trigger_kept(push_state *state, push_channel *channel, const push_event *event, const push_conn *except,
+                                 push_effects *e, uint64_t now_ms) {
+    bool failed, cache = push_kind_of(event->channel).cache;
+    app_past *log = event->log;
+    if (log)
+        app_past_lock(log);
+    else if (!(log = push_past_lock(state, event->channel, &failed)))
+        return PUSH_NO_MEMORY;
+    push_cached like = {.until_ms = now_ms + CACHE_MS, .data_len = event->data.len};
+    size_t topic = push_effect_topic(e, state->settings->id, "", event->channel);
+    size_t at = put_event(e, event, &like.data_at);
+    bool kept = keep_in(log, event, e, at);
+    app_past_unlock(log);
+    if (kept && channel)
+        push_effect_publish(e, topic, at, except);
+    weft_text text = {e->text.data + at, e->text.len - at};
+    if (kept && push_effects_ok(e) && cache && channel)
+        cache_keep(state, channel, text, &like); /* or there is a miss, and the history has it */
+    if (channel)
+        push_channel_drop(state, channel);
+    if (!kept)
+        push_effects_clear(e);
+    return kept ? PUSH_DONE : PUSH_NO_MEMORY;
+}
+
 push_verdict push_trigger(push_state *state, const push_event *event, const push_conn *except, push_effects *e,
                           uint64_t now_ms) {
     push_kind kind = push_kind_of(event->channel);
     push_channel *channel =
         kind.cache ? push_channel_need(state, event->channel) : push_channel_find(state, event->channel);
+    if (event->log || push_keeps(state->settings, event->channel))
+        return trigger_kept(state, channel, event, except, e, now_ms);
     if (!channel)
         return kind.cache ? PUSH_NO_MEMORY : PUSH_DONE; /* nobody is there */
     push_cached like = {.until_ms = now_ms + CACHE_MS, .data_len = event->data.len};

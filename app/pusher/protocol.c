@@ -178,8 +178,22 @@ static void subscribe_signed(const asked *a, const push_settings *settings, push
         subscribe(a, want);
 }
 
+/* Where a client that returns was: "recover":{"epoch":"5f0c8e7d6b5a4930","offset":7}. What is no place is none of ours. */
+static void read_place(const json_t *recover, push_want *want) {
+    char text[APP_EPOCH_LEN + 24];
+    weft_text epoch = push_json_text(recover, "epoch");
+    const json_t *number = json_object_get(recover, "offset");
+    double offset = json_is_number(number) ? json_number_value(number) : -1;
+    want->returns = recover && !json_is_null(recover);
+    if (epoch.len == APP_EPOCH_LEN && offset >= 0 && offset < 1e15 && offset == (double)(uint64_t)offset) {
+        snprintf(text, sizeof text, "%.*s:%.0f", APP_EPOCH_LEN, epoch.data, offset);
+        app_place_parse(text, &want->place);
+    }
+}
+
 static void on_subscribe(const asked *a) {
     push_want want = {.channel = push_json_text(a->data, "channel")};
+    read_place(json_object_get(a->data, "recover"), &want);
     if (!want.channel.data) {
         push_say_error(a->peer, 0, "pusher:subscribe needs data with a channel");
         return;

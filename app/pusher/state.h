@@ -17,6 +17,7 @@
 #ifndef APP_PUSHER_STATE_H
 #define APP_PUSHER_STATE_H
 
+#include "app/history.h"
 #include "app/pusher/config.h"
 #include "app/pusher/effects.h"
 #include "app/pusher/names.h"
@@ -95,6 +96,7 @@ struct push_conn {
 
 struct push_state {
     const push_settings *settings;
+    app_history *history; /* of channels that are kept, by name; NULL: there is none */
     push_table channels, subs, members, users, conns;
     size_t occupied; /* channels with somebody in them */
     push_cached *cached_first, *cached_last;
@@ -142,6 +144,8 @@ void push_channel_drop(push_state *state, push_channel *channel);
 typedef struct push_want {
     weft_text channel;            /* a good name; whether he may is settled */
     weft_text user_id, user_info; /* of a presence channel; the latter is JSON, or empty */
+    bool returns;                 /* and knows all up to `place` */
+    app_place place;
 } push_want;
 
 push_verdict push_subscribe(push_conn *conn, const push_want *want, push_effects *e, uint64_t now_ms);
@@ -154,6 +158,8 @@ typedef struct push_event {
     weft_text channel; /* a good name */
     weft_text name;    /* as JSON */
     weft_text data;    /* as JSON; of what comes by HTTP a string */
+    app_past *log;     /* with `stored`: the store has it, to be appended here; NULL: it is as the channel says */
+    const app_message *stored;
 } push_event;
 
 /* What a server publishes. `except` is a connection or NULL. */
@@ -167,6 +173,22 @@ void push_cache_forget(push_state *state, push_channel *channel);
 
 /* Now and then: what is kept too long goes, and counts that had to wait are told. */
 void push_tick(push_state *state, push_effects *e, uint64_t now_ms);
+
+/* ---- past.c: what is kept of channels, as an app's `history` says ----
+ *
+ * What is kept is the event but for its end, to which the offset is added whenever it is sent. */
+
+bool push_keeps(const push_settings *settings, weft_text channel);
+
+/* The channel's log, locked. NULL: it is not kept (*out_failed false), or cannot be read. */
+app_past *push_past_lock(const push_state *state, weft_text channel, bool *out_failed);
+
+void push_put_kept(push_text *out, const app_message *message); /* an event, whole */
+
+/* For a newcomer: says where the log stands, and if he returns whether he can have what he missed; and tells him that, one
+ * by one. `log` is locked, or NULL. */
+bool push_past_say(push_text *out, const push_want *want, const app_past *log, bool failed); /* true: it is recovered */
+void push_past_send(push_effects *e, const push_want *want, const app_past *log);
 
 /* ---- users.c ---- */
 

@@ -4,6 +4,8 @@
     WEFT_BIN=/path/to/weft store.py
 """
 
+import hashlib
+import hmac
 import json
 import os
 import random
@@ -17,10 +19,13 @@ import unittest
 
 sys.dont_write_bytecode = True
 
-from weft import PATIENCE_S, Weft, eventually, main, run  # noqa: E402
+from weft import PATIENCE_S, TEXT, Weft, eventually, frame, main, run  # noqa: E402
 
-KILLS = 20
+KILLS = 20  # of each kind
 ROOM = '/rooms/kept'
+KEY, SECRET = 'key', 'secret'
+APP = f'[app a]\nid = 3\nkey = {KEY}\nsecret = {SECRET}\nhistory = kept\nhistory_messages = 1000000\n' \
+    'history_bytes = 268435456\n'
 LARGE = ('--history', '1000000', '--history-max', '256M')
 
 
@@ -50,6 +55,28 @@ def history(weft, target=ROOM):
             place = answer['next']
 
 
+def signed(method, path, body=b'', **params):
+    """A target of the HTTP API, signed."""
+    params |= {'auth_key': KEY, 'auth_timestamp': int(time.time()), 'auth_version': '1.0'}
+    if body:
+        params['body_md5'] = hashlib.md5(body).hexdigest()
+    query = '&'.join(f'{name}={params[name]}' for name in sorted(params))
+    text = f'{method}\n{path}\n{query}'.encode()
+    return f'{path}?{query}&auth_signature={hmac.new(SECRET.encode(), text, hashlib.sha256).hexdigest()}'
+
+
+def channel_history(weft):
+    found, place = [], {'since_offset': 0}
+    with weft.raw() as raw:
+        while True:
+            path = '/apps/3/channels/kept/history'
+            answer = json.loads(request(raw, 'GET', signed('GET', path, limit=1000000, **place))[2])
+            if place['since_offset'] and not answer['events']:
+                return answer['epoch'], found
+            found += [(event['offset'], event['data']) for event in answer['events']]
+            place = {'since_epoch': answer['epoch'], 'since_offset': answer['offset']}
+
+
 def metric(weft, name):
     with weft.raw() as raw:
         lines = request(raw, 'GET', '/metrics')[2].decode().split('\n')
@@ -63,9 +90,12 @@ class File(unittest.TestCase):
         self.folder = folder.name
         os.chmod(self.folder, 0o777)  # a server started as root becomes nobody
         self.path = os.path.join(self.folder, 'store')
+        self.config = os.path.join(self.folder, 'ini')
+        with open(self.config, 'w', encoding='ascii') as file:
+            file.write(APP)
 
     def weft(self, *args):
-        return Weft('--store', self.path, '--quiet', *args)
+        return Weft('--store', self.path, '--config', self.config, '--quiet', *args)
 
 
 class Publisher(threading.Thread):
@@ -86,8 +116,8 @@ class Publisher(threading.Thread):
                         count += 1
                         text = f'{self.number} {count}'
                         self.open.add(text)
-                        status = request(raw, 'POST', ROOM, text.encode())[0]
-                        assert status == 204, status
+                        status = self.publish(raw, text)
+                        assert status in (200, 204), status
                         self.open.remove(text)
                         self.acknowledged.append(text)
             except (OSError, EOFError):
@@ -95,6 +125,16 @@ class Publisher(threading.Thread):
             except Exception as error:
                 self.error = error
                 return
+
+
+    def publish(self, raw, text):
+        return request(raw, 'POST', ROOM, text.encode())[0]
+
+
+class ChannelPublisher(Publisher):
+    def publish(self, raw, text):
+        body = json.dumps({'name': 'e', 'channel': 'kept', 'data': text}).encode()
+        return request(raw, 'POST', signed('POST', '/apps/3/events', body), body)[0]
 
 
 class Follower(threading.Thread):
@@ -112,8 +152,7 @@ class Follower(threading.Thread):
         while not self.scene.over.is_set():
             try:
                 with self.scene.weft.raw() as raw:
-                    raw.open(f'{ROOM}?recover={self.place}')
-                    opening = json.loads(raw.message()[1])
+                    opening = self.enter(raw)
                     begins = f'{opening["epoch"]}:{opening["offset"]}'
                     assert not self.place or (opening['recovered'] and begins == self.place), (opening, self.place)
                     self.place = begins
@@ -129,32 +168,56 @@ class Follower(threading.Thread):
                 return
 
     def hear(self, envelope):
+        if 'offset' not in envelope:
+            return  # of the protocol
         assert envelope['offset'] == self.last() + 1, (envelope, self.place)
         self.place = f'{self.place.split(":")[0]}:{envelope["offset"]}'
         self.heard.append((envelope['offset'], envelope['data']))
 
+    def enter(self, raw):
+        raw.open(f'{ROOM}?recover={self.place}')
+        return json.loads(raw.message()[1])
+
+
+class ChannelFollower(Follower):
+    def enter(self, raw):
+        raw.open(f'/app/{KEY}?protocol=7')
+        raw.message()
+        epoch, _, offset = self.place.partition(':')
+        data = {'channel': 'kept', **({'recover': {'epoch': epoch, 'offset': int(offset)}} if epoch else {})}
+        raw.send(frame(TEXT, json.dumps({'event': 'pusher:subscribe', 'data': data}).encode()))
+        return json.loads(raw.message()[1])
+
 
 class Killed(File):
-    def test_nothing_acknowledged_is_lost(self):
+    def test_rooms(self):
+        self.check(Publisher, Follower, history)
+
+    def test_channels(self):
+        self.check(ChannelPublisher, ChannelFollower, channel_history)
+
+    def check(self, publishing, following, history_of):
+        """What was acknowledged is there, once and in order; who follows hears just what there is."""
         chance = random.Random(7)
         self.ended, self.over = threading.Event(), threading.Event()
         self.weft = File.weft(self, *LARGE)
         self.addCleanup(lambda: self.weft.kill())
         epoch = None
-        assert post(self.weft, b'first') == 204
-        followers = [Follower(self) for _ in range(2)]
+        followers = [following(self) for _ in range(2)]
         eventually(lambda: all(f.place for f in followers))
-        publishers = [Publisher(self, n) for n in range(4)]
+        with self.weft.raw() as raw:
+            assert publishing.publish(None, raw, 'first') in (200, 204)
+        publishers = [publishing(self, n) for n in range(4)]
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.02, 0.25))
+            time.sleep(chance.uniform(0.01, 0.12))
             self.weft.kill()
             self.weft = File.weft(self, *LARGE)
-            epoch = epoch or history(self.weft)[0]
+            epoch = epoch or history_of(self.weft)[0]
         self.ended.set()
         for publisher in publishers:
             publisher.join(PATIENCE_S)
             self.assertIsNone(publisher.error)
-        found_epoch, kept = history(self.weft)
+        found_epoch, kept = history_of(self.weft)
         self.assertEqual(found_epoch, epoch)
         self.assertEqual([offset for offset, _ in kept], list(range(1, len(kept) + 1)))
         texts = [text for _, text in kept]
@@ -167,7 +230,7 @@ class Killed(File):
         for follower in followers:
             eventually(lambda f=follower: f.error or f.last() == kept[-1][0])
             self.assertIsNone(follower.error)
-            self.assertEqual(follower.heard, kept[1:])
+            self.assertEqual(follower.heard, kept)
             self.assertGreater(follower.visits, KILLS / 2)
         self.over.set()
 

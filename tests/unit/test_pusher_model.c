@@ -405,7 +405,7 @@ static void trigger(int channel) {
     char name[32];
     int except = dice(2) ? (int)dice(CLIENTS) : -1;
     snprintf(name, sizeof name, "\"e%d\"", ++serial);
-    push_event event = {push_str(channels[channel]), push_str(name), push_str("\"text\"")};
+    push_event event = {.channel = push_str(channels[channel]), .name = push_str(name), .data = push_str("\"text\"")};
     const push_conn *left_out = except >= 0 ? views[except].conn : NULL;
     CHECK_EQ(push_trigger(&state, &event, left_out, &effects, now_ms), PUSH_DONE);
     carry_out(-1);
@@ -417,7 +417,7 @@ static void trigger(int channel) {
 static void say(int i, int channel) {
     char name[32];
     snprintf(name, sizeof name, "\"client-%d\"", ++serial);
-    push_event event = {push_str(channels[channel]), push_str(name), push_str("{}")};
+    push_event event = {.channel = push_str(channels[channel]), .name = push_str(name), .data = push_str("{}")};
     push_verdict got = push_client_event(views[i].conn, &event, &effects, now_ms);
     carry_out(i);
     bool kind = strncmp(channels[channel], "private-", 8) == 0 && strncmp(channels[channel], "private-encrypted-", 18);

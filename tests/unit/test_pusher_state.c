@@ -107,17 +107,18 @@ static const char *lines(void) {
 }
 
 static push_verdict subscribe(push_conn *conn, const char *channel, const char *id, const char *info) {
-    push_want want = {push_str(channel), push_str(id), push_str(info)};
+    push_want want = {.channel = push_str(channel), .user_id = push_str(id), .user_info = push_str(info)};
     return push_subscribe(conn, &want, &effects, now_ms);
 }
 
 static push_verdict trigger(const char *channel, const char *name, const char *data, const push_conn *except) {
-    push_event event = {push_str(channel), push_str(name), push_str(data)};
+    push_event event = {.channel = push_str(channel), .name = push_str(name), .data = push_str(data)};
     return push_trigger(&state, &event, except, &effects, now_ms);
 }
 
 static push_verdict say(push_conn *conn, const char *channel) {
-    push_event event = {push_str(channel), push_str("\"client-x\""), push_str("{\"n\": 1.0}")};
+    push_event event = {
+        .channel = push_str(channel), .name = push_str("\"client-x\""), .data = push_str("{\"n\": 1.0}")};
     return push_client_event(conn, &event, &effects, now_ms);
 }
 
