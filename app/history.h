@@ -11,8 +11,8 @@
  * under it, and reads and subscribes under it, misses nothing and sees nothing twice (weft_conn_subscribe). Some logs
  * share a lock: never take a second one.
  *
- * Behind the logs there may be a store (store.h). It fills a log when that begins; whoever writes appends to the log what
- * the store has, and not before.
+ * Behind the logs there may be a store (store.h). It fills a log when that begins; whoever writes appends to the log
+ * what the store has, and not before.
  */
 #ifndef APP_HISTORY_H
 #define APP_HISTORY_H

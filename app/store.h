@@ -6,12 +6,12 @@
  *                                   one transaction ------------------------------->  on the disk
  *                                   done(write) for each, in order: append to the log, publish, answer
  *
- * What `done` is told is stored is on the disk (synchronous=FULL): a kill of the process or a loss of power does not take
- * it back. And as only `done` appends and publishes, nobody has seen an offset that the file does not know: after any end
- * the logs go on where everybody left them, with their epochs.
+ * What `done` is told is stored is on the disk (synchronous=FULL): a kill of the process or a loss of power does not
+ * take it back. And as only `done` appends and publishes, nobody has seen an offset that the file does not know: after
+ * any end the logs go on where everybody left them, with their epochs.
  *
- * What a log has outlived is deleted with the next batch; whole logs go, the one written longest ago first, when they are
- * older than age_ms or the file is larger than bytes_max.
+ * What a log has outlived is deleted with the next batch; whole logs go, the one written longest ago first, when they
+ * are older than age_ms or the file is larger than bytes_max.
  */
 #ifndef APP_STORE_H
 #define APP_STORE_H

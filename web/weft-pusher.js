@@ -5,8 +5,8 @@
 //     const pusher = new Pusher(key, options);
 //     recover(pusher, { onGap: (channel, reason) => refetch(channel) });
 //
-// pusher-js passes over what it does not know, so the places are read from the messages below it, and "recover" is added to
-// its subscriptions. Returns the places by channel: kept over a reload, they may be given as `places`.
+// pusher-js passes over what it does not know, so the places are read from the messages below it, and "recover" is added
+// to its subscriptions. Returns the places by channel: kept over a reload, they may be given as `places`.
 
 const succeeded = 'pusher_internal:subscription_succeeded';
 

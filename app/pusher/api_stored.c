@@ -1,6 +1,6 @@
 /*
- * Events of channels whose history is in a store: they gather while a request is looked at, are stored together, and are
- * published and acknowledged when they are.
+ * Events of channels whose history is in a store: they gather while a request is looked at, are stored together, and
+ * are published and acknowledged when they are.
  */
 #include "app/pusher/api.h"
 

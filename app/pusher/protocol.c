@@ -178,7 +178,8 @@ static void subscribe_signed(const asked *a, const push_settings *settings, push
         subscribe(a, want);
 }
 
-/* Where a client that returns was: "recover":{"epoch":"5f0c8e7d6b5a4930","offset":7}. What is no place is none of ours. */
+/* Where a client that returns was: "recover":{"epoch":"5f0c8e7d6b5a4930","offset":7}. Anything else is no place of
+ * ours. */
 static void read_place(const json_t *recover, push_want *want) {
     char text[APP_EPOCH_LEN + 24];
     weft_text epoch = push_json_text(recover, "epoch");

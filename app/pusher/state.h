@@ -185,8 +185,8 @@ app_past *push_past_lock(const push_state *state, weft_text channel, bool *out_f
 
 void push_put_kept(push_text *out, const app_message *message); /* an event, whole */
 
-/* For a newcomer: says where the log stands, and if he returns whether he can have what he missed; and tells him that, one
- * by one. `log` is locked, or NULL. */
+/* For a newcomer: says where the log stands, and if he returns whether he can have what he missed; and tells him that,
+ * one by one. `log` is locked, or NULL. */
 bool push_past_say(push_text *out, const push_want *want, const app_past *log, bool failed); /* true: it is recovered */
 void push_past_send(push_effects *e, const push_want *want, const app_past *log);
 

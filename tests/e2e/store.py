@@ -99,7 +99,7 @@ class File(unittest.TestCase):
 
 
 class Publisher(threading.Thread):
-    """Publishes one after the other, and goes on where it was when the server is another. Some of `open` may be there."""
+    """Publishes one after the other, and goes on when the server is another. Some of `open` may be there."""
 
     def __init__(self, scene, number):
         super().__init__(daemon=True)
