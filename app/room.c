@@ -22,7 +22,7 @@ enum { LOGS_MAX = 10000, IDLE_MS = 600000, TOTAL_BYTES_MAX = 64 << 20 };
 static struct {
     weft_server *server;
     app_history *history;
-    app_shelf shelf; /* its store NULL: there is none */
+    app_shelf shelf;            /* its store NULL: there is none */
     uint32_t message_bytes_max; /* of a message in the store */
 } rooms;
 

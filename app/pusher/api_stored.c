@@ -22,7 +22,7 @@ typedef struct stored_event {
     struct push_answer_later *later;
     push_app *app;
     char except[PUSH_SOCKET_ID_BYTES + 1]; /* the socket id of a connection; empty: none */
-    push_event event; /* in the text */
+    push_event event;                      /* in the text */
     push_text text;
 } stored_event;
 

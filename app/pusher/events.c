@@ -85,8 +85,8 @@ static bool keep_in(app_past *log, const push_event *event, push_effects *e, siz
     return push_effects_ok(e) && app_past_append(log, WEFT_TEXT, e->text.data + at, len) > 0;
 }
 
-static push_verdict trigger_kept(push_state *state, push_channel *channel, const push_event *event, const push_conn *except,
-                                 push_effects *e, uint64_t now_ms) {
+static push_verdict trigger_kept(push_state *state, push_channel *channel, const push_event *event,
+                                 const push_conn *except, push_effects *e, uint64_t now_ms) {
     bool failed, cache = push_kind_of(event->channel).cache;
     app_past *log = event->log;
     if (log)

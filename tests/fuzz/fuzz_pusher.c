@@ -201,7 +201,7 @@ static void say_about(int i, const char *before, weft_text name, const char *aft
 static void publish(push_app *app, weft_text channel) {
     if (!push_channel_name_ok(channel))
         return;
-    push_event event = {channel, push_str("\"e\""), push_str("\"d\"")};
+    push_event event = {.channel = channel, .name = push_str("\"e\""), .data = push_str("\"d\"")};
     push_trigger(&app->state, &event, clients[0].who, push_app_enter(app), 0);
     push_app_leave(app, NULL);
 }
@@ -264,14 +264,17 @@ static push_settings *make_settings(void) {
                                .event_bytes = 100,
                                .client_events_second = 1000000,
                                .watchlist = 3,
-                               .cached_channels = 2};
+                               .cached_channels = 2,
+                               .history_messages = 3,
+                               .history_bytes = 1000};
+    s->history = strdup("presence- private-cache-");
     return s;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {data, size};
     push_apps apps;
-    CHECK(push_apps_init(&apps, NULL) && push_apps_set(&apps, make_settings()));
+    CHECK(push_apps_init(&apps, NULL, NULL) && push_apps_set(&apps, make_settings()));
     push_app *app = push_apps_by_key(&apps, push_str(KEY));
     for (int i = 0; i < CLIENTS; i++)
         come(app, i);

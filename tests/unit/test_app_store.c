@@ -39,7 +39,7 @@ typedef struct event {
     app_write write;
     int log;
     bool stored;
-    char text[8];
+    char text[16];
 } event;
 
 static void on_done(app_write *write, const char *why_not) {
