@@ -173,7 +173,7 @@ static void subscribe(push_session *s, const char *channel) {
 }
 
 static void trigger(const char *data, const push_conn *except) {
-    push_event event = {push_str("news"), push_str("\"e\""), push_str(data)};
+    push_event event = {.channel = push_str("news"), .name = push_str("\"e\""), .data = push_str(data)};
     push_trigger(&app.state, &event, except, push_app_enter(&app), start_ms);
     push_app_leave(&app, NULL);
 }
@@ -490,7 +490,7 @@ TEST(without_memory_there_are_no_gaps) {
             fail_at = nth;
             int done = 0;
             for (int n = 1; n <= 3; n++) {
-                push_event event = {push_str("news"), push_str("\"e\""), push_str("1")};
+                push_event event = {.channel = push_str("news"), .name = push_str("\"e\""), .data = push_str("1")};
                 push_verdict got = push_trigger(&app.state, &event, NULL, push_app_enter(&app), start_ms);
                 push_app_leave(&app, NULL);
                 done += got == PUSH_DONE;
