@@ -113,7 +113,7 @@ static weft_conn *conn_of(int i) {
 }
 
 static void come(push_app *app, int i) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "%d.%d", i, i);
     clients[i].who = push_connect(&app->state, id, (weft_handle)i + 1);
     clients[i].closed = false;
