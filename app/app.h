@@ -13,6 +13,8 @@ typedef struct app_config {
     weft_tls_server tls;             /* zero: none */
     const char *const *origins;      /* NULL-terminated */
     const char *token;               /* NULL: none is needed */
+    const char *admin_secret;        /* who knows it may use the console; NULL: the file's, or there is no console */
+    const char *admin_secret_file;   /* its first line; NULL: none */
     const char *config_file;         /* whose [app NAME] sections are apps; NULL: none. Read again on SIGHUP */
     const char *pusher_path;         /* clients of Pusher Channels come to PATH/app/KEY too; NULL: none */
     const char *webhook_dead;        /* the file for webhooks that could not be delivered; NULL: none */

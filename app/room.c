@@ -11,6 +11,7 @@
 
 #include "app/routes.h"
 #include "app/store.h"
+#include "app/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,6 +202,15 @@ static int publish_stored(app_past *log, weft_request *request, writing like, we
     return WEFT_FULL;
 }
 
+static void trace(const char *name, const char *who, weft_message message) {
+    if (app_traced())
+        app_trace(&(app_happening) {.what = "message",
+                                    .app = APP_ROOMS,
+                                    .who = who,
+                                    .channel = {name, strlen(name)},
+                                    .data = {(const char *)message.data, message.len}});
+}
+
 void room_publish(const char *name, weft_message message, weft_request *request) {
     static const char *const full = "more is waiting for the store than may";
     static const char *const long_one = "it is longer than the store may keep of a room (--history-max)";
@@ -209,6 +219,7 @@ void room_publish(const char *name, weft_message message, weft_request *request)
         answer(request, WEFT_ENOMEM, "out of memory, or the store cannot be read");
         return;
     }
+    trace(name, NULL, message);
     int got =
         rooms.shelf.store ? publish_stored(log, request, (writing) {0}, message) : publish_now(log, NULL, message);
     app_past_unlock(log);
@@ -222,6 +233,7 @@ int room_say(weft_conn *conn, const room_member *m, weft_message message) {
     app_past *log = m->room->log;
     bool echoes = m->form != ROOM_RAW || m->echo;
     app_past_lock(log);
+    trace(m->name, m->peer, message);
     int got = rooms.shelf.store
                   ? publish_stored(log, NULL, (writing) {.from = weft_conn_handle(conn), .echoes = echoes}, message)
                   : publish_now(log, echoes ? NULL : conn, message);

@@ -54,6 +54,9 @@ typedef struct room_info {
     bool kept; /* it has a past */
 } room_info;
 
+/* Of a connection in a room, on its own thread; NULL: it is none. */
+const room_member *room_member_on(const weft_conn *conn);
+
 /* Before the server runs. False: memory is out. The config must outlive it, and the store, which may be NULL. */
 bool room_setup(weft_server *server, const app_config *config, app_store *store);
 

@@ -12,6 +12,7 @@
 
 #include "app/log.h"
 #include "app/routes.h"
+#include "app/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,12 +43,19 @@ static void log_conn(const char *event, const char *peer, const char *where, con
             info && info->rule ? info->rule : "", NULL);
 }
 
+static void trace(const room_member *m, const char *what) {
+    if (app_traced())
+        app_trace(
+            &(app_happening) {.what = what, .app = APP_ROOMS, .who = m->peer, .channel = {m->name, strlen(m->name)}});
+}
+
 static void on_open(weft_conn *conn, const weft_request *request, void *user) {
     (void)request;
     (void)user;
     room_member *m = weft_conn_user(conn);
     log_conn("joined", m->peer, m->name, NULL);
     room_enter(conn, m);
+    trace(m, "joined");
 }
 
 static void on_drained(weft_conn *conn, void *user) {
@@ -75,7 +83,13 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
     room_member *m = weft_conn_user(conn);
     log_conn("left", m->peer, m->name, info);
     room_leave(m);
+    trace(m, "left");
     free(m);
+}
+
+const room_member *room_member_on(const weft_conn *conn) {
+    const weft_route *route = weft_conn_route(conn);
+    return route && route->open == on_open ? weft_conn_user(conn) : NULL;
 }
 
 /* ---- the list ---- */

@@ -107,7 +107,8 @@ room_member *room_member_of(weft_request *request, const app_config *config) {
     m->last = last;
     m->form = has_param(request, "recover") ? ROOM_ENVELOPES : ROOM_RAW;
     m->returns = place_param(request, "recover", &m->place);
-    snprintf(m->peer, sizeof m->peer, "%s", app_log_wants(APP_DEBUG) ? weft_request_peer(request) : "");
+    snprintf(m->peer, sizeof m->peer, "%s",
+             app_log_wants(APP_DEBUG) || app_has_console(config) ? weft_request_peer(request) : "");
     memcpy(m->name, name, strlen(name) + 1); /* room_name_ok has judged its length */
     return m;
 }

@@ -16,8 +16,12 @@ void app_rooms_drain(void);
 void app_rooms_stop(void);
 void app_rooms_free(void);
 
-/* pages.c: the files of web/. */
-int app_pages_add(weft_server *server);
+/* pages.c: the files of web/; those of the console where there is one. */
+int app_pages_add(weft_server *server, const app_config *config);
+
+static inline bool app_has_console(const app_config *config) {
+    return config->admin_secret || config->admin_secret_file;
+}
 
 /* metrics.c: /healthz, /metrics; those of the store when there is one. */
 int app_metrics_add(weft_server *server, app_store *store);

@@ -1,6 +1,7 @@
 /*
  * The run of a server: make it, bind, give up privileges, say that it is ready, serve, drain.
  */
+#include "app/admin/admin.h"
 #include "app/certs.h"
 #include "app/log.h"
 #include "app/privileges.h"
@@ -109,7 +110,7 @@ static weft_server *make_server(const app_config *config, app_store *store) {
                    .pings_per_second = config->pings_per_second},
     };
     weft_server *server = weft_server_new(&server_config);
-    if (server && app_rooms_add(server, config, store) == WEFT_OK && app_pages_add(server) == WEFT_OK &&
+    if (server && app_rooms_add(server, config, store) == WEFT_OK && app_pages_add(server, config) == WEFT_OK &&
         app_metrics_add(server, store) == WEFT_OK)
         return server;
     weft_server_free(server);
@@ -201,7 +202,8 @@ static int serve_with(app_store *store, const app_config *config) {
         return complain(text);
     }
     app_log(APP_DEBUG, "loop", "backend", weft_server_backend(server), NULL);
-    int code = app_pusher_add(server, config, store) ? serve(server, config, store) : APP_EXIT_USAGE;
+    int code = app_pusher_add(server, config, store) && app_admin_add(server, config) ? serve(server, config, store)
+                                                                                      : APP_EXIT_USAGE;
     app_store_stop(store); /* what it is asked to write is written, and answered */
     app_pusher_stop();
     app_rooms_stop();

@@ -100,6 +100,10 @@ static const cli_option options[] = {
     {"ready-fd", 0, CLI_NUMBER, AT(ready_fd), "FD", "write the URL to this descriptor when ready", .max = 1 << 20},
     {"pusher-path", 0, CLI_TEXT, AT(app.pusher_path), "PATH", "clients of Pusher Channels come to PATH/app/KEY too",
      .standard = NULL, .rare = true},
+    {"admin-secret", 0, CLI_TEXT, AT(app.admin_secret), "TEXT",
+     "a console at /console for who knows it; ps shows it to all", .standard = NULL, .rare = true},
+    {"admin-secret-file", 0, CLI_TEXT, AT(app.admin_secret_file), "FILE", "the same, by the first line of a file",
+     .standard = NULL},
     {"config", 'c', CLI_TEXT, AT(app.config_file), "FILE", "read options from an INI file; flags win",
      .standard = NULL},
     {"verbose", 'v', CLI_COUNT, AT(app.verbosity), NULL, "log each connection and request", .standard = NULL},
@@ -124,6 +128,7 @@ const cli_command cli_serve = {
         "  /rooms          the rooms, as JSON (needs no token)\n"
         "  /echo           WebSocket: every message comes back\n"
         "  /app/KEY        WebSocket: clients of Pusher Channels; /apps/ID/...: its HTTP API\n"
+        "  /console        what happens, live; /admin/...: the same as an API (--admin-secret-file)\n"
         "  /healthz        \"ok\"\n"
         "  /metrics        Prometheus text\n"
         "Compression (permessage-deflate), where a client offers it:\n"
@@ -157,6 +162,8 @@ static const char *bad_option(const serve_options *o) {
         return "--webhook-dead goes with --config: webhooks are told to the URLs that its apps name";
     if (o->app.store_file && o->app.history_messages == 0)
         return "--store keeps nothing without --history";
+    if (o->app.admin_secret && o->app.admin_secret_file)
+        return "--admin-secret and --admin-secret-file exclude each other";
     bool certs = o->certs.count > 0;
     if (o->certs.count != o->keys.count)
         return "each --tls-cert needs its --tls-key";

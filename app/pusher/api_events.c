@@ -3,6 +3,7 @@
  * published. The name and the data become JSON once, whatever the number of channels.
  */
 #include "app/pusher/api.h"
+#include "app/pusher/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,8 @@ static bool publish(push_call *call, prepared *p, weft_text channel) {
     if (p->posted->info)
         push_put_info(&call->out, channel, push_channel_find(&call->app->state, channel), p->posted->info);
     push_app_leave(call->app, NULL);
+    if (got == PUSH_DONE)
+        push_trace_event(call->app, "api_event", NULL, &p->event);
     if (stores)
         return push_store_event(call, &p->event, p->posted->socket_id);
     if (got == PUSH_NO_MEMORY)

@@ -1,6 +1,7 @@
 #include "app/pusher/apps.h"
 
 #include "app/log.h"
+#include "app/pusher/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,13 +116,16 @@ static void carry_out(push_app *app, const push_effect *effect, const push_peer 
             weft_handle_close(app->apps->server, effect->who->handle, effect->code, NULL);
         break;
     case PUSH_NOTE:
-        push_hooks_note(app->hooked, (push_note)effect->code, push_str(topic), (weft_text) {text, effect->len});
+        if (app->notes)
+            push_hooks_note(app->hooked, (push_note)effect->code, push_str(topic), (weft_text) {text, effect->len});
+        push_trace_note(app, (push_note)effect->code, topic, (weft_text) {text, effect->len});
         break;
     }
 }
 
 push_effects *push_app_enter(push_app *app) {
     pthread_mutex_lock(&app->lock);
+    app->effects.notes = app->notes || app_traced();
     return &app->effects;
 }
 
@@ -256,6 +260,7 @@ static push_app *app_new(push_apps *apps, push_settings *settings) {
     pthread_mutex_init(&app->lock, NULL);
     app->apps = apps;
     app->sessions.server = apps->server;
+    snprintf(app->id, sizeof app->id, "%s", settings->id);
     app->settings = push_settings_ref(settings);
     push_state_init(&app->state, settings);
     push_table_add(&apps->by_id, &app->link, push_hash(settings->id, strlen(settings->id)));
@@ -265,10 +270,10 @@ static push_app *app_new(push_apps *apps, push_settings *settings) {
 /* Without memory some URLs are told nothing. */
 static bool set_hooks(push_app *app) {
     push_hooks *hooks = app->apps->hooks;
-    push_effects *e = push_app_enter(app);
+    push_app_enter(app);
     bool wanted = app->settings->webhooks.count > 0;
     bool ok = !hooks || (!wanted && !app->hooked) || push_hooks_set(hooks, &app->hooked, app->settings);
-    e->notes = wanted && app->hooked;
+    app->notes = wanted && app->hooked;
     push_app_leave(app, NULL);
     return ok;
 }
@@ -328,4 +333,77 @@ bool push_apps_set(push_apps *apps, push_settings *list) {
     pthread_rwlock_unlock(&apps->lock);
     push_settings_unref_all(list);
     return ok;
+}
+
+/* ---- changes at run time ---- */
+
+/* A change reads what there is and sets what there shall be: one at a time. It also guards the links of the lists that
+ * are made of settings in use. */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+
+/* A list of what there is, or of what came at run time, but `without`; each a reference. */
+static push_settings *listed_now(push_apps *apps, bool all, weft_text without) {
+    push_settings *list = NULL;
+    pthread_rwlock_rdlock(&apps->lock);
+    for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));) {
+        push_app *app = app_of(l);
+        if (app->removed || push_text_equal(push_str(app->id), without))
+            continue;
+        push_settings *s = push_app_settings(app);
+        if (all || s->by_api) {
+            s->next = list;
+            list = s;
+        } else {
+            push_settings_unref(s);
+        }
+    }
+    pthread_rwlock_unlock(&apps->lock);
+    return list;
+}
+
+bool push_apps_put(push_apps *apps, push_settings *settings, char *out_why, size_t cap) {
+    pthread_mutex_lock(&changing);
+    settings->by_api = true;
+    settings->next = listed_now(apps, true, push_str(settings->id));
+    bool ok = push_settings_differ(settings, out_why, cap);
+    if (!ok)
+        push_settings_unref_all(settings);
+    else if (!(ok = push_apps_set(apps, settings)))
+        snprintf(out_why, cap, "out of memory");
+    pthread_mutex_unlock(&changing);
+    return ok;
+}
+
+bool push_apps_remove(push_apps *apps, weft_text id) {
+    pthread_mutex_lock(&changing);
+    bool ok = push_apps_by_id(apps, id) && push_apps_set(apps, listed_now(apps, true, id));
+    pthread_mutex_unlock(&changing);
+    return ok;
+}
+
+bool push_apps_reload(push_apps *apps, push_settings *list) {
+    char why[128];
+    pthread_mutex_lock(&changing);
+    for (push_settings *s = listed_now(apps, false, (weft_text) {"", 0}), *next; s; s = next) {
+        next = s->next;
+        s->next = list;
+        if (push_settings_differ(s, why, sizeof why)) {
+            list = s;
+            continue;
+        }
+        app_log(APP_INFO, "the file has taken the place of an app that came at run time", "app", s->name, NULL);
+        s->next = NULL;
+        push_settings_unref(s);
+    }
+    bool ok = push_apps_set(apps, list);
+    pthread_mutex_unlock(&changing);
+    return ok;
+}
+
+void push_apps_each(push_apps *apps, void (*see)(void *context, push_app *app), void *context) {
+    pthread_rwlock_rdlock(&apps->lock);
+    for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
+        if (!app_of(l)->removed)
+            see(context, app_of(l));
+    pthread_rwlock_unlock(&apps->lock);
 }

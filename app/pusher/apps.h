@@ -29,12 +29,14 @@ typedef struct push_app {
     push_state state; /* first: a connection's state leads to its app */
     push_link link;   /* by id */
     push_apps *apps;
+    char id[PUSH_APP_ID_MAX + 1]; /* never changes */
     pthread_mutex_t lock;
     push_effects effects;
     push_settings *settings;
     app_shelf shelf;     /* of its history */
     push_hooked *hooked; /* NULL: it never had webhooks */
     push_sessions sessions;
+    bool notes;   /* its webhooks want them */
     bool removed; /* no file names it any more */
 } push_app;
 
@@ -54,6 +56,20 @@ void push_apps_deinit(push_apps *apps); /* nobody is connected any more */
  * else has changed. Those of an app that is disabled or named no more are closed. False: memory is out; some may be
  * new. */
 bool push_apps_set(push_apps *apps, push_settings *list);
+
+/* One more app, or other settings of one that there is, which is known by its id. Takes the settings over. False:
+ * out_why says why all is as it was. */
+bool push_apps_put(push_apps *apps, push_settings *settings, char *out_why, size_t cap);
+
+/* One app less. False: there is none with this id, or memory is out. */
+bool push_apps_remove(push_apps *apps, weft_text id);
+
+/* What a file says now: as push_apps_set, but the apps that came at run time stay, where the file does not name them or
+ * one of their keys. */
+bool push_apps_reload(push_apps *apps, push_settings *list);
+
+/* Each that is served. No lock of an app is held. */
+void push_apps_each(push_apps *apps, void (*see)(void *context, push_app *app), void *context);
 
 /* NULL: there is none. */
 push_app *push_apps_by_key(push_apps *apps, weft_text key);

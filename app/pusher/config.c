@@ -101,6 +101,7 @@ void push_settings_unref(push_settings *settings) {
 void push_settings_unref_all(push_settings *list) {
     while (list) {
         push_settings *next = list->next;
+        list->next = NULL; /* who holds it still may list it again */
         push_settings_unref(list);
         list = next;
     }
@@ -279,6 +280,29 @@ bool push_settings_read(const char *path, push_settings **out_list, char *out_wh
         return true;
     }
     push_settings_unref_all(r.first);
+    return false;
+}
+
+push_settings *push_settings_make(const char *name, const push_line *lines, size_t count, char *out_why, size_t cap) {
+    reading r = {.first = settings_new(name)};
+    r.last = r.first;
+    bool ok = r.first || wrong(&r, name, "does not fit into memory");
+    for (size_t i = 0; i < count && ok; i++) {
+        const char *problem = set(r.first, lines[i].name, lines[i].value);
+        ok = !problem || wrong(&r, lines[i].name, problem);
+    }
+    if (ok && complete(&r))
+        return r.first;
+    snprintf(out_why, cap, "%s", r.problem);
+    push_settings_unref(r.first);
+    return NULL;
+}
+
+bool push_settings_differ(push_settings *list, char *out_why, size_t cap) {
+    reading r = {.first = list};
+    if (all_differ(&r))
+        return true;
+    snprintf(out_why, cap, "%s", r.problem);
     return false;
 }
 

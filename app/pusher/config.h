@@ -56,6 +56,7 @@ typedef struct push_settings {
     bool require_tls;
     bool client_events;
     bool subscription_count;
+    bool by_api; /* it came at run time: no file names it */
     push_webhooks webhooks;
     char *history; /* what the names of channels begin with whose events are kept, with spaces between; NULL: none */
     push_limits limits;
@@ -65,6 +66,17 @@ typedef struct push_settings {
 /* Reads the [app NAME] sections of a file, and passes over the others. The list is in the order of the file, and NULL
  * when there are none. False: `out_why` says what is wrong, with the line. */
 bool push_settings_read(const char *path, push_settings **out_list, char *out_why, size_t cap);
+
+/* A line of a section. */
+typedef struct push_line {
+    const char *name, *value;
+} push_line;
+
+/* What a section with these lines says. NULL: `out_why` says what is wrong. */
+push_settings *push_settings_make(const char *name, const push_line *lines, size_t count, char *out_why, size_t cap);
+
+/* False: two of the list have an id or a key in common, and out_why says which. */
+bool push_settings_differ(push_settings *list, char *out_why, size_t cap);
 
 /* One for trying things out, with a random key and secret. NULL: memory or randomness is out. */
 push_settings *push_settings_random(void);

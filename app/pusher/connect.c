@@ -8,6 +8,7 @@
 #include "app/pusher/fallback.h"
 #include "app/pusher/protocol.h"
 #include "app/pusher/routes.h"
+#include "app/pusher/trace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static void on_open(weft_conn *conn, const weft_request *request, void *user) {
     weft_conn_set_user(conn, who);
     push_greeting(who, text);
     push_say(&(push_peer) {conn, NULL}, text, strlen(text));
+    push_trace(app, "connected", who, (weft_text) {0}, (weft_text) {0});
 }
 
 static void on_message(weft_conn *conn, weft_message message, void *user) {
@@ -120,8 +122,15 @@ static void on_message(weft_conn *conn, weft_message message, void *user) {
         push_on_message(&(push_peer) {conn, NULL}, who, message);
 }
 
+static void trace_closed(const push_conn *who, const weft_close_info *info) {
+    char text[160];
+    if (!app_traced())
+        return;
+    int len = snprintf(text, sizeof text, "%d %s", info->code, info->reason);
+    push_trace(push_app_of(who), "disconnected", who, (weft_text) {0}, (weft_text) {text, (size_t)len});
+}
+
 static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
-    (void)info;
     (void)user;
     if (weft_conn_is_stream(conn)) {
         push_xhr_closed(conn);
@@ -130,9 +139,15 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
     push_conn *who = weft_conn_user(conn);
     if (!who)
         return;
+    trace_closed(who, info);
     push_app *app = push_app_of(who);
     push_disconnect(who, push_app_enter(app), push_now_ms());
     push_app_leave(app, NULL);
+}
+
+const push_conn *push_client_of(const weft_conn *conn) {
+    const weft_route *route = weft_conn_route(conn);
+    return route && route->open == on_open && !weft_conn_is_stream(conn) ? weft_conn_user(conn) : NULL;
 }
 
 int push_clients_add(weft_server *server, push_apps *apps, const char *path) {

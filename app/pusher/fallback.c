@@ -9,6 +9,7 @@
 #include "app/pusher/connect.h"
 #include "app/pusher/json.h"
 #include "app/pusher/protocol.h"
+#include "app/pusher/trace.h"
 #include "app/routes.h"
 
 #include <string.h>
@@ -84,6 +85,7 @@ static const push_refusal *begin(push_app *app, weft_text id, const weft_request
         return &push_over_capacity;
     }
     push_session_say(*out, text, strlen(text));
+    push_trace(app, "connected", who, (weft_text) {0}, push_str("without WebSocket"));
     return NULL;
 }
 

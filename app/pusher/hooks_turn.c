@@ -7,6 +7,7 @@
 
 #include "app/log.h"
 #include "app/pusher/apps.h"
+#include "app/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,11 @@ static void judge(push_hooks *hooks, const push_posted *got) {
         t->app->sent += t->box.batch;
         push_outbox_done(&t->box);
     }
+    if (app_traced())
+        app_trace(&(app_happening) {.what = fails ? "webhook_failed" : "webhook",
+                                    .app = t->app->settings->id,
+                                    .name = push_str(t->url),
+                                    .data = fails ? push_str(got->error) : (weft_text) {NULL, 0}});
     pthread_mutex_unlock(&hooks->lock);
     if (fails && !failed_before)
         app_log(APP_ERROR, "a webhook fails, and is tried again", "url", t->url, "error", got->error, NULL);

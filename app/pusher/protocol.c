@@ -6,6 +6,7 @@
 
 #include "app/pusher/json.h"
 #include "app/pusher/sign.h"
+#include "app/pusher/trace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,11 @@ void push_say_error(const push_peer *peer, int code, const char *text) {
     push_text_free(&out);
 }
 
+static void say_error(const asked *a, int code, const char *text) {
+    push_say_error(a->peer, code, text);
+    push_trace(push_app_of(a->who), "error", a->who, (weft_text) {0}, push_str(text));
+}
+
 static void say_refused(const asked *a, weft_text channel, const char *type, int status, const char *why) {
     push_text out = {0};
     push_put_str(&out, "{\"event\":\"pusher:subscription_error\",\"channel\":");
@@ -52,6 +58,7 @@ static void say_refused(const asked *a, weft_text channel, const char *type, int
     if (!out.failed)
         push_say(a->peer, out.data, out.len);
     push_text_free(&out);
+    push_trace(push_app_of(a->who), "refused", a->who, channel, push_str(why));
 }
 
 static void out_of_memory(const asked *a) {
@@ -115,11 +122,13 @@ static void subscribe(const asked *a, const push_want *want) {
     push_verdict got = push_subscribe(a->who, want, push_app_enter(app), push_now_ms());
     push_app_leave(app, a->peer);
     char text[PUSH_CHANNEL_NAME_MAX + 64];
+    if (got == PUSH_DONE)
+        push_trace(app, "subscribed", a->who, want->channel, (weft_text) {0});
     switch (got) {
     case PUSH_AGAIN:
         snprintf(text, sizeof text, "Existing subscription to channel %.*s", (int)want->channel.len,
                  want->channel.data);
-        push_say_error(a->peer, 0, text);
+        say_error(a, 0, text);
         break;
     case PUSH_TOO_MANY_CHANNELS:
         say_refused(a, want->channel, "LimitReached", 403, "This connection is in as many channels as it may");
@@ -196,7 +205,7 @@ static void on_subscribe(const asked *a) {
     push_want want = {.channel = push_json_text(a->data, "channel")};
     read_place(json_object_get(a->data, "recover"), &want);
     if (!want.channel.data) {
-        push_say_error(a->peer, 0, "pusher:subscribe needs data with a channel");
+        say_error(a, 0, "pusher:subscribe needs data with a channel");
         return;
     }
     if (!push_channel_name_ok(want.channel)) {
@@ -223,18 +232,19 @@ static void on_subscribe(const asked *a) {
 static void on_unsubscribe(const asked *a) {
     weft_text channel = push_json_text(a->data, "channel");
     if (!channel.data) {
-        push_say_error(a->peer, 0, "pusher:unsubscribe needs data with a channel");
+        say_error(a, 0, "pusher:unsubscribe needs data with a channel");
         return;
     }
     push_app *app = push_app_of(a->who);
     push_unsubscribe(a->who, channel, push_app_enter(app), push_now_ms());
     push_app_leave(app, a->peer);
+    push_trace(app, "unsubscribed", a->who, channel, (weft_text) {0});
 }
 
 /* ---- signin ---- */
 
 static void not_authorized(const asked *a, const char *why) {
-    push_say_error(a->peer, 4009, why);
+    say_error(a, 4009, why);
     push_shut(a->peer, 4009, "Connection not authorized");
 }
 
@@ -272,10 +282,12 @@ static void sign_in(const asked *a, const push_settings *settings, weft_text use
     json_decref(json);
     if (got == PUSH_AGAIN)
         not_authorized(a, "A user has signed in on this connection already");
-    else if (got == PUSH_NO_MEMORY)
+    else if (got == PUSH_DONE)
+        push_trace(app, "signed_in", a->who, (weft_text) {0}, user_data);
+    if (got == PUSH_NO_MEMORY)
         out_of_memory(a);
     else if (more)
-        push_say_error(a->peer, 4302, "The watchlist is longer than this app allows; its first users are watched");
+        say_error(a, 4302, "The watchlist is longer than this app allows; its first users are watched");
 }
 
 static void on_signin(const asked *a) {
@@ -318,12 +330,14 @@ static void on_client_event(const asked *a, weft_text name) {
     if (!too_long && push_event_name_ok(name) && event.channel.data && push_channel_name_ok(event.channel))
         got = push_client_event(a->who, &event, e, push_now_ms());
     push_app_leave(app, a->peer);
+    if (got == PUSH_DONE)
+        push_trace_event(app, "client_event", a->who, &event);
     if (too_long)
-        push_say_error(a->peer, 4301, "Client event rejected: its data is longer than this app allows");
+        say_error(a, 4301, "Client event rejected: its data is longer than this app allows");
     else if (got == PUSH_NO_MEMORY)
         out_of_memory(a);
     else if (got != PUSH_DONE)
-        push_say_error(a->peer, 4301, text_of(got));
+        say_error(a, 4301, text_of(got));
 }
 
 /* ---- any message ---- */
@@ -357,7 +371,7 @@ static void answer(asked *a) {
     else if (push_text_equal(name, push_str("pusher:signin")))
         on_signin(a);
     else
-        push_say_error(a->peer, 0, "Unsupported event: those of clients begin with client-");
+        say_error(a, 0, "Unsupported event: those of clients begin with client-");
     json_decref(a->data);
 }
 

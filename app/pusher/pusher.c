@@ -116,7 +116,7 @@ static void reload(void) {
     }
     if (!list && pusher.made)
         list = push_settings_ref(pusher.made);
-    if (!push_apps_set(&pusher.apps, list)) {
+    if (!push_apps_reload(&pusher.apps, list)) {
         app_log(APP_ERROR, "not all apps could be loaded: out of memory", NULL);
     } else {
         app_log(APP_INFO, "apps loaded", "file", pusher.file, NULL);
@@ -187,6 +187,10 @@ bool app_pusher_start_hooks(void) {
 void app_pusher_metrics(push_text *out) {
     if (pusher.hooks)
         push_hooks_metrics(pusher.hooks, out);
+}
+
+push_apps *app_pusher_apps(void) {
+    return &pusher.apps;
 }
 
 void app_pusher_free(void) {

@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 
+struct push_apps;
+
 /* Reads the apps of the config file, or makes one for trying things out; adds the routes. The store (NULL: none) keeps
  * the history of their channels. False: it is told on stderr why not. Once in a process. */
 bool app_pusher_add(weft_server *server, const app_config *config, app_store *store);
@@ -25,6 +27,9 @@ void app_pusher_reload(void); /* from a signal handler */
 void app_pusher_drain(void);  /* who waits is answered soon; signal-safe */
 void app_pusher_stop(
     void); /* nobody waits any more; the thread has ended when this returns; it was not started: nothing happens */
+
+/* Once added. */
+struct push_apps *app_pusher_apps(void);
 
 /* Starts the thread of the webhooks, which needs no right to read anything. False: errno says why. */
 bool app_pusher_start_hooks(void);

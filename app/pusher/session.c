@@ -8,6 +8,7 @@
 #include "app/pusher/session.h"
 
 #include "app/pusher/apps.h"
+#include "app/pusher/trace.h"
 #include "app/routes.h"
 
 #include <stdlib.h>
@@ -258,6 +259,7 @@ void push_session_unref(push_session *s) {
 /* Nobody looks at a message of it now: it leaves its channels. */
 static void depart(push_session *s, push_effects *e, uint64_t now_ms) {
     push_unlisten_all(&all(s)->topics, &s->listens);
+    push_trace(s->app, "disconnected", s->who, (weft_text) {0}, push_str("without WebSocket"));
     push_disconnect(s->who, e, now_ms);
     s->who = NULL;
 }
