@@ -89,6 +89,10 @@ static int find_addresses(const weft_dial *dial, const wf_url *url, wf_addresses
             return WF_EINVAL;
         }
     }
+    if (url->host.len > WF_HOST_BYTES_MAX) { /* and no certificate can be of it either */
+        *out_why = "the host is over 253 bytes";
+        return WF_EINVAL;
+    }
     return dial->address ? wf_addresses_parse(dial->address, out_addresses, out_why)
                          : wf_addresses_of_url(url, out_addresses, out_why);
 }

@@ -15,6 +15,8 @@
 
 static const char *const bad_headers[] = {"Host: a", NULL}, *const bad_protocols[] = {"a b", NULL};
 
+#define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static const struct {
     const char *name;
     weft_dial dial;
@@ -34,6 +36,9 @@ static const struct {
     {"local_address",
      {WEFT_DIAL_INIT, .url = "ws://127.0.0.1/", .local_address = "127.0.0.1:5"},
      "local_address is not an IP address"},
+    {"long_host",
+     {WEFT_DIAL_INIT, .url = "wss://" A50 A50 A50 A50 A50 "aaaa/", .address = "127.0.0.1:1"},
+     "the host is over 253 bytes"},
     {"window",
      {WEFT_DIAL_INIT, .url = "ws://127.0.0.1/", .deflate = {WEFT_DEFLATE_SHARED, 7, 0, 0}},
      "deflate: a window has 8 to 15 bits"},
