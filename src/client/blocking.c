@@ -180,9 +180,7 @@ static bool has_room(const weft_blocking *ws) {
 }
 
 static bool all_has_left(const weft_blocking *ws) {
-    const wf_link *link = ws->conn ? link_of(ws) : NULL;
-    return !link ||
-           (link->q.bytes == 0 && !link->in_flight && (!link->secure || wf_tls_waiting(link->aside->tls) == 0));
+    return !ws->conn || (wf_link_all_sent(link_of(ws)) && wf_lane_all_sent((wf_call *)ws->conn));
 }
 
 static bool has_pong(const weft_blocking *ws) {

@@ -185,6 +185,7 @@ void wf_trunk_expect(wf_call *trunk, bool waits);
 
 /* lane.c */
 void wf_lane_ended(wf_call *call);         /* before it is told */
+bool wf_lane_all_sent(const wf_call *call); /* what it took is the kernel's */
 void wf_lane_free(wf_call *call);          /* behind its port; without a lane nothing happens */
 wf_call *wf_call_way(const wf_call *call); /* what connects it: its trunk, or it does itself */
 

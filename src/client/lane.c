@@ -39,6 +39,12 @@ wf_call *wf_call_way(const wf_call *call) {
     return call->lane ? &call->lane->trunk->call : (wf_call *)call;
 }
 
+bool wf_lane_all_sent(const wf_call *call) {
+    const wf_lane *lane = call->lane;
+    return !lane ||
+           ((!lane->stream || wf_h2_stream_waiting(lane->stream) == 0) && wf_link_all_sent(&lane->trunk->call.link));
+}
+
 /* Who is silent to one may be gone for all. */
 void wf_lane_ended(wf_call *call) {
     if (wf_link_end_of(&call->link)->fault.sys_errno == ETIMEDOUT || call->link.deadlines.ping_ms != 0)

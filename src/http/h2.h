@@ -89,6 +89,7 @@ void *wf_h2_stream_user(const wf_h2_stream *stream);
 
 /* Bytes taken, of the ranges together; 0: SENT will follow; WF_ENOMEM; WF_ELIMIT: a head is too long. */
 int64_t wf_h2_stream_send(wf_h2_stream *stream, const struct iovec *ranges, int count);
+size_t wf_h2_stream_waiting(const wf_h2_stream *stream);   /* bytes taken that wait for the peer to make room */
 void wf_h2_stream_end(wf_h2_stream *stream);               /* behind what was sent: END_STREAM */
 void wf_h2_stream_close(wf_h2_stream *stream, bool reset); /* what was sent still goes, unless it is reset */
 void wf_h2_stream_pause(wf_h2_stream *stream);

@@ -118,8 +118,12 @@ static int put_head(wf_h2_stream *s, const uint8_t *data, size_t len) {
 }
 
 /* The head is taken in steps until it is whole, however long the application made it. */
+size_t wf_h2_stream_waiting(const wf_h2_stream *s) {
+    return s->out.len - s->out_at;
+}
+
 static size_t room_of(const wf_h2_stream *s) {
-    size_t waiting = s->out.len - s->out_at;
+    size_t waiting = wf_h2_stream_waiting(s);
     return !s->head_given ? HEAD_STEP : waiting < WF_H2_OUT_MAX ? WF_H2_OUT_MAX - waiting : 0;
 }
 

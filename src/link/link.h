@@ -242,6 +242,11 @@ void wf_link_deinit(wf_link *link); /* closes what is open, at once */
 /* TLS: what was received is opened, *data and *len say where it is. False: there is nothing to be read. */
 bool wf_link_unseal(wf_link *link, uint8_t **data, size_t *len);
 
+/* All that was queued is the kernel's; with TLS, what was sealed too. */
+static inline bool wf_link_all_sent(const wf_link *link) {
+    return link->q.bytes == 0 && !link->in_flight;
+}
+
 /* Bytes to be read, as they came. */
 static inline void wf_link_feed(wf_link *link, uint8_t *data, size_t len) {
     if (link->stage >= WF_LINK_LINGER || (link->secure && !wf_link_unseal(link, &data, &len)))

@@ -45,11 +45,6 @@ static inline void wf_link_count_sent(wf_link *link, size_t len) {
     link->deadlines.output_ms = (uint32_t)link->env->now_ms;
 }
 
-/* All that was queued is the kernel's; with TLS, what was sealed too. */
-static inline bool wf_link_all_sent(const wf_link *link) {
-    return link->q.bytes == 0 && !link->in_flight;
-}
-
 /* What is queued can be sent: there is no TLS, or its handshake is done. */
 static inline bool wf_link_can_send(const wf_link *link) {
     return !link->secure || wf_tls_ready(link->aside->tls);

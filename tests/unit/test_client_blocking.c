@@ -263,6 +263,28 @@ TEST(it_closes_over_what_was_not_received) {
     end();
 }
 
+static void note_length(weft_conn *conn, weft_message message, void *user) {
+    (void)conn, (void)user;
+    diary("%zu bytes", message.len);
+}
+
+/* What left is the kernel's, of a shared connection too: nothing is lost when it is cut then. */
+TEST(what_was_sent_over_http2_has_left) {
+    enum { MUCH = 1 << 20 };
+    char *much = calloc(1, MUCH);
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .http2 = WEFT_HTTP2_CLEAR, .limits = {.message_bytes_max = MUCH}});
+    fixture_route("/sink", &(weft_route) {.message = note_length});
+    fixture_run(NULL);
+    snprintf(url, sizeof url, "ws://%s/sink", fixture.address);
+    ws = weft_blocking_new(&(weft_client_config) {WEFT_CLIENT_CONFIG_INIT, .http2 = WEFT_HTTP2_CLEAR});
+    CHECK_EQ(weft_blocking_connect(ws, url, LONG_MS), WEFT_OK);
+    CHECK_EQ(weft_blocking_send(ws, WEFT_BINARY, much, MUCH, LONG_MS), WEFT_OK);
+    weft_blocking_free(ws);
+    CHECK_STR(diary_next(), "1048576 bytes");
+    CHECK_EQ(fixture_end(), WEFT_OK);
+    free(much);
+}
+
 /* ---- a server that answers, and then is deaf for as long as the test wants ---- */
 
 static atomic_bool deaf;
