@@ -89,7 +89,8 @@ typedef struct weft_dial_failure {
  * but the callbacks and `user`: strings are copied.
  *
  * Of each dial that was answered WEFT_OK comes exactly one of these, unless the client is freed before: `failed`; or
- * `open`, and last `closed`. With `retry` the same comes of each that is made again, for a connection of its own. The connection's pointer is valid from the dial until `failed` or `closed` returns.
+ * `open`, and last `closed`. With `retry` the same comes of each that is made again, for a connection of its own. The
+ * connection's pointer is valid from the dial until `failed` or `closed` returns.
  * Until `open`, sends and closes answer WEFT_ECLOSED; weft_conn_abort gives the dial up (`failed`, ECONNABORTED).
  */
 typedef struct weft_dial {
@@ -183,7 +184,8 @@ WEFT_API int weft_resolve(const char *url, char *out, size_t cap, const char **o
  * waiting is impossible. */
 WEFT_API int weft_client_turn(weft_client *client, int timeout_ms);
 
-/* Turns until no connection is left and none waits to be dialled again, or weft_client_stop. WEFT_OK, WEFT_ESYS. It may be called again. */
+/* Turns until no connection is left and none waits to be dialled again, or weft_client_stop. WEFT_OK, WEFT_ESYS. It may
+ * be called again. */
 WEFT_API int weft_client_run(weft_client *client);
 
 /* Makes weft_client_run return at the end of its turn, the connections as they are; called outside of a run, the next
