@@ -228,6 +228,8 @@ void push_xhr_request(weft_request *request, void *apps) {
         refuse_method(request);
     } else if (xhr.verb == PUSH_XHR_SEND) {
         take(request, apps, &xhr);
+    } else if (weft_request_body(request).len > 0) { /* it would be kept for as long as a poll waits */
+        reply(request, 400, "Who receives says nothing: messages are for xhr_send\n");
     } else {
         receive(request, apps, &xhr);
     }

@@ -174,6 +174,8 @@ scene('polls: each is answered when there is something, and what is sent is judg
         [JSON.stringify(Array(101).fill('{}')), 400],
         [JSON.stringify(['x'.repeat(1 << 20)]), 413],
     ]) assert.equal((await xhr.post('xhr_send', body)).status, status, body.slice(0, 40));
+    for (const verb of ['xhr', 'xhr_streaming']) // what is not to be kept for as long as it waits
+        assert.equal((await soon(xhr.post(verb, '[]'))).status, 400);
     await xhr.send({ event: 'pusher:subscribe', data: { channel: 'news' } }, { event: 'pusher:ping', data: {} },
         { event: 'no' });
     const [joined, pong, error] = await xhr.poll();
