@@ -126,6 +126,11 @@ static bool park(app_past *log, weft_request *request) {
     return true;
 }
 
+/* Most clients leave by a FIN; one that only has no more to say gets its answer now. */
+static bool was_left(const weft_request *request) {
+    return weft_request_gone(request) || weft_request_half_closed(request);
+}
+
 /* Answers those that are due by now (0: all); they are at the log's end but for `envelope` (NULL: nothing came). */
 static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
     app_place end = app_past_end(r->log);
@@ -138,7 +143,7 @@ static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
     json.failed |= envelope && envelope->failed;
     r->refs++;
     for (room_parked **at = &r->parked, *p; (p = *at);) {
-        if (due_s && p->until_s > due_s && !weft_request_gone(p->request)) {
+        if (due_s && p->until_s > due_s && !was_left(p->request)) {
             at = &p->next;
             continue;
         }

@@ -407,6 +407,12 @@ class Rules(unittest.TestCase):
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
             gone.close()
             eventually(lambda: get(weft, '/rooms')[2]['rooms'][0]['members'] == 999)
+            waiting.pop().socket.close()
+            half = waiting.pop()
+            half.socket.shutdown(socket.SHUT_WR)
+            self.assertEqual(json.loads(half.response()[2]), {'next': place, 'recovered': True, 'messages': []})
+            half.socket.close()
+            eventually(lambda: get(weft, '/rooms')[2]['rooms'][0]['members'] == 997)
             with weft.raw() as raw:
                 self.assertEqual(post(raw, '/rooms/a', b'to all')[0], 204)
             for raw in waiting:
