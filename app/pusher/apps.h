@@ -46,6 +46,7 @@ struct push_apps {
     push_hooks *hooks;     /* NULL: there are none; set before the first app */
     pthread_rwlock_t lock; /* of the tables; an app lives as long as they do */
     push_table by_id, by_key;
+    size_t queue_bytes_max; /* of a connection */
     atomic_bool drains;
 };
 

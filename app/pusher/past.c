@@ -39,7 +39,9 @@ void push_put_kept(push_text *out, const app_message *message) {
 /* NULL: he can have all he missed. */
 static const char *cannot(const push_want *want, const app_past *log, bool failed) {
     app_message message;
-    size_t bytes = 0;
+    size_t bytes = 0, bytes_max = RECOVERED_BYTES_MAX;
+    if (want->bytes_max > 0 && want->bytes_max < bytes_max)
+        bytes_max = want->bytes_max;
     if (!log)
         return failed ? "the history cannot be read" : "this channel keeps no history";
     if (strcmp(want->place.epoch, app_past_end(log).epoch) != 0)
@@ -48,7 +50,7 @@ static const char *cannot(const push_want *want, const app_past *log, bool faile
         return "not all that was missed is kept";
     for (uint64_t offset = want->place.offset; app_past_at(log, ++offset, &message);)
         bytes += message.len;
-    return bytes > RECOVERED_BYTES_MAX ? "more was missed than is sent at once: see history in the HTTP API" : NULL;
+    return bytes > bytes_max ? "more was missed than is sent at once: see history in the HTTP API" : NULL;
 }
 
 bool push_past_say(push_text *out, const push_want *want, const app_past *log, bool failed) {

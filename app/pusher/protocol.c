@@ -201,8 +201,15 @@ static void read_place(const json_t *recover, push_want *want) {
     }
 }
 
+/* What there is room for in his queue, with a margin. Over it he would be closed, come back and be closed again. */
+static size_t room_of(const asked *a) {
+    size_t max = push_app_of(a->who)->apps->queue_bytes_max,
+           used = a->peer->conn ? weft_conn_buffered(a->peer->conn) : 0;
+    return used < max ? (max - used) / 2 + 1 : 1;
+}
+
 static void on_subscribe(const asked *a) {
-    push_want want = {.channel = push_json_text(a->data, "channel")};
+    push_want want = {.channel = push_json_text(a->data, "channel"), .bytes_max = room_of(a)};
     read_place(json_object_get(a->data, "recover"), &want);
     if (!want.channel.data) {
         say_error(a, 0, "pusher:subscribe needs data with a channel");

@@ -92,6 +92,7 @@ bool app_pusher_add(weft_server *server, const app_config *config, app_store *st
     }
     pusher.has_apps = list && push_apps_init(&pusher.apps, server, store);
     pusher.apps.hooks = pusher.hooks;
+    pusher.apps.queue_bytes_max = config->queue_bytes_max;
     if (pusher.has_apps && push_apps_set(&pusher.apps, list) && add_routes(server, config->pusher_path))
         return true;
     fprintf(stderr, "weft: cannot start: out of memory\n");

@@ -146,6 +146,7 @@ typedef struct push_want {
     weft_text user_id, user_info; /* of a presence channel; the latter is JSON, or empty */
     bool returns;                 /* and knows all up to `place` */
     app_place place;
+    size_t bytes_max; /* of what he missed, when less is to be sent at once than else; 0: no */
 } push_want;
 
 push_verdict push_subscribe(push_conn *conn, const push_want *want, push_effects *e, uint64_t now_ms);

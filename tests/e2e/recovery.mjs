@@ -84,6 +84,19 @@ scene('more than is sent at once', app({ history: '*', history_messages: 1000 })
     assert.equal(some.recovered, true);
 });
 
+scene('no more than a queue holds', app({ history: '*' }), async (s) => {
+    const raw = await s.raw(), missed = { much: 8, some: 2 }, large = JSON.stringify('x'.repeat(9000));
+    for (const [channel, count] of Object.entries(missed)) {
+        const [, { epoch }] = await enter(s, channel);
+        for (let n = 0; n < count; n++) await s.post('/apps/3/events', { name: 'n', data: large, channel });
+        raw.say('pusher:subscribe', { channel, recover: { epoch, offset: 0 } });
+        const answer = await raw.take();
+        assert.deepEqual([answer.channel, answer.recovered], [channel, channel === 'some']);
+    }
+    for (let n = 1; n <= missed.some; n++) assert.equal((await raw.take()).offset, n);
+    await raw.nothing(); // it is still there
+}, '--queue-max', '64k');
+
 scene('a cache channel: its last event once', kept, async (s) => {
     await publish(s, 'cache-x', 'one', 'two');
     const [raw, { epoch, offset }] = await enter(s, 'cache-x');
