@@ -90,7 +90,7 @@ class Bench:
 def table(costs, idle):
     print(f"{'server CPU, us each':26}" + "".join(f"{way:>19}" for way in WAYS))
     for load, ways in costs.items():
-        cells = [f"{ways[way]:.1f} ({ways[way] / ways['ws']:.2f})" if way in ways else "" for way in WAYS]
+        cells = [f"{ways[way]:.3g} ({ways[way] / ways['ws']:.2f})" if way in ways else "" for way in WAYS]
         print(f"{load:26}" + "".join(f"{cell:>19}" for cell in cells))
     cells = [f"{idle[way]:,.0f}" if way in idle else "" for way in WAYS]
     print(f"{'idle, bytes each':26}" + "".join(f"{cell:>19}" for cell in cells))
