@@ -78,8 +78,9 @@ void room_leave(room_member *member);
  * Not recovered: there is a gap, and it is read as by one without a place. */
 bool room_read(const char *name, const room_reading *reading, app_text *out_json);
 
-/* The same, and with nothing there the request is kept until there is: true. Then it is answered from wherever the next
- * message comes, or after the time. False: out_json is the answer; when that is `failed`, there are too many already. */
+/* The same, and with nothing there the request is kept until there is: true. Then it is answered from wherever the
+ * next message comes, or after the time. False: out_json is the answer; when that is `failed`, there are too many
+ * already. */
 bool room_read_or_park(const char *name, const room_reading *reading, weft_request *request, app_text *out_json);
 
 /* What CORS needs: two headers for an origin that is welcome, else none. They live as long as `origin`. */

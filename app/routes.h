@@ -10,8 +10,8 @@
 /* rooms.c: /rooms, /rooms/NAME, /echo. The config and the store (NULL: none) must outlive the server. */
 int app_rooms_add(weft_server *server, const app_config *config, app_store *store);
 
-/* room_poll.c, room.c: who waits is answered at once (signal-safe); nobody waits any more, before the server is freed; and behind
- * that. */
+/* room_poll.c, room.c: who waits is answered at once (signal-safe); nobody waits any more, before the server is
+ * freed; and behind that. */
 void app_rooms_drain(void);
 void app_rooms_stop(void);
 void app_rooms_free(void);

@@ -106,6 +106,7 @@ group_test() {
     need clang has_command clang
     need clang-runtime has_clang_runtime
     need curl has_command curl
+    need nghttp2-client has_command h2load
     need chromium has_command chromium chromium-browser google-chrome
     need python3 has_command python3
     need python3-websockets has_python_module websockets

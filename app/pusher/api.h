@@ -35,8 +35,8 @@ void push_put_info(push_text *out, weft_text name, const push_channel *channel, 
 void push_api_events(push_call *call);
 void push_api_batch(push_call *call);
 
-/* api_stored.c: adds an event to the call's writes, but for the connection with that socket id; false: answered. Gives them up; or adds them to the store, which
- * answers the call with `out`. */
+/* api_stored.c: adds an event to the call's writes, but for the connection with that socket id; false: answered.
+ * Gives them up; or adds them to the store, which answers the call with `out`. */
 bool push_store_event(push_call *call, const push_event *event, weft_text except);
 void push_drop_writes(push_call *call);
 void push_answer_stored(push_call *call);

@@ -1,7 +1,7 @@
 /*
- * What nobody's message brings about: counts that had to wait and events that are kept too long, now and then; and where
- * there is a config file, a thread beside the workers that reads it again when told to. Without one there is none: alone
- * in its process, a thread makes each system call cheaper.
+ * What nobody's message brings about: counts that had to wait and events that are kept too long, now and then; and
+ * where there is a config file, a thread beside the workers that reads it again when told to. Without one there is
+ * none: alone in its process, a thread makes each system call cheaper.
  */
 #include "app/pusher/pusher.h"
 

@@ -63,8 +63,8 @@ typedef struct weft_close_info {
  * fragmented message is open; WEFT_ESYS in a client that finds no randomness to mask with (RFC 6455 5.3). Cost: one
  * copy, which masks, or the compressor's.
  *
- * A ping or pong with a payload of yours may be sent too, of at most 125 bytes (else WEFT_EINVAL) and of any bytes, also
- * within a fragmented message. It waits its turn in the queue and is not timed: the pong comes by `control`. */
+ * A ping or pong with a payload of yours may be sent too, of at most 125 bytes (else WEFT_EINVAL) and of any bytes,
+ * also within a fragmented message. It waits its turn in the queue and is not timed: the pong comes by `control`. */
 WEFT_API int weft_conn_send(weft_conn *conn, weft_kind kind, const void *data, size_t len);
 
 /* Sends a message in fragments (RFC 6455 5.4), never compressed: the first call gives the kind, the last has `fin`
@@ -86,8 +86,8 @@ WEFT_API void weft_conn_abort(weft_conn *conn);
 /* True: a stream, no WebSocket. */
 WEFT_API bool weft_conn_is_stream(const weft_conn *conn);
 
-/* Sends a ping, ahead of the queue, whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL while
- * one is out. A stream has none: WEFT_EINVAL. */
+/* Sends a ping, ahead of the queue, whose pong will call `pong` with the round-trip time. One at a time: WEFT_FULL
+ * while one is out. A stream has none: WEFT_EINVAL. */
 WEFT_API int weft_conn_ping(weft_conn *conn);
 
 /* True when permessage-deflate was agreed on. */

@@ -103,14 +103,14 @@ WEFT_API int weft_request_reply_with(weft_request *request, int status, const we
  * binary, is the next bytes of the body (server-sent events, lines of JSON); empty messages are nothing. Limits, slow
  * policy, topics, `drained` and the drain are those of a WebSocket.
  *
- * No messages come from it, and no pings go: who wants to know whether the client is still there sends something now and
- * then, and what is not acknowledged within send_timeout_ms ends it. A client that finishes its direction has left:
- * `closed` says 1006, by_peer.
+ * No messages come from it, and no pings go: who wants to know whether the client is still there sends something now
+ * and then, and what is not acknowledged within send_timeout_ms ends it. A client that finishes its direction has
+ * left: `closed` says 1006, by_peer.
  *
- * weft_conn_close ends the body, with a code that only `closed` hears (clean: all was sent). Ended in any other way it is
- * cut visibly. In HTTP/1 the connection closes behind it ("Connection: close" is added, and "Transfer-Encoding: chunked"
- * in HTTP/1.1), and what the client sends meanwhile is passed over. Of HEAD the answer is the head alone: `open` and
- * `closed` follow, and nothing can be sent.
+ * weft_conn_close ends the body, with a code that only `closed` hears (clean: all was sent). Ended in any other way
+ * it is cut visibly. In HTTP/1 the connection closes behind it ("Connection: close" is added, and "Transfer-Encoding:
+ * chunked" in HTTP/1.1), and what the client sends meanwhile is passed over. Of HEAD the answer is the head alone:
+ * `open` and `closed` follow, and nothing can be sent.
  *
  * Status 200-599 but 204 and 304. Answers as weft_request_accept; WEFT_EINVAL for a WebSocket's handshake. */
 WEFT_API int weft_request_stream(weft_request *request, int status, const weft_header *headers, size_t header_count);

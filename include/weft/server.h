@@ -106,8 +106,9 @@ WEFT_API int weft_server_route(weft_server *server, const weft_route *route);
  * without a message. Before run. WEFT_OK, WEFT_EINVAL, WEFT_ENOMEM. */
 WEFT_API int weft_server_history(weft_server *server, const char *prefix, uint32_t messages_max, uint32_t bytes_max);
 
-/* Calls `call` about every interval_ms (at least 1) while the server runs, on its first worker: for what is to be done
- * now and then; and at once when a drain begins. It may do what a callback may. Before run. WEFT_OK, WEFT_EINVAL, WEFT_ENOMEM. */
+/* Calls `call` about every interval_ms (at least 1) while the server runs, on its first worker: for what is to be
+ * done now and then; and at once when a drain begins. It may do what a callback may. Before run. WEFT_OK,
+ * WEFT_EINVAL, WEFT_ENOMEM. */
 WEFT_API int weft_server_every(weft_server *server, uint32_t interval_ms, void (*call)(weft_server *server, void *user),
                                void *user);
 

@@ -28,8 +28,8 @@ typedef struct wf_opening {
 int wf_opening_write(wf_buf *out, const wf_opening *opening, char out_key[WF_UPGRADE_KEY_BYTES + 1],
                      const char **out_why);
 
-/* The rules over an answer to it, but for the extensions; `key` NULL: it came over HTTP/2, where there is none (RFC 8441
- * 5). WF_OK: it is a WebSocket; WF_ERROR with the rule in *fault. */
+/* The rules over an answer to it, but for the extensions; `key` NULL: it came over HTTP/2, where there is none (RFC
+ * 8441 5). WF_OK: it is a WebSocket; WF_ERROR with the rule in *fault. */
 int wf_opening_judge(const wf_http_reply *reply, const char *key, const char *const *subprotocols, wf_fault *fault);
 
 #endif

@@ -342,8 +342,8 @@ int wf_link_accept(wf_link *link, const void *bytes, size_t len, const wf_link_l
 /* How the bytes of a body that goes on are laid out, or that there are none: the answer to HEAD. */
 typedef enum wf_link_body { WF_LINK_BODY_AS_IS, WF_LINK_BODY_CHUNKED, WF_LINK_BODY_NONE } wf_link_body;
 
-/* Queues the head of an answer and becomes a STREAM; without a body it is at its end already. What is sent and published
- * from then on are the body's bytes. `limits` must outlive the link. Same answers. */
+/* Queues the head of an answer and becomes a STREAM; without a body it is at its end already. What is sent and
+ * published from then on are the body's bytes. `limits` must outlive the link. Same answers. */
 int wf_link_stream(wf_link *link, const wf_str *head, const wf_link_limits *limits, wf_link_body body);
 
 /* RAW, and to a proxy: queues bytes; and what is queued is the last. Reading rests while much is queued: room is what
@@ -365,9 +365,9 @@ void wf_link_open(wf_link *link);
  * ends. */
 int wf_link_deflate(wf_link *link, const wf_pmd_params *params);
 
-/* WebSocket side; of a STREAM the payloads are the body's bytes. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL (out of order); a client's also WF_ESYS
- * (wf_mask_key). A message is compressed when that was agreed on and it pays; one that is sent plain or in fragments
- * never is. */
+/* WebSocket side; of a STREAM the payloads are the body's bytes. WF_OK, WF_FULL, WF_ECLOSED, WF_ENOMEM, WF_EINVAL
+ * (out of order); a client's also WF_ESYS (wf_mask_key). A message is compressed when that was agreed on and it pays;
+ * one that is sent plain or in fragments never is. */
 int wf_link_send(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_plain(wf_link *link, uint8_t opcode, const void *data, size_t len);
 int wf_link_send_fragment(wf_link *link, uint8_t opcode, const void *data, size_t len, bool fin);

@@ -52,8 +52,8 @@ static void shed(weft_conn *conn, const char *why) {
     wf_conn_pump(conn);
 }
 
-/* Within the handshake of TLS nothing can be told: there it just ends, for who waits in it would hold a connection until
- * its deadline. */
+/* Within the handshake of TLS nothing can be told: there it just ends, for who waits in it would hold a connection
+ * until its deadline. */
 static void shed_oldest(wf_worker *w) {
     static const char why[] = "too many unfinished handshakes";
     weft_conn *conn = w->half_first;

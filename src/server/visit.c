@@ -1,7 +1,7 @@
 /*
- * A walk over all connections is one piece of mail that goes from worker to worker, and on each from slot to slot: so it
- * sees every connection on its own thread, needs no lock, and nobody who is not looked at pays for it. After some slots
- * it is put behind the other mail, so that a turn stays short however many there are.
+ * A walk over all connections is one piece of mail that goes from worker to worker, and on each from slot to slot: so
+ * it sees every connection on its own thread, needs no lock, and nobody who is not looked at pays for it. After some
+ * slots it is put behind the other mail, so that a turn stays short however many there are.
  */
 #include "server/server_impl.h"
 

@@ -1,7 +1,7 @@
 /*
- * Clients of Pusher Channels who say anything: three of them, whose messages are the input's own or such as a good client
- * sends, rightly signed, with names and data of the input. The library is played: what is sent and published must be
- * JSON, and who has joined a topic is who the state says is in the channel.
+ * Clients of Pusher Channels who say anything: three of them, whose messages are the input's own or such as a good
+ * client sends, rightly signed, with names and data of the input. The library is played: what is sent and published
+ * must be JSON, and who has joined a topic is who the state says is in the channel.
  *
  * An input: records of a kind (3 bits), a client (2 bits), a length, and so many bytes.
  */
