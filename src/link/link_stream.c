@@ -134,7 +134,7 @@ void wf_link_close_stream(wf_link *link, int code) {
 
 void wf_link_stream_done(wf_link *link) {
     wf_link_end *end = wf_link_ending(link);
-    if (!end)
+    if (!end || !wf_link_seal_end(link))
         return;
     end->received_code = end->sent_code; /* nobody says more: a clean end is that all has gone */
     link->stage = WF_LINK_LINGER;
