@@ -141,7 +141,7 @@ WEFT_API bool weft_server_address_tls(const weft_server *server, size_t index);
 WEFT_API int weft_server_run(weft_server *server);
 
 /* Stops accepting and closes every WebSocket with `code` (1001 or 1012; what may not travel is 1001), spread
- * evenly over spread_ms; idle HTTP connections end at once; those still there 5 s after the spread are cut.
+ * evenly over spread_ms; what was published before comes before that; idle HTTP connections end at once; those still there 5 s after the spread are cut.
  * weft_server_run returns when all have gone. Any thread, also a signal handler. */
 WEFT_API void weft_server_drain(weft_server *server, int code, uint32_t spread_ms);
 

@@ -3,6 +3,9 @@
  * spread evenly over the time given, so that their clients do not all come back in the same instant. Idle
  * HTTP connections just end, requests that wait for an answer get it. Who is still there some seconds after
  * the spread is cut.
+ *
+ * What was published before the order may still be on its way between workers, and is for those who are about to be
+ * closed: so each worker sends a fence through all mailboxes, its own too, and closes nobody until all are back.
  */
 #include "server/server_impl.h"
 
@@ -26,10 +29,33 @@ static bool end_idle_http(weft_conn *conn) {
     return true;
 }
 
+void wf_worker_fence(wf_worker *w, wf_mail *m) {
+    unsigned from = (unsigned)m->handle;
+    if (m->code == 0) { /* on its way there */
+        m->code = 1;
+        wf_worker_mail(w, from, m);
+        return;
+    }
+    w->drain_fences--;
+    wf_mail_free(m);
+}
+
+/* Without memory it is as it was without fences. */
+static void send_fences(wf_worker *w) {
+    for (unsigned i = 0; i < w->server->worker_count; i++) {
+        wf_mail *m = wf_mail_new(MAIL_FENCE, w->index, NULL, NULL, 0);
+        if (!m)
+            continue;
+        wf_worker_mail(w, i, m);
+        w->drain_fences++;
+    }
+}
+
 static void begin(wf_worker *w, unsigned order) {
     w->drain_seen = order;
     w->drain_started_ms = w->env.now_ms;
     w->drain_total = 0;
+    send_fences(w);
     wf_worker_deafen(w);
     if (w->index == 0)
         wf_worker_chores_now(w); /* whoever keeps requests waiting may end that */
@@ -68,7 +94,7 @@ void wf_worker_drain(wf_worker *w) {
         atomic_store(&w->server->stop, true);
         return;
     }
-    uint64_t due = elapsed >= spread ? UINT32_MAX : due_by(w, elapsed, spread);
+    uint64_t due = w->drain_fences > 0 ? 0 : elapsed >= spread ? UINT32_MAX : due_by(w, elapsed, spread);
     while (w->drain_done < due && w->drain_slot < w->slots.high) {
         weft_conn *conn = wf_slots_at(&w->slots, w->drain_slot++);
         if (conn) {
@@ -76,7 +102,8 @@ void wf_worker_drain(wf_worker *w) {
             drain_one(conn, (int)(order >> 1));
         }
     }
-    if (elapsed >= spread && w->drain_slot >= w->slots.high && w->env.now_ms >= w->drain_again_ms) {
+    if (elapsed >= spread && w->drain_fences == 0 && w->drain_slot >= w->slots.high &&
+        w->env.now_ms >= w->drain_again_ms) {
         w->drain_slot = 0; /* once more for those that were busy with a request */
         w->drain_again_ms = w->env.now_ms + AGAIN_MS;
     }

@@ -16,6 +16,7 @@ typedef enum mail_kind {
     MAIL_PUBLISH, /* to the topic's home: give it its place in the order */
     MAIL_DELIVER, /* from the home: queue it to your subscribers */
     MAIL_JOIN,    /* to the topic's home, and from there to the connection's worker: what follows is for it */
+    MAIL_FENCE,   /* from the worker `handle`, and back to it: what came before has been dealt with */
     MAIL_SEND,    /* to one connection */
     MAIL_CLOSE,
     MAIL_ANSWER, /* to a request */

@@ -93,6 +93,7 @@ struct wf_worker {
     unsigned drain_seen;
     uint64_t drain_started_ms;
     uint32_t drain_total, drain_done, drain_slot;
+    uint32_t drain_fences; /* that are not back yet */
     uint64_t drain_again_ms;
     size_t memory_checked;
     size_t published_bytes; /* since the queues were last offered to the kernel, each message with its weight */
@@ -219,7 +220,8 @@ void wf_worker_half_done(weft_conn *conn);
 void wf_worker_check_memory(wf_worker *w);
 
 /* drain.c */
-void wf_worker_drain(wf_worker *w); /* called each turn while draining */
+void wf_worker_drain(wf_worker *w);             /* called each turn while draining */
+void wf_worker_fence(wf_worker *w, wf_mail *m); /* one has come */
 bool wf_worker_drained(const wf_worker *w);
 void wf_worker_deafen(wf_worker *w);     /* stops listening */
 void wf_worker_chores_now(wf_worker *w); /* of the first: before their time */

@@ -208,6 +208,9 @@ static void read_mail(wf_worker *w) {
         case MAIL_DELIVER:
             wf_publish_deliver(w, m);
             break;
+        case MAIL_FENCE:
+            wf_worker_fence(w, m);
+            continue; /* it goes back */
         case MAIL_JOIN:
             wf_publish_join(w, m);
             continue; /* it may go on, too */

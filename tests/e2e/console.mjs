@@ -128,6 +128,7 @@ look('what happens is shown: of an app, a channel, a connection', async (s) => {
     await ann.join('private-b');
     for (const what of ['connected', 'subscribed', 'occupied']) await debug(page, what).waitFor();
     await debug(page, 'private-b').getByRole('button', { name: 'private-b' }).click();
+    await page.getByText('Nothing yet.').waitFor();
     ann.say('client-to-a', {}, 'private-a');
     ann.say('client-to-b', { some: 'thing' }, 'private-b');
     await debug(page, 'client-to-b').waitFor();

@@ -33,6 +33,43 @@ static void begin(uint32_t workers) {
     fixture_run(NULL);
 }
 
+static void join_topic(weft_conn *conn, const weft_request *request, void *user) {
+    (void)request, (void)user;
+    if (weft_conn_subscribe(conn, "t", 0) != WEFT_OK)
+        diary("subscribe failed");
+}
+
+static uint32_t subscribers(void) {
+    size_t count;
+    weft_topic_info *topics = weft_server_topics(fixture.server, "t", &count);
+    uint32_t found = count > 0 ? topics[0].subscribers : 0;
+    weft_topics_free(topics);
+    return found;
+}
+
+TEST(what_was_published_before_a_drain_comes_before_the_close) {
+    enum { ROUNDS = 40, READERS = 12 };
+    for (int round = 0; round < ROUNDS; round++) {
+        test_context("round %d", round);
+        fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .workers = 4});
+        fixture_route("/", &(weft_route) {.open = join_topic});
+        fixture_run(NULL);
+        for (int i = 0; i < READERS; i++)
+            CHECK_EQ(client_open(&many[i], fixture.address, "/", NULL), 101);
+        EVENTUALLY(subscribers() == READERS);
+        CHECK_EQ(weft_publish(fixture.server, "t", WEFT_TEXT, "last words", 10), WEFT_OK);
+        weft_server_drain(fixture.server, 1001, 0);
+        for (int i = 0; i < READERS; i++) {
+            CHECK_STR(client_next(&many[i]), "text last words");
+            CHECK_STR(client_next(&many[i]), "close 1001 server is going away");
+            client_close(&many[i]);
+        }
+        CHECK_EQ(fixture_wait(CLIENT_PATIENCE_MS), WEFT_OK);
+        CHECK_EQ(fixture_end(), WEFT_OK);
+    }
+    test_context("%s", "");
+}
+
 TEST(a_drain_closes_everyone_spread_over_the_time) {
     for (uint32_t workers = 1; workers <= 3; workers += 2) {
         test_context("%u workers", workers);
