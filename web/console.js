@@ -15,6 +15,7 @@ let page = '0';
 let paused = false;
 let missed = 0;
 let skipped = 0;
+let asked = 0; // for another stream of events: what comes before the answer is of the last one
 
 /** An element with properties and children; strings become text. */
 function el(tag, properties = {}, ...children) {
@@ -74,14 +75,18 @@ function heard(message) {
         $('console').hidden = $('leave').hidden = false;
         state('open', `weft ${message.welcome}`);
         look();
+        asked = 0;
         watch();
     } else if (message.live) {
         show_live(message.live);
     } else if (message.connections) {
         show_connections(message);
+    } else if (message.watching) {
+        asked--;
+        note();
     } else if (message.debug) {
         say({ got: 1 });
-        show_debug(message);
+        if (!asked) show_debug(message);
     }
 }
 
@@ -285,12 +290,13 @@ function watch() {
     $('debug').replaceChildren();
     const [channel, who] = [$('filter-channel').value.trim(), $('filter-who').value.trim()];
     say({ debug: app ? { app, channel, who } : null });
+    asked++;
     note();
 }
 
 function note() {
     const lost = missed ? `${number(missed)} events came too fast and are not here. ` : '';
-    put($('debug-note'), paused ? `${lost}Paused; ${number(skipped)} passed by.` : lost || ($('debug').children.length ? '' : 'Nothing yet.'));
+    put($('debug-note'), paused ? `${lost}Paused; ${number(skipped)} passed by.` : lost || (asked || $('debug').children.length ? '' : 'Nothing yet.'));
 }
 
 /** JSON within JSON is shown once, indented where it is long. */

@@ -8,6 +8,7 @@
  *
  *     {"live":{"stats":{..},"apps":[..],"rooms":[..],"channels":[..]}}     each second
  *     {"connections":[..],"next":"..."}                                    every two
+ *     {"watching":true}                                                    behind the last of what it wanted before
  *     {"debug":[..],"missed":0}                                            when something has happened
  *
  * A page that does not read is sent nothing more, and what happens meanwhile is counted (app/trace.h).
@@ -150,19 +151,21 @@ static void set_view(session *s, const json_t *json) {
     pthread_mutex_unlock(&lock);
 }
 
-static void set_debug(session *s, const json_t *debug) {
+static void set_debug(weft_server *server, session *s, const json_t *debug) {
+    static const char watching[] = "{\"watching\":true}";
     app_trace_filter filter;
-    pthread_mutex_lock(&lock);
-    s->ahead = 0;
-    pthread_mutex_unlock(&lock);
-    if (!json_is_object(debug)) {
-        app_onlooker_end(&s->onlooker);
-        return;
-    }
     copy(filter.app, sizeof filter.app, push_json_text(debug, "app"));
     copy(filter.channel, sizeof filter.channel, push_json_text(debug, "channel"));
     copy(filter.who, sizeof filter.who, push_json_text(debug, "who"));
-    app_onlooker_begin(&s->onlooker, &filter);
+    pthread_mutex_lock(&lock);
+    s->ahead = 0;
+    if (json_is_object(debug))
+        app_onlooker_begin(&s->onlooker, &filter);
+    else
+        app_onlooker_end(&s->onlooker);
+    /* By mail and under the lock, as what was seen before was sent. */
+    weft_handle_send(server, s->view.handle, WEFT_TEXT, watching, sizeof watching - 1);
+    pthread_mutex_unlock(&lock);
 }
 
 static void set_got(session *s, const json_t *got) {
@@ -183,7 +186,7 @@ static void on_message(weft_conn *conn, weft_message message, void *user) {
     else if (json_object_get(json, "view"))
         set_view(s, json_object_get(json, "view"));
     else if (json_object_get(json, "debug"))
-        set_debug(s, json_object_get(json, "debug"));
+        set_debug(weft_conn_server(conn), s, json_object_get(json, "debug"));
     else
         set_got(s, json_object_get(json, "got"));
     json_decref(json);

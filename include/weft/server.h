@@ -140,9 +140,9 @@ WEFT_API bool weft_server_address_tls(const weft_server *server, size_t index);
  * on or it has run already; WEFT_ESYS, WEFT_ENOMEM at start. */
 WEFT_API int weft_server_run(weft_server *server);
 
-/* Stops accepting and closes every WebSocket with `code` (1001 or 1012; what may not travel is 1001), spread
- * evenly over spread_ms; what was published before comes before that; idle HTTP connections end at once; those still there 5 s after the spread are cut.
- * weft_server_run returns when all have gone. Any thread, also a signal handler. */
+/* Stops accepting and closes every WebSocket with `code` (1001 or 1012; what may not travel is 1001), spread evenly
+ * over spread_ms; what was published before comes before that; idle HTTP connections end at once; those still there 5
+ * s after the spread are cut. weft_server_run returns when all have gone. Any thread, also a signal handler. */
 WEFT_API void weft_server_drain(weft_server *server, int code, uint32_t spread_ms);
 
 /* Cuts everything and makes weft_server_run return. Any thread, also a signal handler. */
