@@ -88,6 +88,7 @@ room *room_take(app_past *log) {
 void room_give_back(room *r) {
     if (--r->refs > 0)
         return;
+    *app_past_user(r->log) = NULL; /* the store may hold the log for longer */
     app_past_let_go(r->log);
     free(r);
 }

@@ -256,6 +256,13 @@ class Kept(File):
                 answer = json.loads(request(raw, 'GET', f'{ROOM}?poll={place}')[2])
             self.assertEqual((answer['recovered'], answer['messages']), (True, [{'offset': 5, 'data': 'five'}]))
 
+    def test_the_last_member_may_leave_while_a_message_is_written(self):
+        with self.weft() as weft:
+            for n in range(60):
+                with weft.raw() as raw:
+                    raw.open(ROOM)
+                self.assertEqual(post(weft, b'%d' % n), 204)
+
     def test_what_a_room_may_not_keep_leaves_the_file(self):
         with self.weft('--history', '3') as weft:
             for n in range(20):
