@@ -9,12 +9,10 @@ One server at a time, pinned to one core; clients and the one who publishes have
 import argparse
 import json
 import os
-import signal
 import statistics
-import sys
 
 from audience import APP_KEY, measure, start_server
-from process import BenchError, machine, note
+from process import machine, note, run_bench
 
 # Name, --via of the audience, path.
 WHATS = [
@@ -84,11 +82,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # A terminated bench takes its servers with it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        main()
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_bench(main)

@@ -9,12 +9,10 @@ the server's CPU time per message (or delivery), the median over the rounds. Sta
 import argparse
 import json
 import os
-import signal
 import statistics
 import subprocess
-import sys
 
-from process import BenchError, Server, free_port, machine, note
+from process import BenchError, Server, free_port, machine, note, run_bench
 
 CONNECTIONS = [10, 100, 1000, 5000, 15000]
 INFLIGHT = [1, 4, 16, 64]
@@ -125,11 +123,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # A terminated bench takes its servers with it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        main()
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_bench(main)

@@ -167,3 +167,14 @@ def children(pid):
                     open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:  # or a thread of it
                 found += [int(child) for child in file.read().split()]
     return found
+
+
+def run_bench(main):
+    """The end of every bench: one that is terminated takes its servers with it."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        main()
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

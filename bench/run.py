@@ -10,13 +10,11 @@ import argparse
 import json
 import os
 import shlex
-import signal
 import statistics
 import subprocess
-import sys
 import time
 
-from process import BenchError, Server, free_port, hold, machine, memory, note
+from process import BenchError, Server, free_port, hold, machine, memory, note, run_bench
 
 # Connections, messages in flight on each, payload bytes.
 LOADS = [(100, 1, 20), (500, 1, 512), (10, 64, 64), (10, 1, 16384), (4, 1, 1048576)]
@@ -204,11 +202,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # A terminated bench takes its servers with it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        main()
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_bench(main)

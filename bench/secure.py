@@ -11,9 +11,8 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 
-from process import BenchError, Server, free_port, machine, note
+from process import BenchError, Server, free_port, machine, note, run_bench
 
 TLS = ["--tls-self-signed"]
 WAYS = {  # the server's flags, and the client's
@@ -51,8 +50,11 @@ class Bench:
         scheme, _, flags = WAYS[way]
         command = [self.weft, "bench", f"{scheme}://127.0.0.1:{server.port}/echo", *flags, *load, "-d",
                    f"{self.seconds}s", "--server-pid", str(server.pid), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=self.seconds + 60,
-                              preexec_fn=lambda: os.sched_setaffinity(0, {self.load_core}))
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=self.seconds + 60,
+                                  preexec_fn=lambda: os.sched_setaffinity(0, {self.load_core}))
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"{' '.join(command)}: did not end") from None
         server.check()
         report = json.loads(done.stdout) if done.stdout else None
         # INVALID is about latency, which is not asked for: the server's CPU is measured either way.
@@ -103,15 +105,11 @@ def main():
     parser.add_argument("--seconds", type=int, default=2, help="of each load (2)")
     parser.add_argument("--backend", default="epoll", choices=["epoll", "io_uring"])
     options = parser.parse_args()
-    try:
-        bench = Bench(options)
-        costs = bench.costs(options.rounds)
-        idle = {way: bench.idle(way) for way in WAYS if way != HANDSHAKES_ONLY}
-    except (BenchError, subprocess.TimeoutExpired) as error:
-        sys.exit(f"secure.py: {error}")
-    table(costs, idle)
+    bench = Bench(options)
+    costs = bench.costs(options.rounds)
+    table(costs, {way: bench.idle(way) for way in WAYS if way != HANDSHAKES_ONLY})
     print(machine())
 
 
 if __name__ == "__main__":
-    main()
+    run_bench(main)

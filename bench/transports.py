@@ -8,7 +8,6 @@ One way at a time, each with a server of its own, pinned to one core; clients an
 import argparse
 import json
 import os
-import signal
 import statistics
 import sys
 
@@ -16,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "riv
 
 import plot  # noqa: E402
 from audience import measure, start_server  # noqa: E402
-from process import BenchError, machine, note  # noqa: E402
+from process import machine, note, run_bench  # noqa: E402
 
 # Name, --via of the audience, path, and its short name in the plot.
 WAYS = [
@@ -122,11 +121,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # A terminated bench takes its servers with it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        main()
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_bench(main)
