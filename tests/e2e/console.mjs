@@ -37,7 +37,7 @@ function look_at([name, play]) {
             const page = await context.newPage();
             page.on('pageerror', (error) => faults.push(error.message));
             page.on('dialog', (dialog) => { faults.push(dialog.message()); dialog.dismiss(); });
-            page.on('console', (line) => /Security Policy|Refused|Trusted/i.test(line.text()) && faults.push(line.text()));
+            page.on('console', (line) => /Security Policy|Refused to|Trusted/.test(line.text()) && faults.push(line.text()));
             page.on('request', (request) => request.url().includes(SECRET) && faults.push(request.url()));
             page.on('request', (request) => new URL(request.url()).host !== `127.0.0.1:${s.weft.port}` &&
                 !request.url().startsWith('data:') && faults.push(request.url()));
