@@ -92,6 +92,7 @@ group_build() {
     need libedit-dev has_library libedit-dev editline/readline.h
     need libinih-dev has_library libinih-dev ini.h
     need libjansson-dev has_library libjansson-dev jansson.h
+    need libjose-dev has_library libjose-dev jose/jws.h
     need libcurl4-openssl-dev has_library libcurl4-openssl-dev curl/curl.h
     need libsqlite3-dev has_library libsqlite3-dev sqlite3.h
     need llhttp has_llhttp
@@ -112,6 +113,8 @@ group_test() {
     need python3-websockets has_python_module websockets
     need python3-autobahn has_python_module autobahn
     need python3-twisted has_python_module twisted
+    need python3-jwt has_python_module jwt
+    need python3-cryptography has_python_module cryptography
     need nodejs has_command node
     need npm has_command npm
     need openssl has_command openssl
