@@ -12,7 +12,11 @@ typedef struct app_config {
     const char *const *listen_plain; /* NULL-terminated; without it, all the same */
     weft_tls_server tls;             /* zero: none */
     const char *const *origins;      /* NULL-terminated */
-    const char *token;               /* NULL: none is needed */
+    const char *token;               /* opens all rooms; NULL: there is none */
+    const char *jwt_keys_file;       /* of tokens that open some (room_auth.h); NULL: none. Read again on SIGHUP */
+    const char *jwt_issuer;          /* that these have to name; NULL: any */
+    const char *jwt_audience;        /* NULL: they may name none */
+    bool jwt_endless;                /* they need not expire */
     const char *admin_secret;        /* who knows it may use the console; NULL: the file's, or there is no console */
     const char *admin_secret_file;   /* its first line; NULL: none */
     const char *config_file;         /* whose [app NAME] sections are apps; NULL: none. Read again on SIGHUP */

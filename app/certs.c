@@ -6,6 +6,7 @@
 #include "app/certs.h"
 
 #include "app/log.h"
+#include "app/room_auth.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,6 +69,8 @@ static void *run(void *unused) {
         if (atomic_load(&watch.stops))
             return NULL;
         uint64_t now = look();
+        if (ordered)
+            room_auth_reload_asked();
         if (ordered || (now == last && now != loaded)) {
             loaded = now;
             reload(ordered ? "SIGHUP" : "a file has changed");

@@ -15,6 +15,10 @@ static void copy(char *out, size_t cap, weft_text text) {
 }
 
 void app_log_request(const weft_request *request, int status) {
+    app_log_request_with(request, status, NULL, NULL);
+}
+
+void app_log_request_with(const weft_request *request, int status, const char *name, const char *value) {
     if (!app_log_wants(APP_DEBUG))
         return;
     char method[16], path[512], code[16];
@@ -22,7 +26,7 @@ void app_log_request(const weft_request *request, int status) {
     copy(path, sizeof path, weft_request_path(request));
     snprintf(code, sizeof code, "%d", status);
     app_log(APP_DEBUG, "request", "peer", weft_request_peer(request), "method", method, "path", path, "status", code,
-            NULL);
+            name, value, NULL);
 }
 
 void app_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len) {

@@ -279,7 +279,8 @@ static int send_message(weft_conn *conn, const room_member *m, const app_message
 
 /* The first word to it: where it begins. */
 static int begin(weft_conn *conn, room_member *m) {
-    bool recovered = room_begin_reading(m->room->log, &(room_reading) {m->place, m->returns, m->last, 0}, &m->place);
+    bool recovered = room_begin_reading(
+        m->room->log, &(room_reading) {.place = m->place, .returns = m->returns, .last = m->last}, &m->place);
     int got = tell_place(conn, m, recovered);
     m->told = got == WEFT_OK;
     return got;

@@ -16,6 +16,7 @@
 #include "app/app.h"
 #include "app/envelope.h"
 #include "app/history.h"
+#include "app/room_auth.h"
 #include "app/store.h"
 
 #define ROOM_PREFIX "rooms/"
@@ -38,6 +39,12 @@ typedef struct room_member {
     room *room;      /* once it has entered */
     char peer[64];   /* for the log; empty when nothing is logged */
     char name[ROOM_NAME_MAX + 1];
+
+    /* As its token has it (room_auth.h). */
+    bool publishes;         /* it may */
+    char *subject;          /* who it is; NULL: nobody says */
+    uint64_t ends_ms;       /* when it has to go; 0: never */
+    app_expiry_item expiry; /* waits for that */
 } room_member;
 
 /* What a request wants to read. */
@@ -45,6 +52,7 @@ typedef struct room_reading {
     app_place place; /* behind which; without `returns` the last so many */
     bool returns;
     uint32_t last, limit; /* messages; limit 0: as many as fit */
+    uint64_t ends_ms;     /* when the reader's token does; 0: never */
 } room_reading;
 
 typedef struct room_info {
@@ -79,8 +87,8 @@ void room_leave(room_member *member);
 bool room_read(const char *name, const room_reading *reading, app_text *out_json);
 
 /* The same, and with nothing there the request is kept until there is: true. Then it is answered from wherever the
- * next message comes, or after the time. False: out_json is the answer; when that is `failed`, there are too many
- * already. */
+ * next message comes, or after the time, or with 401 when its token has ended. False: out_json is the answer; when that
+ * is `failed`, there are too many already. */
 bool room_read_or_park(const char *name, const room_reading *reading, weft_request *request, app_text *out_json);
 
 /* What CORS needs: two headers for an origin that is welcome, else none. They live as long as `origin`. */

@@ -25,6 +25,7 @@ struct room_parked {
     room_parked *next;
     weft_request *request; /* a reference */
     uint64_t until_s;
+    uint64_t ends_ms; /* of its token; 0: never */
 };
 
 static struct {
@@ -110,7 +111,13 @@ bool room_read(const char *name, const room_reading *reading, app_text *out_json
     return any;
 }
 
-static bool park(app_past *log, weft_request *request) {
+/* The second from which it has waited long enough. */
+static uint64_t patience_s(uint64_t ends_ms) {
+    uint64_t until_s = now_s() + PARKED_S, ends_s = (ends_ms + 999) / 1000;
+    return ends_ms > 0 && ends_s < until_s ? ends_s : until_s;
+}
+
+static bool park(app_past *log, weft_request *request, uint64_t ends_ms) {
     room *r = room_of(log);
     if ((r && r->parked_count >= PARKED_IN_ROOM) || atomic_load(&beats.parked_count) >= PARKED_MAX)
         return false;
@@ -119,7 +126,7 @@ static bool park(app_past *log, weft_request *request) {
         free(p);
         return false;
     }
-    *p = (room_parked) {.next = r->parked, .request = weft_request_ref(request), .until_s = now_s() + PARKED_S};
+    *p = (room_parked) {r->parked, weft_request_ref(request), patience_s(ends_ms), ends_ms};
     r->parked = p;
     r->parked_count++;
     atomic_fetch_add(&beats.parked_count, 1);
@@ -129,6 +136,15 @@ static bool park(app_past *log, weft_request *request) {
 /* Most clients leave by a FIN; one that only has no more to say gets its answer now. */
 static bool was_left(const weft_request *request) {
     return weft_request_gone(request) || weft_request_half_closed(request);
+}
+
+static void answer(const room_parked *p, const app_text *json) {
+    if (p->ends_ms > 0 && p->ends_ms <= room_auth_now_ms())
+        room_auth_expired(p->request);
+    else if (json->failed)
+        room_refuse(p->request, 503, "out of memory\n");
+    else
+        room_reply(p->request, 200, "application/json", (weft_text) {json->data, json->len});
 }
 
 /* Answers those that are due by now (0: all); they are at the log's end but for `envelope` (NULL: nothing came). */
@@ -148,10 +164,7 @@ static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
             continue;
         }
         *at = p->next;
-        if (json.failed)
-            room_refuse(p->request, 503, "out of memory\n");
-        else
-            room_reply(p->request, 200, "application/json", (weft_text) {json.data, json.len});
+        answer(p, &json);
         weft_request_unref(p->request);
         free(p);
         r->parked_count--;
@@ -209,7 +222,7 @@ bool room_read_or_park(const char *name, const room_reading *reading, weft_reque
     }
     bool waits = false;
     if (!read_log(log, reading, out_json) && !atomic_load(&beats.drains)) {
-        waits = park(log, request);
+        waits = park(log, request, reading->ends_ms);
         out_json->failed |= !waits;
     }
     app_past_unlock(log);

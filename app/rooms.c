@@ -5,7 +5,7 @@
  *      /rooms/NAME?echo=1&last=50&token=...     WebSocket: join
  *      /rooms/NAME?recover=EPOCH:OFFSET         the same in envelopes, from where one was
  *      GET, POST /rooms/NAME                    rooms_http.c
- *      GET /rooms                               list
+ *      GET /rooms                               list: with --jwt-keys, of what one may join
  *      /echo                                    WebSocket: every message comes back
  */
 #include "app/rooms_http.h"
@@ -31,16 +31,18 @@ static void on_join(weft_request *request, void *user) {
     m->echo = flag_param(request, "echo");
     weft_request_set_user(request, m);
     if (weft_request_accept(request, NULL, NULL, 0) != WEFT_OK)
-        free(m);
+        room_member_free(m);
 }
 
-static void log_conn(const char *event, const char *peer, const char *where, const weft_close_info *info) {
+/* `subject` NULL: nobody knows who it is. */
+static void log_conn(const char *event, const char *peer, const char *where, const char *subject,
+                     const weft_close_info *info) {
     if (!app_log_wants(APP_DEBUG))
         return;
     char code[16];
     snprintf(code, sizeof code, "%d", info ? info->code : 101);
     app_log(APP_DEBUG, event, "peer", peer, "path", where, "code", code, "reason", info ? info->reason : "", "why",
-            info && info->rule ? info->rule : "", NULL);
+            info && info->rule ? info->rule : "", subject ? "sub" : NULL, subject, NULL);
 }
 
 static void trace(const room_member *m, const char *what) {
@@ -53,7 +55,8 @@ static void on_open(weft_conn *conn, const weft_request *request, void *user) {
     (void)request;
     (void)user;
     room_member *m = weft_conn_user(conn);
-    log_conn("joined", m->peer, m->name, NULL);
+    log_conn("joined", m->peer, m->name, m->subject, NULL);
+    room_auth_end_at(&m->expiry, weft_conn_handle(conn), m->ends_ms);
     room_enter(conn, m);
     trace(m, "joined");
 }
@@ -65,7 +68,12 @@ static void on_drained(weft_conn *conn, void *user) {
 
 static void on_message(weft_conn *conn, weft_message message, void *user) {
     (void)user;
-    int got = room_say(conn, weft_conn_user(conn), message);
+    const room_member *m = weft_conn_user(conn);
+    if (!m->publishes) {
+        weft_conn_close(conn, ROOM_CLOSE_FORBIDDEN, "this token does not let you publish in this room");
+        return;
+    }
+    int got = room_say(conn, m, message);
     if (got == WEFT_ELIMIT)
         weft_conn_close(conn, WEFT_CLOSE_TOO_BIG, "longer than the store may keep of a room");
     else if (got == WEFT_ENOMEM || got == WEFT_FULL) /* never lost in silence */
@@ -75,16 +83,17 @@ static void on_message(weft_conn *conn, weft_message message, void *user) {
 /* The request was accepted, and then its connection was gone. */
 static void on_lost(void *accepted, void *user) {
     (void)user;
-    free(accepted);
+    room_member_free(accepted);
 }
 
 static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     (void)user;
     room_member *m = weft_conn_user(conn);
-    log_conn("left", m->peer, m->name, info);
+    log_conn("left", m->peer, m->name, m->subject, info);
+    room_auth_forget(&m->expiry);
     room_leave(m);
     trace(m, "left");
-    free(m);
+    room_member_free(m);
 }
 
 const room_member *room_member_on(const weft_conn *conn) {
@@ -101,6 +110,7 @@ typedef struct row {
 } row;
 
 typedef struct list {
+    const room_pass *pass; /* whose rooms */
     row *rows;
     size_t count, cap;
     bool failed;
@@ -108,6 +118,8 @@ typedef struct list {
 
 static void add_row(void *context, const room_info *info) {
     list *l = context;
+    if (!room_pass_may(l->pass, ROOM_JOIN, info->name))
+        return;
     if (l->count == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 64;
         row *rows = realloc(l->rows, cap * sizeof *rows);
@@ -130,11 +142,13 @@ static int by_name(const void *a, const void *b) {
 
 static void on_list(weft_request *request, void *user) {
     const app_config *config = user;
-    if (!app_want_get(request, "GET, HEAD"))
+    room_pass pass = {.all = true};
+    if (!app_want_get(request, "GET, HEAD") || (config->jwt_keys_file && !room_pass_of(request, &pass)))
         return;
-    list l = {0};
+    list l = {.pass = &pass};
     app_text json = {0};
     room_each(add_row, &l);
+    room_pass_free(&pass);
     if (l.count > 0)
         qsort(l.rows, l.count, sizeof *l.rows, by_name);
     app_text_print(&json, "{\"message_bytes_max\":%u,\"rooms\":[", config->message_bytes_max);
@@ -158,7 +172,7 @@ static void echo_open(weft_conn *conn, const weft_request *request, void *user) 
     if (!app_log_wants(APP_DEBUG))
         return;
     weft_conn_set_user(conn, strdup(weft_request_peer(request)));
-    log_conn("opened", weft_request_peer(request), "/echo", NULL);
+    log_conn("opened", weft_request_peer(request), "/echo", NULL, NULL);
 }
 
 static void echo_request(weft_request *request, void *user) {
@@ -177,7 +191,7 @@ static void echo_message(weft_conn *conn, weft_message message, void *user) {
 static void echo_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     (void)user;
     char *peer = weft_conn_user(conn);
-    log_conn("closed", peer ? peer : "", "/echo", info);
+    log_conn("closed", peer ? peer : "", "/echo", NULL, info);
     free(peer);
 }
 
@@ -189,7 +203,7 @@ int app_rooms_add(weft_server *server, const app_config *config, app_store *stor
         {WEFT_ROUTE_INIT, .path = "/echo", .request = echo_request, .open = echo_open, .message = echo_message,
          .closed = echo_closed},
     };
-    if (!room_setup(server, config, store))
+    if (!room_setup(server, config, store) || !room_auth_setup(server))
         return WEFT_ENOMEM;
     int got = store ? WEFT_OK /* it keeps what ?last asks for */
                     : weft_server_history(server, ROOM_PREFIX, config->history_messages, config->history_bytes);

@@ -4,11 +4,13 @@
  *      GET /rooms/NAME/history?since=EPOCH:OFFSET       what there is; without it the last ones
  *      POST /rooms/NAME                                 publishes the body
  *
- * Who may is the same for all: the token, and an origin that is welcome (CORS lets its pages read the answers).
+ * Who may is the same for all: a token (room_auth.h), and an origin that is welcome (CORS lets its pages read the
+ * answers).
  */
 #include "app/rooms_http.h"
 
 #include "app/log.h"
+#include "app/room_auth.h"
 #include "app/routes.h"
 
 #include <stdio.h>
@@ -32,26 +34,14 @@ static bool room_name(weft_request *request, const char *suffix, char *out, size
     return false;
 }
 
-/* The token may come as ?token= (browsers cannot set headers) or as a bearer. False: answered with 401. */
-static bool token_ok(weft_request *request, const char *token) {
-    if (!token)
+/* Whether it may do this in the room that its path names without `suffix`. False: answered. */
+static bool let_in(weft_request *request, room_right right, const char *suffix, char *out_name, size_t cap,
+                   room_pass *out_pass) {
+    if (!room_pass_of(request, out_pass))
+        return false;
+    if (room_name(request, suffix, out_name, cap) && room_pass_need(request, out_pass, right, out_name))
         return true;
-    char param[512];
-    weft_text bearer = weft_request_header(request, "Authorization");
-    static const char scheme[] = "Bearer ";
-    bool given = weft_request_param(request, "token", param, sizeof param) == WEFT_OK &&
-                 weft_text_equal_secret((weft_text) {param, strlen(param)}, token);
-    if (!given && bearer.len >= sizeof scheme - 1 && strncasecmp(bearer.data, scheme, sizeof scheme - 1) == 0)
-        given = weft_text_equal_secret((weft_text) {bearer.data + sizeof scheme - 1, bearer.len - (sizeof scheme - 1)},
-                                       token);
-    if (given)
-        return true;
-    static const char text[] = "a token is needed: ?token=... or Authorization: Bearer ...\n";
-    char origin[ROOM_ORIGIN_BYTES];
-    weft_header headers[4] = {{"Content-Type", "text/plain; charset=utf-8"}, {"WWW-Authenticate", "Bearer"}};
-    size_t count = 2 + room_cors(request, origin, headers + 2);
-    app_log_request(request, 401);
-    weft_request_reply_with(request, 401, headers, count, (weft_text) {text, sizeof text - 1});
+    room_pass_free(out_pass);
     return false;
 }
 
@@ -90,26 +80,45 @@ static bool is_method(const weft_request *request, const char *method) {
     return is.len == strlen(method) && memcmp(is.data, method, is.len) == 0;
 }
 
+static room_member *new_member(const room_pass *pass, const char *name) {
+    const char *subject = room_pass_subject(pass);
+    room_member *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    memcpy(m->name, name, strlen(name) + 1); /* room_name_ok has judged its length */
+    m->publishes = room_pass_may(pass, ROOM_PUBLISH, name);
+    m->ends_ms = pass->ends_ms;
+    if (!subject || (m->subject = strdup(subject)))
+        return m;
+    free(m);
+    return NULL;
+}
+
+void room_member_free(room_member *member) {
+    if (member)
+        free(member->subject);
+    free(member);
+}
+
 room_member *room_member_of(weft_request *request, const app_config *config) {
     char name[ROOM_NAME_MAX + 600];
     uint32_t last;
-    if (!token_ok(request, config->token) || !room_name(request, "", name, sizeof name))
+    room_pass pass;
+    if (!let_in(request, ROOM_JOIN, "", name, sizeof name, &pass))
         return NULL;
-    if (!number_param(request, "last", &last)) {
+    room_member *m = NULL;
+    if (!number_param(request, "last", &last))
         room_refuse(request, 400, "last= takes a number\n");
-        return NULL;
-    }
-    room_member *m = calloc(1, sizeof *m);
-    if (!m) {
+    else if (!(m = new_member(&pass, name)))
         room_refuse(request, 503, "out of memory\n");
+    room_pass_free(&pass);
+    if (!m)
         return NULL;
-    }
     m->last = last;
     m->form = has_param(request, "recover") ? ROOM_ENVELOPES : ROOM_RAW;
     m->returns = place_param(request, "recover", &m->place);
     snprintf(m->peer, sizeof m->peer, "%s",
              app_log_wants(APP_DEBUG) || app_has_console(config) ? weft_request_peer(request) : "");
-    memcpy(m->name, name, strlen(name) + 1); /* room_name_ok has judged its length */
     return m;
 }
 
@@ -131,7 +140,7 @@ static void serve_events(weft_request *request, const app_config *config) {
     weft_request_set_user(request, m);
     app_log_request(request, 200);
     if (weft_request_stream(request, 200, headers, count) != WEFT_OK)
-        free(m);
+        room_member_free(m);
 }
 
 static void reply_json(weft_request *request, app_text *json, const char *why_not) {
@@ -142,8 +151,8 @@ static void reply_json(weft_request *request, app_text *json, const char *why_no
     app_text_free(json);
 }
 
-static void serve_poll(weft_request *request, const char *name) {
-    room_reading reading = {0};
+static void serve_poll(weft_request *request, const char *name, uint64_t ends_ms) {
+    room_reading reading = {.ends_ms = ends_ms};
     app_text json = {0};
     if (weft_request_body(request).len > 0) { /* it would be kept for as long as the poll */
         room_refuse(request, 400, "a poll has no body\n");
@@ -225,6 +234,7 @@ static bool asks_for_history(const weft_request *request) {
 void room_on_request(weft_request *request, void *user) {
     const app_config *config = user;
     char name[ROOM_NAME_MAX + 600];
+    room_pass pass;
     bool says = is_method(request, "POST"), history = asks_for_history(request);
     bool polls = has_param(request, "poll"), streams = accepts(request, "text/event-stream");
     if (says && history) {
@@ -251,12 +261,16 @@ void room_on_request(weft_request *request, void *user) {
         serve_events(request, config);
         return;
     }
-    if (!token_ok(request, config->token) || !room_name(request, history ? "/history" : "", name, sizeof name))
+    if (!let_in(request, says ? ROOM_PUBLISH : ROOM_JOIN, history ? "/history" : "", name, sizeof name, &pass))
         return;
+    if (room_pass_subject(&pass))
+        app_log(APP_DEBUG, "token", "peer", weft_request_peer(request), "room", name, "sub", room_pass_subject(&pass),
+                NULL);
     if (says)
         publish(request, config, name);
     else if (history)
         serve_history(request, name);
     else
-        serve_poll(request, name);
+        serve_poll(request, name, pass.ends_ms);
+    room_pass_free(&pass);
 }

@@ -26,8 +26,9 @@ static inline bool app_has_console(const app_config *config) {
 /* metrics.c: /healthz, /metrics; those of the store when there is one. */
 int app_metrics_add(weft_server *server, app_store *store);
 
-/* Logs one answered request, when such lines are wanted. */
+/* Logs one answered request, when such lines are wanted; and one thing more about it (name NULL: nothing). */
 void app_log_request(const weft_request *request, int status);
+void app_log_request_with(const weft_request *request, int status, const char *name, const char *value);
 
 /* Replies and logs. A text answer ends in a newline of its own. */
 void app_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len);

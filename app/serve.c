@@ -6,6 +6,7 @@
 #include "app/log.h"
 #include "app/privileges.h"
 #include "app/pusher/pusher.h"
+#include "app/room_auth.h"
 #include "app/routes.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@ static void on_signal(int number) {
 static void on_hangup(int number) {
     (void)number;
     int saved = errno;
+    room_auth_reload(); /* first: the others wake the threads that do it */
     app_certs_reload();
     app_pusher_reload();
     errno = saved;
@@ -154,15 +156,20 @@ static int serve(weft_server *server, const app_config *config, app_store *store
         listens = listen_on_all(server, config->listen_plain, false);
     if (listens != APP_EXIT_OK)
         return listens;
-    bool reloads = has_tls(config) || config->config_file;
-    if (!app_drop_privileges(config, reloads))
+    bool has_reader = has_tls(config) || config->config_file;
+    if (!app_drop_privileges(config, has_reader))
         return APP_EXIT_USAGE;
+    if (has_reader)
+        room_auth_reload_by_thread();
+    else if (config->jwt_keys_file && access(config->jwt_keys_file, R_OK) < 0)
+        app_log(APP_ERROR, "SIGHUP will not load the keys for tokens again", "file", config->jwt_keys_file, "error",
+                strerror(errno), NULL);
     running = server;
     drain_ms = config->drain_ms;
     catch_signals();
     if (has_tls(config) && !app_certs_watch(server, config))
         return complain("cannot start a thread to watch the certificates");
-    if (!app_pusher_start()) {
+    if (!app_pusher_start(room_auth_reload_asked)) {
         app_certs_stop();
         return complain("cannot start a thread for the apps");
     }
@@ -175,7 +182,7 @@ static int serve(weft_server *server, const app_config *config, app_store *store
         app_certs_stop();
         return complain("cannot start a thread for the webhooks");
     }
-    if (reloads)
+    if (has_reader || config->jwt_keys_file)
         signal(SIGHUP, on_hangup);
     announce(server, config);
     int got = weft_server_run(server);
@@ -217,6 +224,10 @@ int app_serve(const app_config *config) {
     char why[512];
     app_store *store = NULL;
     app_log_setup(config->log_json, config->verbosity);
+    if (!room_auth_open(config, why, sizeof why)) {
+        complain(why);
+        return APP_EXIT_USAGE;
+    }
     if (config->store_file) {
         app_store_config wanted = {config->store_file, config->store_bytes, config->history_age_ms};
         store = app_store_open(&wanted, why, sizeof why);
@@ -225,5 +236,6 @@ int app_serve(const app_config *config) {
     }
     int code = serve_with(store, config);
     app_store_free(store);
+    room_auth_free();
     return code;
 }

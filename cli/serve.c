@@ -51,6 +51,11 @@ static const cli_option options[] = {
      .standard = NULL},
     {"token", 0, CLI_TEXT, AT(app.token), "TOKEN", "joining and publishing need it: ?token= or a bearer header",
      .standard = NULL},
+    {"jwt-keys", 0, CLI_TEXT, AT(app.jwt_keys_file), "FILE",
+     "JSON Web Tokens made with these say who may what: see below", .standard = NULL},
+    {"jwt-issuer", 0, CLI_TEXT, AT(app.jwt_issuer), "TEXT", "they have to come from there (iss)", .standard = NULL},
+    {"jwt-audience", 0, CLI_TEXT, AT(app.jwt_audience), "TEXT", "they have to be for this (aud)", .standard = NULL},
+    {"jwt-endless", 0, CLI_FLAG, AT(app.jwt_endless), NULL, "they need not expire (exp)", .rare = true},
     {"message-max", 0, CLI_SIZE, AT(app.message_bytes_max), "SIZE", "longest message", .standard = "64k", .min = 1},
     {"queue-max", 0, CLI_SIZE, AT(app.queue_bytes_max), "SIZE", "unsent bytes a connection may have", .standard = "1M",
      .min = 1},
@@ -125,12 +130,18 @@ const cli_command cli_serve = {
         "Paths:\n"
         "  /               the chat page\n"
         "  /rooms/NAME     WebSocket: join; ?last=N replays, ?echo=1 sends your own back. POST: publish\n"
-        "  /rooms          the rooms, as JSON (needs no token)\n"
+        "  /rooms          the rooms, as JSON (needs no token, but with --jwt-keys: lists what it lets join)\n"
         "  /echo           WebSocket: every message comes back\n"
         "  /app/KEY        WebSocket: clients of Pusher Channels; /apps/ID/...: its HTTP API\n"
         "  /console        what happens, live; /admin/...: the same as an API (--admin-secret-file)\n"
         "  /healthz        \"ok\"\n"
         "  /metrics        Prometheus text\n"
+        "Tokens (--jwt-keys): HS256, RS256 or ES256. The file has a JWK Set, public keys or certificates (PEM), or a\n"
+        "  secret of 32 bytes or more in one line. What a token says:\n"
+        "    {\"sub\": \"ann\", \"exp\": 1893456000, \"rooms\": {\"join\": [\"lobby\", \"team-*\"], \"publish\": "
+        "\"lobby\"}}\n"
+        "  When it expires its connections end, a WebSocket with 4401; 4403 is for who says something and may not.\n"
+        "  SIGHUP reads the file anew; those connected stay. With --token too, either opens.\n"
         "Compression (permessage-deflate), where a client offers it:\n"
         "  off           none\n"
         "  no-takeover   each message by itself, nothing is remembered of a connection\n"
@@ -164,6 +175,8 @@ static const char *bad_option(const serve_options *o) {
         return "--store keeps nothing without --history";
     if (o->app.admin_secret && o->app.admin_secret_file)
         return "--admin-secret and --admin-secret-file exclude each other";
+    if (!o->app.jwt_keys_file && (o->app.jwt_issuer || o->app.jwt_audience || o->app.jwt_endless))
+        return "--jwt-issuer, --jwt-audience and --jwt-endless go with --jwt-keys";
     bool certs = o->certs.count > 0;
     if (o->certs.count != o->keys.count)
         return "each --tls-cert needs its --tls-key";

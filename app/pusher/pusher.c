@@ -27,6 +27,7 @@ static struct {
     push_settings *made;               /* a reference to the app that was made up; NULL: the file has some */
     char paths[2][PUSH_PATH_MAX + 16]; /* of the routes behind a prefix */
     int orders[2];                     /* a pipe: a signal handler may write to it */
+    void (*also)(void);                /* whatever else that thread does then */
     pthread_t thread;
     bool runs;
     atomic_bool stops, reloads;
@@ -133,6 +134,7 @@ static void *run(void *unused) {
             app_log(APP_ERROR, "orders cannot be read", "error", strerror(errno), NULL);
         if (atomic_load(&pusher.stops))
             return NULL;
+        pusher.also();
         if (atomic_exchange(&pusher.reloads, false))
             reload();
     }
@@ -143,7 +145,8 @@ static void wake(void) {
     (void)unused;
 }
 
-bool app_pusher_start(void) {
+bool app_pusher_start(void (*also)(void)) {
+    pusher.also = also;
     if (!pusher.file)
         return true;
     if (pipe2(pusher.orders, O_CLOEXEC | O_NONBLOCK) < 0)

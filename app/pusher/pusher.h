@@ -20,9 +20,8 @@ bool app_pusher_add(weft_server *server, const app_config *config, app_store *st
 /* Logs how to reach the app that was made up, when one was. */
 void app_pusher_announce(void);
 
-/* Starts its thread: it reads the file again when told to, and looks at what time has brought. False: errno says why.
- * */
-bool app_pusher_start(void);
+/* Starts its thread: it reads the file again when told to, and calls `also`. False: errno says why. */
+bool app_pusher_start(void (*also)(void));
 void app_pusher_reload(void); /* from a signal handler */
 void app_pusher_drain(void);  /* who waits is answered soon; signal-safe */
 void app_pusher_stop(
