@@ -16,7 +16,7 @@
 #include <jose/jws.h>
 #include <openssl/err.h>
 
-#define YEAR_10000 253402300800.0
+#define YEAR_10000_S 253402300800.0
 
 static const char no_form[] = "it is not three parts of base64url with dots between";
 
@@ -128,19 +128,19 @@ static bool time_of(const json_t *claims, const char *name, bool *out_there, dou
     const json_t *value = json_object_get(claims, name);
     *out_there = value != NULL;
     *out_s = json_number_value(value);
-    return !value || (json_is_number(value) && *out_s >= 0 && *out_s < YEAR_10000);
+    return !value || (json_is_number(value) && *out_s >= 0 && *out_s < YEAR_10000_S);
 }
 
-static const char *judge_times(const json_t *claims, const jwt_rules *rules, uint64_t *out_ends_s) {
-    double exp, nbf, iat, latest = (double)rules->now_s + JWT_LEEWAY_S;
+static const char *judge_times(const json_t *claims, const jwt_rules *rules, uint64_t *out_ends_ms) {
+    double exp, nbf, iat, latest = (double)(rules->now_ms + JWT_LEEWAY_MS) / 1000;
     bool ends, begins, dated;
     if (!time_of(claims, "exp", &ends, &exp) || !time_of(claims, "nbf", &begins, &nbf) ||
         !time_of(claims, "iat", &dated, &iat))
         return "exp, nbf or iat is no time in seconds since 1970";
     if (!ends && !rules->endless)
         return "it does not say when it expires (exp)";
-    *out_ends_s = ends ? (uint64_t)exp + JWT_LEEWAY_S : 0;
-    if (ends && rules->now_s >= *out_ends_s)
+    *out_ends_ms = ends ? (uint64_t)(exp * 1000) + JWT_LEEWAY_MS : 0;
+    if (ends && rules->now_ms >= *out_ends_ms)
         return "it has expired";
     if (begins && nbf > latest)
         return "it is not valid yet (nbf)";
@@ -183,7 +183,7 @@ static const char *judge(const jwt_keys *keys, const parts *p, const jwt_rules *
     out->claims = object_in(p->claims);
     if (!out->claims)
         return "its claims are no JSON object, or have a name twice";
-    why = judge_times(out->claims, rules, &out->ends_s);
+    why = judge_times(out->claims, rules, &out->ends_ms);
     return why ? why : judge_names(out->claims, rules, &out->subject);
 }
 

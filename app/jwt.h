@@ -23,8 +23,8 @@ enum {
     JWT_SECRET_MAX = 1024,
     JWT_RSA_BITS_MIN = 2048, /* RFC 7518 3.3 */
     JWT_RSA_BITS_MAX = 8192,
-    JWT_TEXT_MAX = 128, /* bytes of a kid, and of a subject */
-    JWT_LEEWAY_S = 10   /* that clocks may differ */
+    JWT_TEXT_MAX = 128,   /* bytes of a kid, and of a subject */
+    JWT_LEEWAY_MS = 10000 /* that clocks may differ */
 };
 
 /* ---- keys ---- */
@@ -52,13 +52,13 @@ typedef struct jwt_rules {
     const char *issuer;   /* that `iss` is to be; NULL: any, or none */
     const char *audience; /* that is in `aud`; NULL: the token may not have one (RFC 7519 4.1.3) */
     bool endless;         /* `exp` may be missing */
-    uint64_t now_s;       /* seconds since 1970 */
+    uint64_t now_ms;      /* since 1970 */
 } jwt_rules;
 
 typedef struct jwt {
     json_t *claims;      /* an object; a reference */
     const char *subject; /* `sub`, at most JWT_TEXT_MAX bytes; NULL: it has none. Lives as long as the claims */
-    uint64_t ends_s;     /* no more valid from here on: `exp` and the leeway; 0: never */
+    uint64_t ends_ms;    /* since 1970, no more valid from here on: `exp` and the leeway; 0: never */
 } jwt;
 
 /* NULL: it is valid, and *out is to be freed. Else why not: a few words of printable ASCII without quotes, that say

@@ -130,10 +130,14 @@ void room_auth_expired(weft_request *request) {
 
 /* ---- a pass ---- */
 
-uint64_t room_auth_now_ms(void) {
+static uint64_t ms_of(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t room_auth_now_ms(void) {
+    return ms_of(CLOCK_MONOTONIC);
 }
 
 /* As a bearer, or as ?token= for browsers, which cannot set headers. WEFT_OK; WEFT_ESTALE: there is none; others: it is
@@ -151,26 +155,23 @@ static int token_of(const weft_request *request, char param[JWT_TOKEN_MAX + 1], 
     return got;
 }
 
-/* Somewhere in its last moments; a token that is let in within them has what is left of these. */
-static uint64_t end_of(uint64_t ends_s, const struct timespec *now) {
-    uint64_t now_ms = (uint64_t)now->tv_sec * 1000 + (uint64_t)now->tv_nsec / 1000000, left = ends_s * 1000 - now_ms;
+/* Somewhere in its last moments; one that is let in within them has what is left of these. */
+static uint64_t end_of(uint64_t left_ms) {
+    uint64_t window = left_ms < JWT_LEEWAY_MS ? left_ms : JWT_LEEWAY_MS;
     uint32_t chance = 0;
     RAND_bytes((unsigned char *)&chance, sizeof chance);
-    uint64_t window = left < JWT_LEEWAY_S * 1000 ? left : JWT_LEEWAY_S * 1000;
-    return room_auth_now_ms() + left - window * chance / UINT32_MAX;
+    return room_auth_now_ms() + left_ms - window * chance / UINT32_MAX;
 }
 
 static const char *judge(weft_text token, room_pass *out) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     jwt_rules rules = {auth.config->jwt_issuer, auth.config->jwt_audience, auth.config->jwt_endless,
-                       (uint64_t)now.tv_sec};
+                       ms_of(CLOCK_REALTIME)};
     jwt_keys *keys = keys_now();
     const char *why = jwt_verify(keys, token, &rules, &out->token);
     jwt_keys_unref(keys);
     if (why)
         return why;
-    out->ends_ms = out->token.ends_s ? end_of(out->token.ends_s, &now) : 0;
+    out->ends_ms = out->token.ends_ms > 0 ? end_of(out->token.ends_ms - rules.now_ms) : 0;
     why = room_rights_judge(out->token.claims);
     if (why)
         room_pass_free(out);

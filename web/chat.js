@@ -83,6 +83,8 @@ const WHY = {
     1008: 'the server closed the connection: reading too slowly, or not allowed',
     1009: 'a message was too big for this server',
     1012: 'the server is restarting',
+    4401: 'the token is missing, has expired or is not good here',
+    4403: 'the token does not allow that',
 };
 
 const BY = { events: 'by server-sent events', polling: 'by long polling' };

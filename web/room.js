@@ -196,6 +196,7 @@ export class Room {
     lineChanged({ state, waitMs, code, transport, gap }) {
         this.line = { state, code, transport, retryAt: performance.now() + waitMs };
         if (code === 1009) this.failBiggest();
+        if (code === 4403) for (const out of [...this.unacked]) this.fail(out, 'the token does not allow it');
         for (const out of this.unacked) out.sentAt = 0;
         this.replay = null;
         if (state === 'open') {

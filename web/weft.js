@@ -10,18 +10,23 @@
 //   await room.send(data);   // the server has it; rejected: the line broke first, and onMessage tells if it had
 //   room.close();
 //
-// States: connecting, open, reconnecting (in waitMs), closed. Options: `url` of the server (that of the page), `token`,
-// `place` to return to (as room.place told it), `transports` to choose from, `betterMs` between two looks whether
-// WebSockets get through by now. Without dependencies; works in workers.
+// States: connecting, open, reconnecting (in waitMs), closed. Options: `url` of the server (that of the page), `token`
+// (text, or a function that is asked for one before each line, and may be async: so a token may expire), `place` to
+// return to (as room.place told it), `transports` to choose from, `betterMs` between two looks whether WebSockets get
+// through by now. Code 4401 (or status 401): the token is missing, has expired or is not good; 4403 (403): it does not
+// allow that. Without dependencies; works in workers.
 
 export const TRANSPORTS = ['websocket', 'events', 'polling'];
 
 const DIAL_MS = 8000; // to be in the room
 const SILENCE_MS = 45000; // a stream says something every 16 s, a poll is answered within 25 s
 const STEADY_MS = 10000; // open for so long: the next loss starts from the floor again
+const DENIED = { 401: 4401, 403: 4403, 413: 1009 }; // with what a WebSocket is closed for the same
 
 // Full jitter, under a ceiling that doubles with each attempt.
 const backoffMs = (attempt) => Math.random() * Math.min(30000, 300 * 2 ** attempt);
+
+const refusal = (status) => ({ status, code: DENIED[status] ?? 0 });
 
 function payload({ data, base64 }) {
     if (data !== undefined) return data;
@@ -50,7 +55,7 @@ class RequestLine {
     constructor(room) {
         this.room = room;
         this.aborter = new AbortController();
-        this.run().catch((error) => room.lost(this, { status: error.status ?? 0, reason: error.message }));
+        this.run().catch(({ status = 0, message }) => room.lost(this, { ...refusal(status), reason: message }));
     }
 
     async get(path, query, headers = {}) {
@@ -113,6 +118,7 @@ class Room {
         Object.assign(this, STANDARD, { url: globalThis.location?.origin }, options, { name });
         this.choice = 0; // of the transports
         this.attempt = 0;
+        this.given = ''; // the last token
         this.sends = []; // { sent, resolve, reject }: text, or a count of bytes; they come back in this order
         this.posting = Promise.resolve();
         this.timers = {};
@@ -133,7 +139,7 @@ class Room {
         const url = new URL(`/rooms/${encodeURIComponent(this.name)}${path}`, this.url);
         if (scheme === 'ws') url.protocol = url.protocol.replace('http', 'ws');
         if (this.last > 0 && path === '') query.last = this.last;
-        if (this.token) query.token = this.token;
+        if (this.given) query.token = this.given;
         url.search = new URLSearchParams(query);
         return url;
     }
@@ -141,6 +147,17 @@ class Room {
     dial() {
         this.drop('the line is taken anew');
         this.tell('connecting');
+        if (typeof this.token !== 'function') return this.open(this.token);
+        const waiting = (this.line = { waits: true, stop() {} });
+        this.after('dial', DIAL_MS, () => this.lost(waiting, { reason: 'no token' }));
+        new Promise((resolve) => resolve(this.token())).then(
+            (token) => waiting === this.line && this.open(token),
+            (error) => this.lost(waiting, { reason: String(error?.message ?? error) }),
+        );
+    }
+
+    open(token) {
+        this.given = token || '';
         try {
             this.line = new LINES[this.transport](this);
         } catch (error) { // there are no WebSockets at all
@@ -191,10 +208,13 @@ class Room {
         };
     }
 
-    /** The line is gone. One that never was leads to the next choice; one that once worked is tried some more. */
+    /** The line is gone. One that never was leads to the next choice, but where the server itself says no or there is
+     * no token; one that once worked is tried some more. */
     lost(line, why) {
         if (line !== this.line) return;
-        const patient = this.isOpen || (this.choice === this.trusted && this.fails++ < 3);
+        const denied = line.waits || why.code === 4401 || why.code === 4403;
+        const patient = this.isOpen || denied || (this.choice === this.trusted && this.fails++ < 3);
+        if (denied) this.choice = this.trusted ?? 0;
         this.drop(why.reason || 'the line broke');
         if (!patient) this.choice = (this.choice + 1) % this.transports.length;
         if (!patient && this.choice > 0) return this.dial();
@@ -227,7 +247,7 @@ class Room {
         const { ok, status } = await fetch(this.address('http', {}), options).catch(() => ({ ok: false, status: 0 }));
         if (ok) return;
         const reason = status === 0 ? 'the line broke' : `not taken: ${status}`;
-        this.lost(line, { status, code: status === 413 ? 1009 : 0, reason });
+        this.lost(line, { ...refusal(status), reason });
         throw Object.assign(new Error(reason), { status });
     }
 

@@ -6,7 +6,12 @@
 // WEFT_SHOTS names a folder for pictures of the page; none are made without it.
 
 import assert from 'node:assert/strict';
-import { delivered, hears, plainClient, say, scene, state, texts, until } from './stage.mjs';
+import { createHmac } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { delivered, hears, message, plainClient, say, scene, state, texts, until } from './stage.mjs';
+import { Weft } from './weft.mjs';
 
 const BLOCKS = {
     websocket: () => {},
@@ -144,4 +149,35 @@ scene('WebSockets that get through again are taken again', async (stage) => {
     await ann.waitForFunction(() => window.heard.length === 2);
     assert.deepEqual(await ann.evaluate(() => window.heard), ['one', 'two']);
     other.close();
+});
+
+scene('the page has a token that allows some rooms, and not to publish in all of them', async (stage) => {
+    const secret = 'a secret that nobody can guess: 7';
+    const token = (seconds) => {
+        const claims = { exp: Date.now() / 1000 + seconds - 10, rooms: { join: ['lobby', 'news'], publish: 'lobby' } };
+        const base64url = (part) => Buffer.from(JSON.stringify(part)).toString('base64url');
+        const text = `${base64url({ alg: 'HS256' })}.${base64url(claims)}`;
+        return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
+    };
+    const folder = mkdtempSync(join(tmpdir(), 'weft-page-'));
+    chmodSync(folder, 0o755);
+    writeFileSync(join(folder, 'keys'), secret);
+    const weft = await Weft.start('--jwt-keys', join(folder, 'keys'));
+    try {
+        const ann = await stage.person('Ann', { url: weft.url, hash: `?token=${token(60)}#room=lobby` });
+        await say(ann, 'hello');
+        await delivered(ann, 'hello');
+        await ann.locator('[data-room=lobby]').first().waitFor();
+        const bob = await stage.person('Bob', { url: weft.url, hash: `?token=${token(60)}#room=news` });
+        await say(bob, 'not for me to say');
+        await message(bob, 'not for me to say').and(bob.locator('[data-state=failed]')).waitFor();
+        assert.match(await message(bob, 'not for me to say').textContent(), /the token does not allow it/);
+        await ann.goto(`${weft.url}/?token=${token(-1)}#room=lobby`);
+        await state(ann, 'reconnecting');
+        await until('it says why', async () => /has expired/.test(await ann.locator('#detail').textContent()));
+        await shoot(ann, 'expired');
+    } finally {
+        await weft.stop();
+        rmSync(folder, { recursive: true });
+    }
 });
