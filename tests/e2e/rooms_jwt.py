@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -190,6 +191,28 @@ class Rights(unittest.TestCase):
             for event in ('joined', 'token', 'left'):
                 lines = [line for line in weft.stderr().split('\n') if f' {event} ' in line]
                 self.assertTrue(lines[0].endswith(' sub="ann \\"7\\"\\u000a"'), lines)
+
+
+class Documentation(unittest.TestCase):
+    def test_the_commands(self):
+        with open(os.path.join(os.path.dirname(__file__), '../../docs/ROOMS.md')) as file:
+            first, second, third = re.findall(r'```sh\n(.*?)```', file.read().split('## Tokens')[1], re.S)[:3]
+
+        def sh(commands):
+            done = subprocess.run(['sh', '-euc', commands], cwd=KEYS['folder'].name, capture_output=True, timeout=20)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout.decode().strip()
+
+        sh(first.split('\n')[0])
+        keys = os.path.join(KEYS['folder'].name, 'keys')
+        with Weft('--jwt-keys', keys) as weft:
+            sh(second.replace('http://127.0.0.1:9001', weft.url).replace('curl ', 'curl --disable --fail -sS '))
+            given = sh(second.split('curl')[0] + 'echo "$token"')
+            self.assertEqual(get(weft, '/rooms/lobby/history', bearer(given))[2]['messages'][0]['data'], 'hello')
+            self.assertEqual(get(weft, '/rooms/team-7/history', bearer(given))[0], 200)
+        made = sh(third.replace('python3', sys.executable))
+        with Weft('--jwt-keys', keys) as weft:
+            self.assertEqual(get(weft, '/rooms/lobby/history', bearer(made))[0], 200)
 
 
 class Time(unittest.TestCase):
