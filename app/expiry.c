@@ -37,25 +37,26 @@ void app_expiry_remove(app_expiry *expiry, app_expiry_item *item) {
     pthread_mutex_unlock(&expiry->lock);
 }
 
-size_t app_expiry_turn(app_expiry *expiry, uint64_t now_ms, size_t max, void (*end)(void *context, weft_handle who),
+size_t app_expiry_turn(app_expiry *expiry, uint64_t now_ms, size_t max, bool (*end)(void *context, weft_handle who),
                        void *context) {
     uint64_t now = moment_of(now_ms);
     size_t count = 0;
+    bool goes_on = true;
     pthread_mutex_lock(&expiry->lock);
     if (now > expiry->moment + APP_EXPIRY_SLOTS) /* it stood still: one time around sees each */
         expiry->moment = now - APP_EXPIRY_SLOTS;
-    for (; expiry->moment <= now; expiry->moment++) {
+    while (goes_on && expiry->moment <= now) {
         app_expiry_item *item = expiry->slots[expiry->moment % APP_EXPIRY_SLOTS], *next;
-        for (; item && count < max; item = next) {
+        for (; goes_on && item; item = next) {
             next = item->next;
             if (item->due > now)
                 continue; /* another time around */
-            take_out(item);
-            end(context, item->who);
-            count++;
+            goes_on = count < max && end(context, item->who);
+            if (goes_on)
+                take_out(item);
+            count += goes_on;
         }
-        if (count == max)
-            break;
+        expiry->moment += goes_on;
     }
     pthread_mutex_unlock(&expiry->lock);
     return count;

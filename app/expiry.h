@@ -6,6 +6,7 @@
 #define APP_EXPIRY_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,9 +36,9 @@ void app_expiry_init(app_expiry *expiry, uint64_t now_ms);
 void app_expiry_add(app_expiry *expiry, app_expiry_item *item, weft_handle who, uint64_t due_ms);
 void app_expiry_remove(app_expiry *expiry, app_expiry_item *item);
 
-/* Takes out up to `max` that are due and tells of each, under the lock; the rest comes with the next call. Returns how
- * many. */
-size_t app_expiry_turn(app_expiry *expiry, uint64_t now_ms, size_t max, void (*end)(void *context, weft_handle who),
+/* Tells of up to `max` that are due, under the lock, and takes them out; the rest comes with the next call, and so does
+ * one that could not be ended now (false). Returns how many. */
+size_t app_expiry_turn(app_expiry *expiry, uint64_t now_ms, size_t max, bool (*end)(void *context, weft_handle who),
                        void *context);
 
 #endif

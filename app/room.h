@@ -34,17 +34,13 @@ typedef struct room_member {
     bool returns;    /* it gave its place */
     bool told;       /* where it stands */
     bool joined;     /* it has all that is kept, and the rest comes by itself */
+    bool publishes;  /* its token lets it */
     uint32_t last;   /* of the past, when it has no place that can be recovered */
     app_place place; /* not RAW: all up to here was sent */
     room *room;      /* once it has entered */
-    char peer[64];   /* for the log; empty when nothing is logged */
+    room_bearer *bearer;
+    char peer[64]; /* for the log; empty when nothing is logged */
     char name[ROOM_NAME_MAX + 1];
-
-    /* As its token has it (room_auth.h). */
-    bool publishes;         /* it may */
-    char *subject;          /* who it is; NULL: nobody says */
-    uint64_t ends_ms;       /* when it has to go; 0: never */
-    app_expiry_item expiry; /* waits for that */
 } room_member;
 
 /* What a request wants to read. */

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -222,9 +223,9 @@ const char *room_pass_subject(const room_pass *pass) {
 
 /* ---- the end of its time ---- */
 
-static void end(void *unused, weft_handle who) {
+static bool end(void *unused, weft_handle who) {
     (void)unused;
-    weft_handle_close(auth.server, who, ROOM_CLOSE_EXPIRED, "the token has expired");
+    return weft_handle_close(auth.server, who, ROOM_CLOSE_EXPIRED, "the token has expired") != WEFT_ENOMEM;
 }
 
 static void tick(weft_server *server, void *unused) {
@@ -241,12 +242,42 @@ bool room_auth_setup(weft_server *server) {
     return !judges_tokens() || weft_server_every(server, TICK_MS, tick, NULL) == WEFT_OK;
 }
 
-void room_auth_end_at(app_expiry_item *item, weft_handle who, uint64_t ends_ms) {
-    if (ends_ms > 0)
-        app_expiry_add(&auth.expiry, item, who, ends_ms);
+/* ---- what a connection keeps of it ---- */
+
+struct room_bearer {
+    uint64_t ends_ms; /* 0: never */
+    app_expiry_item expiry;
+    bool named;
+    char subject[];
+};
+
+bool room_bearer_new(const room_pass *pass, room_bearer **out) {
+    const char *subject = room_pass_subject(pass);
+    *out = NULL;
+    if (!subject && pass->ends_ms == 0)
+        return true;
+    room_bearer *bearer = calloc(1, sizeof *bearer + (subject ? strlen(subject) : 0) + 1);
+    if (!bearer)
+        return false;
+    bearer->ends_ms = pass->ends_ms;
+    bearer->named = subject != NULL;
+    if (subject)
+        strcpy(bearer->subject, subject);
+    *out = bearer;
+    return true;
 }
 
-void room_auth_forget(app_expiry_item *item) {
-    if (item->who) /* it was added once; that never changes back */
-        app_expiry_remove(&auth.expiry, item);
+void room_bearer_free(room_bearer *bearer) {
+    if (bearer && bearer->expiry.who) /* it was opened */
+        app_expiry_remove(&auth.expiry, &bearer->expiry);
+    free(bearer);
+}
+
+void room_bearer_opened(room_bearer *bearer, weft_handle who) {
+    if (bearer && bearer->ends_ms > 0)
+        app_expiry_add(&auth.expiry, &bearer->expiry, who, bearer->ends_ms);
+}
+
+const char *room_bearer_subject(const room_bearer *bearer) {
+    return bearer && bearer->named ? bearer->subject : NULL;
 }

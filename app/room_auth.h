@@ -50,15 +50,24 @@ bool room_pass_need(weft_request *request, const room_pass *pass, room_right rig
 /* Who it is, as the token's `sub` has it; NULL: nobody says. Lives as long as the pass. */
 const char *room_pass_subject(const room_pass *pass);
 
-/* ---- the end of its time ---- */
+/* ---- what a connection keeps of it ---- */
+
+typedef struct room_bearer room_bearer;
+
+/* False: memory is out. *out is NULL for a pass that has neither a name nor an end, and all below take that. */
+bool room_bearer_new(const room_pass *pass, room_bearer **out);
+void room_bearer_free(room_bearer *bearer);
+
+/* The connection is open; from now on it is closed with ROOM_CLOSE_EXPIRED when its time is over. */
+void room_bearer_opened(room_bearer *bearer, weft_handle who);
+
+/* As room_pass_subject; lives as long as the bearer. */
+const char *room_bearer_subject(const room_bearer *bearer);
+
+/* ---- who waits for an answer ---- */
 
 /* Milliseconds of a clock that never goes back. */
 uint64_t room_auth_now_ms(void);
-
-/* Ends the connection then (0: never), with ROOM_CLOSE_EXPIRED. The item is the caller's, and is forgotten before it
- * goes. */
-void room_auth_end_at(app_expiry_item *item, weft_handle who, uint64_t ends_ms);
-void room_auth_forget(app_expiry_item *item);
 
 /* Answers one that has waited for longer than its token lives, with 401. */
 void room_auth_expired(weft_request *request);

@@ -55,8 +55,8 @@ static void on_open(weft_conn *conn, const weft_request *request, void *user) {
     (void)request;
     (void)user;
     room_member *m = weft_conn_user(conn);
-    log_conn("joined", m->peer, m->name, m->subject, NULL);
-    room_auth_end_at(&m->expiry, weft_conn_handle(conn), m->ends_ms);
+    log_conn("joined", m->peer, m->name, room_bearer_subject(m->bearer), NULL);
+    room_bearer_opened(m->bearer, weft_conn_handle(conn));
     room_enter(conn, m);
     trace(m, "joined");
 }
@@ -89,8 +89,7 @@ static void on_lost(void *accepted, void *user) {
 static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) {
     (void)user;
     room_member *m = weft_conn_user(conn);
-    log_conn("left", m->peer, m->name, m->subject, info);
-    room_auth_forget(&m->expiry);
+    log_conn("left", m->peer, m->name, room_bearer_subject(m->bearer), info);
     room_leave(m);
     trace(m, "left");
     room_member_free(m);

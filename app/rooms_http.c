@@ -81,22 +81,19 @@ static bool is_method(const weft_request *request, const char *method) {
 }
 
 static room_member *new_member(const room_pass *pass, const char *name) {
-    const char *subject = room_pass_subject(pass);
     room_member *m = calloc(1, sizeof *m);
-    if (!m)
+    if (!m || !room_bearer_new(pass, &m->bearer)) {
+        free(m);
         return NULL;
+    }
     memcpy(m->name, name, strlen(name) + 1); /* room_name_ok has judged its length */
     m->publishes = room_pass_may(pass, ROOM_PUBLISH, name);
-    m->ends_ms = pass->ends_ms;
-    if (!subject || (m->subject = strdup(subject)))
-        return m;
-    free(m);
-    return NULL;
+    return m;
 }
 
 void room_member_free(room_member *member) {
     if (member)
-        free(member->subject);
+        room_bearer_free(member->bearer);
     free(member);
 }
 

@@ -15,11 +15,16 @@ static uint64_t due[COUNT]; /* 0: it waits for nothing */
 static size_t ended;
 static uint64_t now;
 
-static void end(void *context, weft_handle who) {
+static bool refuses;
+
+static bool end(void *context, weft_handle who) {
     CHECK(context == &ended);
+    if (refuses)
+        return false;
     CHECK(due[who] > 0 && due[who] <= now);
     due[who] = 0;
     ended++;
+    return true;
 }
 
 static void add(size_t i, uint64_t at) {
@@ -69,6 +74,20 @@ TEST(no_more_than_so_many_in_a_turn) {
     for (int i = 0; i < 3; i++)
         CHECK_EQ(turn(COUNT / 3), COUNT / 3);
     CHECK_EQ(turn(COUNT), 0);
+}
+
+TEST(who_cannot_be_ended_now_is_ended_later) {
+    begin();
+    for (size_t i = 0; i < 10; i++)
+        add(i, now + 1000 * (i % 2));
+    now += 500;
+    refuses = true;
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(turn(COUNT), 0);
+    refuses = false;
+    CHECK_EQ(turn(COUNT), 5);
+    now += 1000;
+    CHECK_EQ(turn(COUNT), 5);
 }
 
 TEST(who_has_ended_may_be_removed) {
