@@ -114,9 +114,15 @@ static const char *judge_signature(const jwt_keys *keys, const parts *p, const j
     json_t *jws = json_pack("{s:s%,s:s%,s:s%}", "protected", p->header.data, p->header.len, "payload", p->claims.data,
                             p->claims.len, "signature", p->signature.data, p->signature.len);
     const char *why = jws ? "there is no key for its alg and kid" : "out of memory";
-    for (size_t i = 0; why && jws && i < keys->count; i++)
-        if (is_candidate(&keys->list[i], alg, kid))
+    size_t tries = 0;
+    for (size_t i = 0; why && jws && i < keys->count && tries <= JWT_TRIES_MAX; i++) {
+        if (!is_candidate(&keys->list[i], alg, kid))
+            continue;
+        if (++tries > JWT_TRIES_MAX)
+            why = "too many keys could have made it: a kid has to tell which";
+        else
             why = signed_by(jws, &keys->list[i]) ? NULL : "its signature is wrong";
+    }
     json_decref(jws);
     return why;
 }

@@ -271,6 +271,20 @@ static bool read_secret(const reader *r, weft_text line) {
 
 /* ---- all of them ---- */
 
+/* Those without a kid are tried for every token of their algorithm. */
+static bool few_without_kid(const reader *r) {
+    const jwt_keys *keys = r->keys;
+    for (size_t i = 0, count; i < keys->count; i++) {
+        count = 0;
+        for (size_t at = 0; at < keys->count; at++)
+            count += !keys->list[at].kid && keys->list[at].alg == keys->list[i].alg;
+        if (count > JWT_TRIES_MAX)
+            return bad(r, "it has %zu keys for %s without a kid, and %d are tried at most", count, keys->list[i].alg,
+                       JWT_TRIES_MAX);
+    }
+    return true;
+}
+
 jwt_keys *jwt_keys_parse(weft_text text, char *why, size_t cap) {
     reader r = {calloc(1, sizeof(jwt_keys)), why, cap};
     size_t space = 0;
@@ -290,7 +304,7 @@ jwt_keys *jwt_keys_parse(weft_text text, char *why, size_t cap) {
         good = read_pem(&r, text);
     else
         good = read_secret(&r, text);
-    if (good)
+    if (good && few_without_kid(&r))
         return r.keys;
     jwt_keys_unref(r.keys);
     return NULL;

@@ -258,6 +258,21 @@ TEST(several_keys_are_good_at_once) {
     jwt_keys_unref(NULL);
 }
 
+TEST(so_many_without_a_kid) {
+    char many[8192] = "";
+    for (int i = 0; i < JWT_TRIES_MAX; i++)
+        strcat(many, pem_of(ec_key(i == JWT_TRIES_MAX - 1)));
+    strcat(many, pem_of(rsa_key(0)));
+    jwt_keys *keys = good_keys(many);
+    valid(keys, make(ec_key(1), ES256, LIVES));
+    valid(keys, make(rsa_key(0), RS256, LIVES));
+    refused(keys, make(rsa_key(1), ES256, LIVES), wrong);
+    jwt_keys_unref(keys);
+    strcat(many, pem_of(ec_key(0)));
+    CHECK(!parse(many));
+    CHECK_STR(why_not, "it has 5 keys for ES256 without a kid, and 4 are tried at most");
+}
+
 TEST(a_kid_chooses) {
     char set[8192];
     int n = snprintf(set, sizeof set, "{\"keys\":[%s,", jwk_of(ec_key(0), "one", "{}"));
@@ -577,9 +592,11 @@ TEST(sets) {
         no_keys(jwk_of(rsa_key(0), NULL, *more), "no key for HS256");
     int n = snprintf(set, sizeof set, "{\"keys\":[{\"kty\":\"OKP\"}");
     for (int i = 0; i < JWT_KEYS_MAX; i++)
-        n += snprintf(set + n, sizeof set - (size_t)n, ",%s", jwk_of(ec_key(0), "a", "{}"));
+        n += snprintf(set + n, sizeof set - (size_t)n, ",%s", jwk_of(ec_key(0), i < 5 ? "a" : "b", "{}"));
     strcpy(set + n, "]}");
     jwt_keys *keys = good_keys(set);
+    refused(keys, make(ec_key(1), "{\"alg\":\"ES256\",\"kid\":\"a\"}", LIVES), "too many keys could have made it");
+    refused(keys, make(ec_key(1), ES256, LIVES), "too many keys could have made it");
     CHECK_EQ(jwt_keys_count(keys, &passed_over), JWT_KEYS_MAX);
     CHECK_EQ(passed_over, 1);
     jwt_keys_unref(keys);
