@@ -117,7 +117,8 @@ void app_envelope_place(app_text *text, const app_place *place, bool recovered) 
 }
 
 void app_event(app_text *text, const app_place *id, const char *name, const app_text *json) {
-    app_text_print(text, "id: %s:%llu\n", id->epoch, (unsigned long long)id->offset);
+    if (id)
+        app_text_print(text, "id: %s:%llu\n", id->epoch, (unsigned long long)id->offset);
     if (name)
         app_text_print(text, "event: %s\n", name);
     app_text_add(text, "data: ", 6);

@@ -30,7 +30,7 @@ void app_envelope(app_text *text, const app_message *message);
 /* What comes first, and again where messages are missing: those that follow come behind `place`. */
 void app_envelope_place(app_text *text, const app_place *place, bool recovered);
 
-/* A server-sent event with `json`, which has no line end; `name` NULL: "message". */
+/* A server-sent event with `json`, which has no line end; `id` NULL: the place stays; `name` NULL: "message". */
 void app_event(app_text *text, const app_place *id, const char *name, const app_text *json);
 
 #endif

@@ -39,7 +39,7 @@ bool room_setup(weft_server *server, const app_config *config, app_store *store)
                                                            .idle_ms = IDLE_MS,
                                                            .load = store ? app_shelf_load : NULL,
                                                            .store = &rooms.shelf});
-    return rooms.history && room_poll_setup();
+    return rooms.history && room_poll_setup() && room_here_setup();
 }
 
 bool room_name_ok(const char *name) {
@@ -48,14 +48,22 @@ bool room_name_ok(const char *name) {
     return len > 0 && len <= ROOM_NAME_MAX && name[len] == '\0' && !dots;
 }
 
-typedef char topic_name[sizeof ROOM_PREFIX + ROOM_NAME_MAX];
+typedef char topic_name[sizeof "here-json/" + ROOM_NAME_MAX];
+
+static const char *topic_of(topic_name out, const char *prefix, const char *name) {
+    size_t len = strlen(prefix);
+    memcpy(out, prefix, len);
+    memcpy(out + len, name, strlen(name) + 1);
+    return out;
+}
 
 static const char *topic(topic_name out, room_form form, const char *name) {
     static const char *const prefixes[ROOM_FORMS] = {ROOM_PREFIX, "json/", "sse/"};
-    size_t len = strlen(prefixes[form]);
-    memcpy(out, prefixes[form], len);
-    memcpy(out + len, name, strlen(name) + 1);
-    return out;
+    return topic_of(out, prefixes[form], name);
+}
+
+static const char *here_topic(topic_name out, room_form form, const char *name) {
+    return topic_of(out, form == ROOM_EVENTS ? "here-sse/" : "here-json/", name);
 }
 
 /* ---- a room, under its log's lock ---- */
@@ -72,12 +80,19 @@ room *room_of(app_past *log) {
     return *app_past_user(log);
 }
 
+static uint64_t time_of_day_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 room *room_take(app_past *log) {
     room *r = room_of(log);
     if (!r) {
         if (!(r = calloc(1, sizeof *r)))
             return NULL;
         r->log = log;
+        r->here.version = time_of_day_ms(); /* more than any before it had */
         *app_past_user(log) = r;
         app_past_hold(log);
     }
@@ -90,6 +105,7 @@ void room_give_back(room *r) {
         return;
     *app_past_user(r->log) = NULL; /* the store may hold the log for longer */
     app_past_let_go(r->log);
+    here_free(&r->here);
     free(r);
 }
 
@@ -98,6 +114,11 @@ void room_give_back(room *r) {
 static int publish_form(room_form form, const char *name, const char *text, size_t len) {
     topic_name to;
     return weft_publish(rooms.server, topic(to, form, name), WEFT_TEXT, text, len);
+}
+
+void room_publish_here(room *r, room_form form, const app_text *text) {
+    topic_name to;
+    weft_publish(rooms.server, here_topic(to, form, app_past_key(r->log)), WEFT_TEXT, text->data, text->len);
 }
 
 /* To those who get it with its offset. What cannot be said to them now they see as a gap in the offsets. */
@@ -183,16 +204,12 @@ static int publish_stored(app_past *log, weft_request *request, writing like, we
     writing *w = malloc(sizeof *w + message.len);
     if (!w)
         return WEFT_ENOMEM;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     *w = like;
     if (message.len > 0)
         memcpy(w->data, message.data, message.len);
     w->write = (app_write) {.shelf = &rooms.shelf, .log = log, .done = on_stored};
-    w->write.message = (app_message) {.kind = message.kind,
-                                      .data = w->data,
-                                      .len = message.len,
-                                      .at_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000};
+    w->write.message =
+        (app_message) {.kind = message.kind, .data = w->data, .len = message.len, .at_ms = time_of_day_ms()};
     w->request = request ? weft_request_ref(request) : NULL;
     app_past_hold(log);
     if (app_store_add(rooms.shelf.store, &w->write))
@@ -286,6 +303,18 @@ static int begin(weft_conn *conn, room_member *m) {
     return got;
 }
 
+/* Who is here, and from now on who comes and goes. */
+static int hear(weft_conn *conn, const room_member *m) {
+    topic_name name;
+    app_text json = {0}, event = {0};
+    here_write(&m->room->here, &json);
+    if (m->form == ROOM_EVENTS)
+        app_event(&event, NULL, "here", &json);
+    int got = send_text(conn, m->form == ROOM_EVENTS ? &event : &json);
+    app_text_free(&json);
+    return got == WEFT_OK ? weft_conn_subscribe(conn, here_topic(name, m->form, app_past_key(m->room->log)), 0) : got;
+}
+
 /* Sends what it misses, as much as there is room for, and with all of it sent subscribes it. */
 static int catch_up(weft_conn *conn, room_member *m) {
     topic_name name;
@@ -304,10 +333,13 @@ static int catch_up(weft_conn *conn, room_member *m) {
         got = send_message(conn, m, &message);
         m->place.offset += got == WEFT_OK;
     }
+    if (got == WEFT_OK && m->hears)
+        got = hear(conn, m);
     if (got == WEFT_OK)
         got = weft_conn_subscribe(conn, topic(name, m->form, app_past_key(log)), 0);
     m->joined = got == WEFT_OK;
     m->room->readers[m->form] += m->joined;
+    m->room->hearers[m->form] += m->joined && m->hears;
     return got;
 }
 
@@ -338,8 +370,10 @@ void room_enter(weft_conn *conn, room_member *m) {
     topic_name name;
     app_past *log = app_history_lock(rooms.history, m->name);
     m->room = log ? room_take(log) : NULL;
-    if (m->room)
+    if (m->room) {
         m->room->members++;
+        room_sit(m->room, m->who, &m->seat);
+    }
     if (log)
         app_past_unlock(log);
     bool in = m->room != NULL && (m->form != ROOM_EVENTS || hear_beats(conn));
@@ -359,6 +393,8 @@ void room_leave(room_member *m) {
     app_past_lock(log);
     r->members--;
     r->readers[m->form] -= m->joined;
+    r->hearers[m->form] -= m->joined && m->hears;
+    room_rise(r, &m->seat);
     room_give_back(r);
     app_past_unlock(log);
 }

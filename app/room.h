@@ -7,6 +7,9 @@
  *                             \--> topic "sse/NAME"    server-sent events   GET, text/event-stream
  *                              \-> parked requests     JSON                 GET ?poll
  *
+ *     come, go ---> list ---> topics "here-json/NAME" and "here-sse/NAME"   to those who ask who is here
+ *                        \--> parked requests
+ *
  * All of it under the log's lock, as is joining: each sees the messages in one order, and where it joined is a place
  * in it.
  */
@@ -15,6 +18,7 @@
 
 #include "app/app.h"
 #include "app/envelope.h"
+#include "app/here.h"
 #include "app/history.h"
 #include "app/room_auth.h"
 #include "app/store.h"
@@ -35,9 +39,12 @@ typedef struct room_member {
     bool told;       /* where it stands */
     bool joined;     /* it has all that is kept, and the rest comes by itself */
     bool publishes;  /* its token lets it */
+    bool hears;      /* who is here; never RAW */
     uint32_t last;   /* of the past, when it has no place that can be recovered */
     app_place place; /* not RAW: all up to here was sent */
     room *room;      /* once it has entered */
+    char *who;       /* its name; NULL: it has none */
+    here_seat seat;  /* once it has entered with one */
     room_bearer *bearer;
     char peer[64]; /* for the log; empty when nothing is logged */
     char name[ROOM_NAME_MAX + 1];
@@ -49,6 +56,9 @@ typedef struct room_reading {
     bool returns;
     uint32_t last, limit; /* messages; limit 0: as many as fit */
     uint64_t ends_ms;     /* when the reader's token does; 0: never */
+    const char *who;      /* its name; NULL: it has none */
+    bool hears;           /* who is here, when that is not of this version: */
+    uint64_t version;
 } room_reading;
 
 typedef struct room_info {

@@ -26,6 +26,8 @@ struct room_parked {
     weft_request *request; /* a reference */
     uint64_t until_s;
     uint64_t ends_ms; /* of its token; 0: never */
+    here_seat seat;
+    bool hears;
 };
 
 static struct {
@@ -79,7 +81,23 @@ bool room_begin_reading(const app_past *log, const room_reading *reading, app_pl
     return false;
 }
 
-static bool read_log(const app_past *log, const room_reading *reading, app_text *out_json) {
+static uint64_t version_of(app_past *log) {
+    const room *r = room_of(log);
+    return r ? r->here.version : 0;
+}
+
+/* Of an answer, with who is here when that is to be told. */
+static void add_end(app_text *json, const room *r, bool tells) {
+    static const here_list nobody;
+    app_text_add(json, "]", 1);
+    if (tells) {
+        app_text_print(json, ",\"presence\":");
+        here_write(r ? &r->here : &nobody, json);
+    }
+    app_text_add(json, "}\n", 2);
+}
+
+static bool read_log(app_past *log, const room_reading *reading, app_text *out_json) {
     app_place place;
     app_text messages = {0};
     app_message message;
@@ -94,10 +112,11 @@ static bool read_log(const app_past *log, const room_reading *reading, app_text 
     app_text_print(out_json, "{\"next\":\"%s:%llu\",\"recovered\":%s,\"messages\":[", place.epoch,
                    (unsigned long long)place.offset, recovered ? "true" : "false");
     app_text_add(out_json, messages.data, messages.len);
-    app_text_add(out_json, "]}\n", 3);
     out_json->failed |= messages.failed;
     app_text_free(&messages);
-    return !recovered || place.offset > begin;
+    bool tells = reading->hears && (!recovered || reading->version != version_of(log));
+    add_end(out_json, room_of(log), tells);
+    return !recovered || place.offset > begin || tells;
 }
 
 bool room_read(const char *name, const room_reading *reading, app_text *out_json) {
@@ -117,7 +136,7 @@ static uint64_t patience_s(uint64_t ends_ms) {
     return ends_ms > 0 && ends_s < until_s ? ends_s : until_s;
 }
 
-static bool park(app_past *log, weft_request *request, uint64_t ends_ms) {
+static bool park(app_past *log, weft_request *request, const room_reading *reading) {
     room *r = room_of(log);
     if ((r && r->parked_count >= PARKED_IN_ROOM) || atomic_load(&beats.parked_count) >= PARKED_MAX)
         return false;
@@ -126,7 +145,12 @@ static bool park(app_past *log, weft_request *request, uint64_t ends_ms) {
         free(p);
         return false;
     }
-    *p = (room_parked) {r->parked, weft_request_ref(request), patience_s(ends_ms), ends_ms};
+    *p = (room_parked) {.next = r->parked,
+                        .request = weft_request_ref(request),
+                        .until_s = patience_s(reading->ends_ms),
+                        .ends_ms = reading->ends_ms,
+                        .hears = reading->hears};
+    room_sit(r, reading->who, &p->seat);
     r->parked = p;
     r->parked_count++;
     atomic_fetch_add(&beats.parked_count, 1);
@@ -147,29 +171,55 @@ static void answer(const room_parked *p, const app_text *json) {
         room_reply(p->request, 200, "application/json", (weft_text) {json->data, json->len});
 }
 
-/* Answers those that are due by now (0: all); they are at the log's end but for `envelope` (NULL: nothing came). */
-static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
+/* All that are parked are at the log's end but for `envelope` (NULL: nothing came). */
+static void begin_answer(const room *r, const app_text *envelope, app_text *out_json) {
     app_place end = app_past_end(r->log);
-    app_text json = {0};
-    app_text_print(&json, "{\"next\":\"%s:%llu\",\"recovered\":true,\"messages\":[", end.epoch,
+    app_text_print(out_json, "{\"next\":\"%s:%llu\",\"recovered\":true,\"messages\":[", end.epoch,
                    (unsigned long long)end.offset);
     if (envelope)
-        app_text_add(&json, envelope->data, envelope->len);
-    app_text_add(&json, "]}\n", 3);
-    json.failed |= envelope && envelope->failed;
+        app_text_add(out_json, envelope->data, envelope->len);
+    out_json->failed |= envelope && envelope->failed;
+}
+
+/* The room may then be gone. */
+static void unpark_one(room *r, room_parked **at, const app_text *json) {
+    room_parked *p = *at;
+    *at = p->next;
+    answer(p, json);
+    weft_request_unref(p->request);
+    room_rise(r, &p->seat);
+    free(p);
+    r->parked_count--;
+    atomic_fetch_sub(&beats.parked_count, 1);
+    room_give_back(r);
+}
+
+/* Answers those that are due by now; 0: all. */
+static void unpark(room *r, uint64_t due_s, const app_text *envelope) {
+    app_text json = {0};
+    begin_answer(r, envelope, &json);
+    add_end(&json, r, false);
     r->refs++;
-    for (room_parked **at = &r->parked, *p; (p = *at);) {
-        if (due_s && p->until_s > due_s && !was_left(p->request)) {
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        answer(p, &json);
-        weft_request_unref(p->request);
-        free(p);
-        r->parked_count--;
-        atomic_fetch_sub(&beats.parked_count, 1);
-        room_give_back(r);
+    for (room_parked **at = &r->parked; *at;) {
+        if (due_s && (*at)->until_s > due_s && !was_left((*at)->request))
+            at = &(*at)->next;
+        else
+            unpark_one(r, at, &json);
+    }
+    app_text_free(&json);
+    room_give_back(r);
+}
+
+void room_unpark_hearers(room *r) {
+    app_text json = {0};
+    begin_answer(r, NULL, &json);
+    add_end(&json, r, true);
+    r->refs++;
+    for (room_parked **at = &r->parked; *at;) {
+        if ((*at)->hears)
+            unpark_one(r, at, &json);
+        else
+            at = &(*at)->next;
     }
     app_text_free(&json);
     room_give_back(r);
@@ -214,6 +264,17 @@ bool room_poll_setup(void) {
     return weft_server_every(room_server(), TICK_MS, tick, NULL) == WEFT_OK;
 }
 
+/* Answered at once, it is here for as long as the grace. */
+static void show_up(app_past *log, const char *who) {
+    here_seat seat = {0};
+    room *r = room_take(log);
+    if (!r)
+        return;
+    room_sit(r, who, &seat);
+    room_rise(r, &seat);
+    room_give_back(r);
+}
+
 bool room_read_or_park(const char *name, const room_reading *reading, weft_request *request, app_text *out_json) {
     app_past *log = app_history_lock(room_history(), name);
     if (!log) {
@@ -222,8 +283,10 @@ bool room_read_or_park(const char *name, const room_reading *reading, weft_reque
     }
     bool waits = false;
     if (!read_log(log, reading, out_json) && !atomic_load(&beats.drains)) {
-        waits = park(log, request, reading->ends_ms);
+        waits = park(log, request, reading);
         out_json->failed |= !waits;
+    } else if (reading->who) {
+        show_up(log, reading->who);
     }
     app_past_unlock(log);
     return waits;
@@ -242,4 +305,5 @@ void app_rooms_stop(void) {
         return;
     uint64_t all = 0;
     app_history_each(room_history(), unpark_due, &all);
+    room_here_stop();
 }

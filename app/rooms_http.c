@@ -80,7 +80,22 @@ static bool is_method(const weft_request *request, const char *method) {
     return is.len == strlen(method) && memcmp(is.data, method, is.len) == 0;
 }
 
-static room_member *new_member(const room_pass *pass, const char *name) {
+/* Who it is: as its token says, else as it says itself; "" when nobody does. False: answered with 400. */
+static bool who_is(weft_request *request, const room_pass *pass, char out_who[HERE_NAME_BYTES + 1]) {
+    const char *subject = room_pass_subject(pass);
+    *out_who = '\0';
+    if (subject) {
+        snprintf(out_who, HERE_NAME_BYTES + 1, "%s", subject);
+        return true;
+    }
+    int got = weft_request_param(request, "as", out_who, HERE_NAME_BYTES + 1);
+    if (got == WEFT_ESTALE || (got == WEFT_OK && here_name_ok(out_who)))
+        return true;
+    room_refuse(request, 400, "as= takes a name: 1 to 160 bytes of UTF-8 without control characters\n");
+    return false;
+}
+
+static room_member *new_member(const room_pass *pass, const char *name, const char *who) {
     room_member *m = calloc(1, sizeof *m);
     if (!m || !room_bearer_new(pass, &m->bearer)) {
         free(m);
@@ -88,17 +103,22 @@ static room_member *new_member(const room_pass *pass, const char *name) {
     }
     memcpy(m->name, name, strlen(name) + 1); /* room_name_ok has judged its length */
     m->publishes = room_pass_may(pass, ROOM_PUBLISH, name);
-    return m;
+    if (!*who || (m->who = strdup(who)))
+        return m;
+    room_member_free(m);
+    return NULL;
 }
 
 void room_member_free(room_member *member) {
-    if (member)
+    if (member) {
         room_bearer_free(member->bearer);
+        free(member->who);
+    }
     free(member);
 }
 
 room_member *room_member_of(weft_request *request, const app_config *config) {
-    char name[ROOM_NAME_MAX + 600];
+    char name[ROOM_NAME_MAX + 600], who[HERE_NAME_BYTES + 1];
     uint32_t last;
     room_pass pass;
     if (!let_in(request, ROOM_JOIN, "", name, sizeof name, &pass))
@@ -106,7 +126,7 @@ room_member *room_member_of(weft_request *request, const app_config *config) {
     room_member *m = NULL;
     if (!number_param(request, "last", &last))
         room_refuse(request, 400, "last= takes a number\n");
-    else if (!(m = new_member(&pass, name)))
+    else if (who_is(request, &pass, who) && !(m = new_member(&pass, name, who)))
         room_refuse(request, 503, "out of memory\n");
     room_pass_free(&pass);
     if (!m)
@@ -114,6 +134,7 @@ room_member *room_member_of(weft_request *request, const app_config *config) {
     m->last = last;
     m->form = has_param(request, "recover") ? ROOM_ENVELOPES : ROOM_RAW;
     m->returns = place_param(request, "recover", &m->place);
+    m->hears = m->form == ROOM_ENVELOPES && has_param(request, "here");
     snprintf(m->peer, sizeof m->peer, "%s",
              app_log_wants(APP_DEBUG) || app_has_console(config) ? weft_request_peer(request) : "");
     return m;
@@ -132,6 +153,7 @@ static void serve_events(weft_request *request, const app_config *config) {
     weft_text last_id = weft_request_header(request, "Last-Event-ID");
     snprintf(id, sizeof id, "%.*s", (int)(last_id.len < sizeof id ? last_id.len : 0), last_id.data ? last_id.data : "");
     m->form = ROOM_EVENTS;
+    m->hears = has_param(request, "here");
     m->returns = app_place_parse(id, &m->place) || place_param(request, "last_event_id", &m->place);
     size_t count = 3 + room_cors(request, origin, headers + 3);
     weft_request_set_user(request, m);
@@ -148,8 +170,9 @@ static void reply_json(weft_request *request, app_text *json, const char *why_no
     app_text_free(json);
 }
 
-static void serve_poll(weft_request *request, const char *name, uint64_t ends_ms) {
-    room_reading reading = {.ends_ms = ends_ms};
+static void serve_poll(weft_request *request, const char *name, const room_pass *pass) {
+    char who[HERE_NAME_BYTES + 1], version[24];
+    room_reading reading = {.ends_ms = pass->ends_ms, .hears = has_param(request, "here")};
     app_text json = {0};
     if (weft_request_body(request).len > 0) { /* it would be kept for as long as the poll */
         room_refuse(request, 400, "a poll has no body\n");
@@ -159,7 +182,12 @@ static void serve_poll(weft_request *request, const char *name, uint64_t ends_ms
         room_refuse(request, 400, "last= takes a number\n");
         return;
     }
+    if (!who_is(request, pass, who))
+        return;
+    reading.who = *who ? who : NULL;
     reading.returns = place_param(request, "poll", &reading.place);
+    if (weft_request_param(request, "here", version, sizeof version) == WEFT_OK)
+        reading.version = strtoull(version, NULL, 10);
     if (room_read_or_park(name, &reading, request, &json))
         app_text_free(&json);
     else
@@ -268,6 +296,6 @@ void room_on_request(weft_request *request, void *user) {
     else if (history)
         serve_history(request, name);
     else
-        serve_poll(request, name, pass.ends_ms);
+        serve_poll(request, name, &pass);
     room_pass_free(&pass);
 }
