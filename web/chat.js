@@ -3,7 +3,7 @@
 // how a connection comes back in socket.js.
 
 import { Hub, digest } from './socket.js';
-import { Room, bytesText, cleanName, decode, make, msText, noteElement, plural, randomId } from './room.js';
+import { Room, bytesText, cleanName, decode, dyeOf, make, msText, noteElement, plural, randomId } from './room.js';
 
 const TEXT_BYTES_MAX = 65536; // a whole text message as sent, envelope included
 const FILE_BYTES_MAX = 256 * 1048576;
@@ -38,7 +38,7 @@ function withToken(path) {
     return token ? `${path}${path.includes('?') ? '&' : '?'}token=${encodeURIComponent(token)}` : path;
 }
 
-const joining = (room) => ({ do: 'join', room, url: location.origin, token });
+const joining = (room) => ({ do: 'join', room, url: location.origin, token, as: ui.name.value });
 
 let engine = null;
 
@@ -109,6 +109,11 @@ const page = {
         if (!room) return;
         if (report.kind === 'message') {
             room.received(decode(report.data, report.digest));
+            return;
+        }
+        if (report.kind === 'here') {
+            room.here = report;
+            if (room === this.active) this.showHere();
             return;
         }
         if (report.kind === 'settled') room.settled();
@@ -186,6 +191,7 @@ const page = {
         this.showTabs();
         this.showState();
         this.showRooms();
+        this.showHere();
         if (room.stick) this.toBottom();
         else ui.messages.scrollTop = room.scrollTop;
         this.showPill();
@@ -228,6 +234,24 @@ const page = {
         const focused = ui.rooms.contains(document.activeElement) ? document.activeElement.dataset.room : null;
         ui.rooms.replaceChildren(...items);
         items.map((each) => each.firstElementChild).find((each) => focused && each?.dataset.room === focused)?.focus();
+    },
+
+    showHere() {
+        const { names, more } = this.active.here;
+        const item = (name) => {
+            const own = name === ui.name.value;
+            const each = make('li', own ? 'own' : '');
+            each.append(make('span', 'label', name));
+            each.title = name;
+            if (!own) each.dataset.dye = dyeOf(name);
+            return each;
+        };
+        const items = names.map(item).sort((a, b) => b.classList.contains('own') - a.classList.contains('own'));
+        if (more > 0) items.push(make('li', 'none', `and ${more.toLocaleString()} more`));
+        if (items.length === 0) items.push(make('li', 'none', 'nobody yet'));
+        ui.here.replaceChildren(...items);
+        ui.hereRoom.textContent = this.active.name;
+        ui.hereCount.textContent = `${(names.length + more).toLocaleString()} here`;
     },
 
     showTabs() {
@@ -420,6 +444,8 @@ addEventListener('drop', (event) => {
 ui.name.onchange = () => {
     ui.name.value = cleanName(ui.name.value) || randomName();
     stored('localStorage', 'name', ui.name.value);
+    engine.post({ do: 'name', as: ui.name.value });
+    page.showHere();
 };
 ui.joinForm.onsubmit = (event) => {
     event.preventDefault();
@@ -440,6 +466,10 @@ ui.workerSwitch.onchange = () => {
 ui.reconnect.onclick = () => engine.post({ do: 'retry', room: page.active.name });
 ui.pill.onclick = () => page.toBottom();
 ui.menu.onclick = () => page.showPanel(true);
+ui.hereCount.onclick = () => {
+    page.showPanel(true);
+    ui.here.focus();
+};
 ui.panelClose.onclick = () => page.showPanel(false);
 ui.messages.onscroll = () => {
     // Messages may have come since the page scrolled to the end: only a move upwards is the reader's.

@@ -125,7 +125,7 @@ function timeText(ts) {
 const dyes = new Map(); // name -> dye
 
 /** A dye for a speaker: from the name, so that it mostly stays; another while that one is taken. */
-function dyeOf(name) {
+export function dyeOf(name) {
     if (dyes.size > 500) dyes.clear();
     if (!dyes.has(name)) {
         let dye = [...name].reduce((sum, char) => (sum * 31 + char.codePointAt(0)) % 65521, 7) % DYES;
@@ -181,6 +181,7 @@ export class Room {
         this.order = []; // keys of the last REPLAY_COUNT settled messages, in the server's order
         this.replay = null; // { before, cursor, first, gap, added, note } while history may arrive
         this.opened = false; // has been open once
+        this.here = { names: [], more: 0 }; // who is there, as the server says
         this.unread = 0;
         this.fresh = 0; // arrived while the reader was further up
         this.blobBytes = 0;

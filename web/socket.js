@@ -5,10 +5,11 @@
 // `Hub` runs inside the page (called directly) or inside a Web Worker (called through postMessage, see
 // worker.js). It knows nothing of the document, and nothing of what a message means.
 //
-//   commands  { do: 'join', room, url, token } { do: 'leave', room } { do: 'send', room, data }
-//             { do: 'retry', room } { do: 'probe', url } { do: 'visible', value } { do: 'online', value }
+//   commands  { do: 'join', room, url, token, as } { do: 'leave', room } { do: 'send', room, data }
+//             { do: 'name', as } { do: 'retry', room } { do: 'probe', url } { do: 'visible', value } { do: 'online', value }
 //             { do: 'stop' }
-//   reports   { kind: 'state', room, state, transport, gap, waitMs, code, reason }     a room changed its state
+//   reports   { kind: 'here', room, names, more }                    who is there, and how many more
+//             { kind: 'state', room, state, transport, gap, waitMs, code, reason }     a room changed its state
 //             { kind: 'message', room, data, digest }                  string, or ArrayBuffer with its digest
 //             { kind: 'settled', room }                                the replayed history has ended
 //             { kind: 'buffered', room, bytes }                        bytes the browser has yet to send
@@ -48,13 +49,14 @@ export function digest(buffer) {
 
 /** One room. States: connecting, open, reconnecting, offline. */
 class RoomSocket {
-    constructor(hub, room, { url, token }) {
+    constructor(hub, room, { url, token, as }) {
         Object.assign(this, { hub, room });
         this.replayed = -1; // messages of the replay so far; -1: it is over
         this.timers = {}; // settle, buffered
         const onState = (report) => this.changed(report);
         const onMessage = (data) => this.received(typeof data === 'string' ? data : data.buffer);
-        this.line = connect(room, { url, token, last: REPLAY_COUNT, onState, onMessage });
+        const onHere = (names, more) => this.report('here', { names, more });
+        this.line = connect(room, { url, token, as, last: REPLAY_COUNT, onState, onMessage, onHere });
     }
 
     changed({ state, code = 0, waitMs = 0, gap = false, ...more }) {
@@ -215,6 +217,9 @@ export class Hub {
                 break;
             case 'send':
                 socket?.send(command.data);
+                break;
+            case 'name':
+                this.rooms.forEach((each) => each.line.rename(command.as));
                 break;
             case 'retry':
                 socket?.line.retry();

@@ -6,8 +6,11 @@
 //       last: 50,                                      // of the past, for who is new
 //       onMessage: (data, { offset, epoch }) => ...,   // string or Uint8Array; own messages too
 //       onState: ({ state, transport, gap, waitMs, code, status, reason }) => ...,   // as far as there is one
+//       as: 'ann',                                     // one's own name, if the token does not say it
+//       onHere: (names, more) => ...,                  // who is here, and how many besides; when it changes
 //   });
 //   await room.send(data);   // the server has it; rejected: the line broke first, and onMessage tells if it had
+//   room.rename(name);
 //   room.close();
 //
 // States: connecting, open, reconnecting (in waitMs), closed. Options: `url` of the server (that of the page), `token`
@@ -101,16 +104,20 @@ class PollingLine extends RequestLine {
         let asks = since ? ['/history', { since, limit: 1000 }] : ['', { poll: '' }]; // answered at once
         for (let first = true; ; first = false) {
             this.watch();
-            const { next, recovered, messages } = await (await this.get(...asks)).json();
+            const { next, recovered, messages, presence } = await (await this.get(...asks)).json();
             const [epoch, offset] = next.split(':');
             if (first || !recovered) this.room.said(this, { epoch, offset: offset - messages.length, recovered });
             for (const message of messages) this.room.said(this, message);
+            if (presence) this.room.said(this, presence);
             asks = ['', { poll: next }];
         }
     }
 }
 
-const STANDARD = { onMessage() {}, onState() {}, transports: TRANSPORTS, token: '', last: 0, place: '', betterMs: 6e4 };
+const STANDARD = {
+    onMessage() {}, onState() {}, onHere: null,
+    transports: TRANSPORTS, token: '', as: '', last: 0, place: '', betterMs: 6e4,
+};
 const LINES = { websocket: SocketLine, events: EventsLine, polling: PollingLine };
 
 class Room {
@@ -121,6 +128,8 @@ class Room {
         this.given = ''; // the last token
         this.sends = []; // { sent, resolve, reject }: text, or a count of bytes; they come back in this order
         this.posting = Promise.resolve();
+        this.here = new Set();
+        this.version = 0; // of it; the server's, and never the same again for another list
         this.timers = {};
         this.online = () => this.retry();
         globalThis.addEventListener?.('online', this.online);
@@ -139,8 +148,10 @@ class Room {
         const url = new URL(`/rooms/${encodeURIComponent(this.name)}${path}`, this.url);
         if (scheme === 'ws') url.protocol = url.protocol.replace('http', 'ws');
         if (this.last > 0 && path === '') query.last = this.last;
+        if (this.as && path === '') query.as = this.as;
+        if (this.onHere && path === '') query.here = this.version;
         if (this.given) query.token = this.given;
-        url.search = new URLSearchParams(query);
+        url.search = String(new URLSearchParams(query)).replaceAll('+', '%20'); // a plus is a plus to the server
         return url;
     }
 
@@ -174,6 +185,7 @@ class Room {
 
     said(line, { epoch, offset, recovered, ...message }) {
         if (line !== this.line) return;
+        if (message.version) return this.told(line, message);
         if (epoch) return this.began(line, { epoch, offset, recovered });
         if (offset !== this.offset + 1) return this.lost(line, { reason: 'messages are missing' }); // and come again
         this.offset = offset;
@@ -181,6 +193,22 @@ class Room {
         const data = payload(message);
         if (this.sends.length > 0 && this.sends[0].sent === (data.byteLength ?? data)) this.sends.shift().resolve();
         this.onMessage(data, { offset, epoch: this.epoch });
+    }
+
+    told(line, { here, came = [], went = [], more, version }) {
+        if (!here && version !== this.version + 1) return this.lost(line, { reason: 'who is here was missed' }); // come again
+        if (here) this.here = new Set(here);
+        for (const name of came) this.here.add(name);
+        for (const name of went) this.here.delete(name);
+        this.version = version;
+        this.onHere([...this.here].sort(), more);
+    }
+
+    /** Takes the line anew, under this name. */
+    rename(name) {
+        if (name === this.as) return;
+        this.as = name;
+        if (this.line) this.dial();
     }
 
     began(line, { epoch, offset, recovered }) {

@@ -90,6 +90,34 @@ scene('the switch moves the socket while people talk', async (stage) => {
     assert.deepEqual(await texts(bob), await texts(ann));
 });
 
+scene('everybody sees who is here, through a reload, a rename and an end', async (stage) => {
+    const here = async (page, ...names) => {
+        await page.waitForFunction((wanted) => [...document.querySelectorAll('#here .label')]
+            .map((each) => each.textContent).sort().join() === wanted, names.sort().join());
+        assert.equal(await page.locator('#hereCount').textContent(), `${names.length} here`);
+    };
+    const ann = await stage.person('Ann B');
+    await here(ann, 'Ann B');
+    assert.deepEqual(await ann.locator('#here .own').allTextContents(), ['Ann B']);
+    const bob = await stage.person('bob', { worker: true });
+    for (const page of [ann, bob]) await here(page, 'Ann B', 'bob');
+    const told = ann.evaluate(() => new Promise((resolve) => { // how often the list changes in 4 s
+        let changes = 0;
+        const was = () => [...document.querySelectorAll('#here .label')].map((each) => each.textContent).join();
+        const before = was();
+        new MutationObserver(() => (changes += was() !== before)).observe(document.getElementById('here'), { childList: true });
+        setTimeout(() => resolve(changes), 4000);
+    }));
+    await bob.reload();
+    await state(bob, 'open');
+    assert.equal(await told, 0);
+    await bob.locator('#name').fill('Robert');
+    await bob.locator('#name').blur();
+    for (const page of [ann, bob]) await here(page, 'Ann B', 'Robert');
+    await bob.context().close();
+    await here(ann, 'Ann B');
+});
+
 scene('several rooms at once, each with its own talk and unread count', async (stage) => {
     const ann = await stage.person('Ann');
     const bob = await stage.person('Bob', { hash: '#room=ops' });

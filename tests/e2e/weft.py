@@ -46,7 +46,8 @@ def main(at_once=1, seconds=WHOLE_RUN_S):
     module = sys.modules['__main__']
     loader = unittest.defaultTestLoader
     suite = loader.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else loader.loadTestsFromModule(module)
-    module.setUpModule()
+    if hasattr(module, 'setUpModule'):
+        module.setUpModule()
     try:
         with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
             good = all(list(pool.map(run_test, tests_of(suite))))
