@@ -52,6 +52,8 @@ for (const how of ['events', 'polling']) {
         await say(bob, 'hello Ann');
         await hears(ann, 'hello Ann');
         const words = how === 'events' ? 'server-sent events' : 'long polling';
+        for (const page of [ann, bob])
+            await until('both are here', async () => (await page.locator('#here .label').allTextContents()).sort().join() === 'Ann,Bob');
         assert.match(await ann.locator('#detail').textContent(), new RegExp(words));
         await shoot(ann, how);
         const other = await plainClient(stage.server, 'lobby');
