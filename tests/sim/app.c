@@ -4,9 +4,7 @@
 #include "app.h"
 
 #include "client.h"
-#include "net/loop.h"
 #include "oracles.h"
-#include "pipe_tls.h"
 #include "sim.h"
 
 #include <stdio.h>
@@ -21,6 +19,19 @@ typedef struct app_conn {
     int dismiss_how;
     bool aborted;
 } app_conn;
+
+const char sim_app_name[] = "sim";
+
+const sim_model *sim_app_model(int id) {
+    /* As often as they stand here. */
+    static const sim_model *const models[] = {
+        &sim_echo,     &sim_echo,     &sim_echo,     &sim_dismissed, &sim_dismissed, &sim_late,
+        &sim_member,   &sim_member,   &sim_member,   &sim_member,    &sim_pages,     &sim_pages,
+        &sim_listener, &sim_vanisher, &sim_vanisher, &sim_violator,  &sim_violator,
+    };
+    (void)id;
+    return models[sim_below(sizeof models / sizeof *models)];
+}
 
 static app_conn conns[CLIENTS_MAX];
 static sim_log logs[ROOMS];
@@ -266,11 +277,6 @@ void sim_app_act(void) {
         end_server();
 }
 
-static void add_route(const weft_route *route) {
-    if (weft_server_route(server, route) != WEFT_OK)
-        sim_fail("simulator", "a route could not be made");
-}
-
 static void make_routes(void) {
     weft_limits echo = {.queue_bytes_max = sim_below(2) ? 0 : sim_log_between(1, 65536)};
     weft_limits rooms = {.queue_bytes_max = sim_below(2) ? WEFT_NONE : sim_log_between(1024, 65536),
@@ -280,42 +286,21 @@ static void make_routes(void) {
         logs[i].small = rooms.queue_bytes_max != WEFT_NONE;
         logs[i].drops = rooms.slow_policy != WEFT_SLOW_CLOSE;
     }
-    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/echo", .limits = echo, .open = on_open, .message = echo_message,
-                             .closed = on_closed});
-    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/dismiss", .limits = echo, .open = dismiss_open,
-                             .message = dismiss_message, .closed = on_closed});
+    sim_server_route(server, &(weft_route) {WEFT_ROUTE_INIT, .path = "/echo", .limits = echo, .open = on_open,
+                                            .message = echo_message, .closed = on_closed});
+    sim_server_route(server, &(weft_route) {WEFT_ROUTE_INIT, .path = "/dismiss", .limits = echo, .open = dismiss_open,
+                                            .message = dismiss_message, .closed = on_closed});
     if (weft_server_history(server, room_names[ROOM_WITH_PAST], PAST_MAX, WEFT_NONE) != WEFT_OK)
         sim_fail("simulator", "a history could not be made");
-    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/rooms/*", .limits = rooms, .open = room_open,
-                             .message = room_message, .closed = on_closed});
-    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/page", .request = page_request});
-    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/stream", .limits = echo, .request = stream_request,
-                             .open = stream_open, .drained = stream_on, .closed = on_closed});
-    add_route(&(weft_route) {WEFT_ROUTE_INIT, .path = "/later", .limits = echo, .request = sim_later_ask,
-                             .upgrade = sim_later_ask, .open = on_open, .message = echo_message, .lost = sim_later_lost,
-                             .closed = on_closed});
-}
-
-/* The loop's receive buffers are of a size of the seed's: small ones wrap, run out, and cut everything. */
-static size_t recv_bytes;
-
-wf_loop *__real_wf_loop_new_on(wf_loop_kind kind, size_t bytes);
-wf_loop *__wrap_wf_loop_new_on(wf_loop_kind kind, size_t bytes);
-
-wf_loop *__wrap_wf_loop_new_on(wf_loop_kind kind, size_t bytes) {
-    (void)bytes;
-    return __real_wf_loop_new_on(kind, recv_bytes);
-}
-
-static bool listen_on_wire(void) {
-    static const char address[] = "127.0.0.1:9001";
-    if (!sim_is_secure())
-        return weft_server_listen(server, address) == WEFT_OK;
-    static weft_certificate certificates[2];
-    certificates[0].chain_file = certificates[0].key_file = sim_tls_file();
-    return weft_server_tls(server, &(weft_tls_server) {WEFT_TLS_SERVER_INIT, .certificates = certificates}) ==
-               WEFT_OK &&
-           weft_server_listen_tls(server, address) == WEFT_OK;
+    sim_server_route(server, &(weft_route) {WEFT_ROUTE_INIT, .path = "/rooms/*", .limits = rooms, .open = room_open,
+                                            .message = room_message, .closed = on_closed});
+    sim_server_route(server, &(weft_route) {WEFT_ROUTE_INIT, .path = "/page", .request = page_request});
+    sim_server_route(server,
+                     &(weft_route) {WEFT_ROUTE_INIT, .path = "/stream", .limits = echo, .request = stream_request,
+                                    .open = stream_open, .drained = stream_on, .closed = on_closed});
+    sim_server_route(server, &(weft_route) {WEFT_ROUTE_INIT, .path = "/later", .limits = echo, .request = sim_later_ask,
+                                            .upgrade = sim_later_ask, .open = on_open, .message = echo_message,
+                                            .lost = sim_later_lost, .closed = on_closed});
 }
 
 weft_server *sim_app_begin(void) {
@@ -328,9 +313,7 @@ weft_server *sim_app_begin(void) {
     publish_ns = 0;
     weft_config config = {WEFT_CONFIG_INIT,
                           .connections_max = 64,
-                          .backend = sim.on_uring ? WEFT_BACKEND_IO_URING : WEFT_BACKEND_EPOLL,
                           .memory_bytes_max = WEFT_NONE,
-                          .http2 = sim.wire == SIM_H2 ? WEFT_HTTP2_CLEAR : WEFT_HTTP2_DEFAULT,
                           .answer_timeout_ms = sim_log_between(2000, 30000),
                           .keep_alive_ms = sim_log_between(5000, 15000),
                           .limits = {.ping_interval_ms = sim_log_between(1000, 25000)}};
@@ -339,10 +322,8 @@ weft_server *sim_app_begin(void) {
             (weft_deflate) {.mode = (weft_deflate_mode)sim_between(WEFT_DEFLATE_OFF, WEFT_DEFLATE_DEDICATED),
                             .window_bits = sim_between(8, 15),
                             .client_window_bits = sim_between(8, 15)};
-    recv_bytes = sim_log_between(64, 512 * 1024);
-    server = weft_server_new(&config);
-    if (!server || !listen_on_wire())
-        sim_fail("simulator", "the server could not be made");
+    server = sim_server_new(config);
+    sim_server_listen(server);
     make_routes();
     sim_later_begin();
     return server;

@@ -1,5 +1,5 @@
 /*
- * app.h - the application on the server, and who ends it.
+ * app.h - the application on the server, and who ends it. app.c is the one of `sim`, for what the library does:
  *
  *      /echo      sends back what comes
  *      /dismiss   the same, until it has enough
@@ -12,12 +12,24 @@
 
 #include <weft/weft.h>
 
-weft_server *sim_app_begin(void); /* made, with routes, listening */
-void sim_app_act(void);           /* what is due: late answers, the other thread's publishing, the end */
-uint64_t sim_app_next_ns(void);   /* when something will be */
+/* These are any application's. */
+extern const char sim_app_name[];              /* of the program */
+const struct sim_model *sim_app_model(int id); /* what this client is */
+weft_server *sim_app_begin(void);              /* made, with routes, listening */
+void sim_app_act(void);                        /* what is due: late answers, other threads, the end */
+uint64_t sim_app_next_ns(void);                /* when something will be */
 bool sim_app_ending(void);
 void sim_app_run_over(void); /* the server has run: every connection was told its end */
 void sim_app_freed(void);    /* it is gone: every accepted handshake came to something */
+
+/* setup.c: for sim_app_begin. On the wire and the backend of the run; the rest of the config is the application's. */
+weft_server *sim_server_new(weft_config config);
+void sim_server_listen(weft_server *server);
+void sim_server_route(weft_server *server, const weft_route *route);
+
+/* What follows is that of app.c. */
+extern const struct sim_model sim_dismissed, sim_echo, sim_late, sim_listener, sim_member, sim_pages, sim_vanisher,
+    sim_violator;
 
 /* What was published in a room, in the order in which it was. */
 enum { ROOMS = 3, ROOM_OF_OTHERS = 0, ROOM_WITH_PAST = 2, PAST_MAX = 8, OTHERS = -1, LOG_MAX = 2048 };

@@ -10,13 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* As often as they stand here. */
-static const sim_model *const models[] = {
-    &sim_echo,     &sim_echo,     &sim_echo,     &sim_dismissed, &sim_dismissed, &sim_late,
-    &sim_member,   &sim_member,   &sim_member,   &sim_member,    &sim_pages,     &sim_pages,
-    &sim_listener, &sim_vanisher, &sim_vanisher, &sim_violator,  &sim_violator,
-};
-
 static sim_client clients[CLIENTS_MAX];
 static int count;
 
@@ -38,7 +31,7 @@ static void begin(sim_client *c, int id) {
     size_t bytes_at = offsetof(sim_client, out), state_at = offsetof(sim_client, out_at);
     memset(c, 0, bytes_at);
     memset((char *)c + state_at, 0, sizeof *c - state_at);
-    c->model = models[sim_below(sizeof models / sizeof *models)];
+    c->model = sim_app_model(id);
     c->id = id;
     c->silent_ns = UINT64_MAX;
     c->next_ns = (uint64_t)sim_below(5000) * SIM_MS;
@@ -204,8 +197,7 @@ void sim_client_hurry(int id) {
     sim_client *c = &clients[id];
     if (c->over)
         return;
-    if (c->model == &sim_vanisher)
-        c->budget = 0;
+    c->hurried = true;
     c->next_ns = sim.now_ns;
 }
 

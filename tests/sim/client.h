@@ -33,14 +33,11 @@ typedef struct sim_model {
     void (*closed)(sim_client *c, const weft_close_info *info);
 } sim_model;
 
-extern const sim_model sim_dismissed, sim_echo, sim_late, sim_listener, sim_member, sim_pages, sim_vanisher,
-    sim_violator;
-
 struct sim_client {
     const sim_model *model;
     int id;
     sim_pipe *pipe; /* NULL: not yet, or no more */
-    bool connected, over, hurt;
+    bool connected, over, hurt, hurried;
     uint64_t silent_ns;   /* since when it neither reads nor writes; UINT64_MAX: it does */
     uint64_t progress_ns; /* when bytes last went, or came that were not a control frame */
     uint64_t next_ns;     /* when it acts; UINT64_MAX: when it is stirred */
@@ -89,7 +86,7 @@ void sim_clients_check(void);
 void sim_clients_end(void); /* the server is gone */
 void sim_client_stir(int id);
 void sim_client_stir_all(int id);                 /* and whoever shares a connection with it */
-void sim_client_hurry(int id);                    /* it acts now; a vanisher vanishes */
+void sim_client_hurry(int id);                    /* it acts now, and knows that it had to */
 void sim_client_rest(sim_client *c, uint32_t ms); /* it acts again by then, stirred or not */
 sim_client *sim_client_of(int id);                /* NULL: none */
 

@@ -140,7 +140,7 @@ static void vanish(sim_client *c) {
 }
 
 static void speak_vanishing(sim_client *c) {
-    if (c->budget-- == 0) {
+    if (c->hurried || c->budget-- == 0) {
         c->hurt = true;
         vanish(c);
         return;

@@ -89,8 +89,10 @@ int main(int argc, char **argv) {
             good = false;
     }
     if (!good || (backend && strcmp(backend, "epoll") != 0 && strcmp(backend, "io_uring") != 0)) {
-        fprintf(stderr, "sim -n COUNT | --seeds FIRST-LAST | --seed SEED [--trace] [--ratio TIMES] "
-                        "[--backend epoll|io_uring] [--wire plain|tls|h2|h2tls]\n");
+        fprintf(stderr,
+                "%s -n COUNT | --seeds FIRST-LAST | --seed SEED [--trace] [--ratio TIMES] "
+                "[--backend epoll|io_uring] [--wire plain|tls|h2|h2tls]\n",
+                sim_app_name);
         return 2;
     }
     double began_s = real_s(), virtual_s = 0;

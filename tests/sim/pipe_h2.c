@@ -232,10 +232,10 @@ static ssize_t on_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_
     { (uint8_t *)(name), (uint8_t *)(value), strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE }
 
 static void submit(sim_pipe *p) {
-    char method[16], path[256], length[32];
+    char method[16], path[512], length[32];
     p->head[p->head_len] = '\0';
     const char *text = (const char *)p->head, *counted = strstr(text, "Content-Length: ");
-    if (sscanf(text, "%15s %255s", method, path) != 2)
+    if (sscanf(text, "%15s %511s", method, path) != 2)
         sim_fail("simulator", "client %d asks for nothing", p->who);
     p->is_websocket = strstr(text, "Upgrade: websocket") != NULL;
     p->is_last = strstr(text, "Connection: close") != NULL;

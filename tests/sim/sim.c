@@ -3,6 +3,8 @@
  */
 #include "sim.h"
 
+#include "app.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +73,7 @@ void sim_fail(const char *oracle, const char *format, ...) {
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, "\nsee it with: sim --seed %llu --trace --backend %s --wire %s\n", (unsigned long long)sim.seed,
-            sim.on_uring ? "io_uring" : "epoll", wires[sim.wire]);
+    fprintf(stderr, "\nsee it with: %s --seed %llu --trace --backend %s --wire %s\n", sim_app_name,
+            (unsigned long long)sim.seed, sim.on_uring ? "io_uring" : "epoll", wires[sim.wire]);
     exit(1);
 }

@@ -11,9 +11,9 @@ static const char key[] = "dGhlIHNhbXBsZSBub25jZQ==", answer_to_key[] = "s3pPLMB
 
 void sim_ws_ask(sim_client *c, const char *path) {
     sim_client_print(c,
-                     "GET %s?id=%d HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "GET %s%cid=%d HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n",
-                     path, c->id, key,
+                     path, strchr(path, '?') ? '&' : '?', c->id, key,
                      !c->plain && sim_below(2) ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
 }
 
