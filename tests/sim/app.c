@@ -303,10 +303,13 @@ static void make_routes(void) {
                                             .lost = sim_later_lost, .closed = on_closed});
 }
 
-weft_server *sim_app_begin(void) {
+void sim_app_reset(void) {
     memset(conns, 0, sizeof conns);
     ending = false;
     published = 0;
+}
+
+weft_server *sim_app_begin(void) {
     end_ns = (uint64_t)(sim_below(8) ? sim_between(10000, 60000) : sim_between(60000, 300000)) * SIM_MS;
     spread_ms = sim_below(2) ? 0 : sim_below(3000);
     publish_ms_max = sim_log_between(500, 20000);

@@ -15,6 +15,7 @@
 /* These are any application's. */
 extern const char sim_app_name[];              /* of the program */
 const struct sim_model *sim_app_model(int id); /* what this client is */
+void sim_app_reset(void);                      /* another run: before its clients are made */
 weft_server *sim_app_begin(void);              /* made, with routes, listening */
 void sim_app_act(void);                        /* what is due: late answers, other threads, the end */
 uint64_t sim_app_next_ns(void);                /* when something will be */

@@ -162,6 +162,7 @@ static void act(sim_client *c) {
     if (!c->pipe) {
         c->pipe = sim_pipe_open(c->id);
         c->connected = c->pipe != NULL;
+        c->progress_ns = sim.now_ns;
         sim_trace("connects", c->id, c->connected, 0);
         if (!c->connected) {
             sim_client_leave(c);

@@ -45,6 +45,7 @@ static uint64_t run(uint64_t seed, bool tracing) {
     sim_pipes_begin();
     sim_faults_begin();
     sim_oracles_begin();
+    sim_app_reset();
     sim_clients_begin();
     weft_server *server = sim_app_begin();
     sim_faults_arm();

@@ -1,0 +1,41 @@
+/*
+ * chatter.h - the client of Pusher Channels: what chatter.c, which says, and chatter_hears.c, which hears, share.
+ */
+#ifndef WF_TESTS_SIM_PUSHER_CHATTER_H
+#define WF_TESTS_SIM_PUSHER_CHATTER_H
+
+#include "world.h"
+
+enum { CHATTER_ASKED_MAX = 32 };
+
+typedef enum asked_kind { ASKED_PONG, ASKED_SUBSCRIBE, ASKED_BAD_SUBSCRIBE, ASKED_SIGNIN } asked_kind;
+typedef enum fate { STAYS, CLOSES, RESETS, FALLS_SILENT, LEAVES, FATES } fate;
+
+typedef struct asked {
+    asked_kind kind;
+    int channel;
+} asked;
+
+typedef struct chatter {
+    char socket_id[NAME_MAX_BYTES];
+    int conn; /* in the tables; -1: not yet told */
+    asked asked[CHATTER_ASKED_MAX];
+    uint32_t asked_from, asked_to;
+    uint32_t left_at[CHANNELS]; /* so much had been asked when it last asked to leave */
+    uint32_t wants;             /* bits: channels in which it is when all is answered */
+    int stay[TOPICS];           /* -1: none yet */
+    uint32_t cursor[TOPICS];
+    uint32_t cache_due; /* bits: the next of this channel is its last event */
+    uint32_t members[CHANNELS], count[CHANNELS];
+    bool signs_in, watch_due;
+    uint32_t watches, online;
+    uint32_t rejected;
+    uint32_t acts_left;
+    fate fate;
+} chatter;
+
+chatter *chatter_of(const sim_client *c);
+void chatter_hears(sim_client *c, int opcode, const uint8_t *bytes, size_t len);
+void chatter_finish(const sim_client *c, int topic); /* the stay in which it is has been told whole */
+
+#endif
