@@ -183,8 +183,10 @@ static bool begin(sim_h2 *h, int who) {
     return true;
 }
 
+/* Its end is not judged here: those who are on it may not have read what comes before it. */
 static bool takes_more(const sim_h2 *h) {
-    return h->used && below()->end(&h->below) == SIM_END_NONE && nghttp2_session_check_request_allowed(h->session);
+    return h->used && h->below.ended == SIM_END_NONE && sim_stream_end(h->below.stream) == SIM_END_NONE &&
+           nghttp2_session_check_request_allowed(h->session);
 }
 
 static sim_h2 *find(int who) {

@@ -210,12 +210,13 @@ static void speak(sim_client *c) {
     }
 }
 
+/* Who reads slowly may be cut before he has read why he is closed. */
 static void ended(sim_client *c, sim_end end) {
     const chatter *p = of(c);
-    bool slow = c->close_code == 1008 || c->close_code == 4100;
-    if (sim_client_excused(c) || (slow && world_slow()))
-        return;
-    if (end == SIM_END_FIN && c->close_code == 4009 && p->conn >= 0 && truth_conns[p->conn].terminated)
+    bool terminated = p->conn >= 0 && truth_conns[p->conn].terminated;
+    bool slow = world_slow() && (c->close_code == 1008 || c->close_code == 4100);
+    bool cut = (world_slow() || terminated) && c->close_code == 0;
+    if (sim_client_excused(c) || slow || cut || (terminated && c->close_code == 4009))
         return;
     if (end != SIM_END_FIN || c->close_code != 1000 || !c->close_sent || p->fate != CLOSES)
         sim_fail("endings", "client %d (chatter): ended by %d, close %d", c->id, (int)end, c->close_code);
