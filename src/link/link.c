@@ -159,8 +159,8 @@ void wf_link_die(wf_link *link, int sys_errno, const char *rule) {
     if (sys_errno || rule)
         note_fault(link, sys_errno, rule);
     bool cut = link->stage == WF_LINK_STREAM || link->stage == WF_LINK_STREAM_END;
-    bool failed = sys_errno != 0 || (link->aside && link->aside->end.fault.sys_errno != 0);
-    bool left = link->sock.kind == WF_SOCK_PORT && failed;
+    bool failed = sys_errno || rule || (link->aside && link->aside->end.fault.status != 0);
+    bool left = failed && link->sock.kind == WF_SOCK_PORT;
     if (cut || left) /* nobody shall take its body for whole; and what a stream's peer does not take has no end else */
         wf_sock_abort(link->env->loop, &link->sock);
     else if (sys_errno == 0)

@@ -30,7 +30,9 @@ bool wf_link_raw_input_over(const wf_link *link) {
     return link->input_over && link->ws.in_len == 0;
 }
 
+/* When it is used again it does not end any more, if it was about to behind what had not been sent. */
 void wf_link_raw_idle(wf_link *link, bool idle) {
+    link->close_after = link->close_after && idle;
     if (link->stage == WF_LINK_RAW)
         wf_link_enter(link, WF_LINK_RAW, idle ? link->env->http->keep_alive_ms : WF_NEVER);
 }
