@@ -1,6 +1,10 @@
 /*
  * A request is signed over its method, its path and its query: the keys in lower case and sorted, the values as they
  * are meant, the signature left out. The body goes in by its MD5.
+ *
+ * The path is signed as it is sent; but SDKs sign what they give to an HTTP client, and that may write what no URL can
+ * hold ("auth0|7", a blank) with escapes. So it may be signed as it is meant, too; unless that has a '%' in it, for then
+ * one text would stand for two paths.
  */
 #include "app/pusher/api.h"
 #include "app/pusher/sign.h"
@@ -12,7 +16,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { PARAMS_MAX = 64, NAME_BYTES = 64, WINDOW_S = 600 };
+enum { PARAMS_MAX = 64, NAME_BYTES = 64, PATH_BYTES = 1024, WINDOW_S = 600 };
 
 typedef struct param {
     char name[NAME_BYTES];
@@ -31,20 +35,25 @@ static int hex(char c) {
     return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* A bad escape stands for itself. */
-static bool add_value(query *q, weft_text raw, weft_text *out) {
-    char *at = q->values + q->used;
-    if (raw.len > sizeof q->values - q->used)
-        return false;
-    *out = (weft_text) {at, 0};
+/* A bad escape stands for itself. Returns the length of `out`, which has room for all of `raw`. */
+static size_t decode(weft_text raw, char *out) {
+    size_t len = 0;
     for (size_t i = 0; i < raw.len; i++) {
         char c = raw.data[i];
         if (c == '%' && i + 2 < raw.len && hex(raw.data[i + 1]) >= 0 && hex(raw.data[i + 2]) >= 0) {
             c = (char)(hex(raw.data[i + 1]) << 4 | hex(raw.data[i + 2]));
             i += 2;
         }
-        at[out->len++] = c;
+        out[len++] = c;
     }
+    return len;
+}
+
+static bool add_value(query *q, weft_text raw, weft_text *out) {
+    char *at = q->values + q->used;
+    if (raw.len > sizeof q->values - q->used)
+        return false;
+    *out = (weft_text) {at, decode(raw, at)};
     q->used += out->len;
     return true;
 }
@@ -129,23 +138,39 @@ static bool body_is(push_call *call, weft_text md5) {
     return false;
 }
 
-static bool is_signed(push_call *call, const query *q, const char *secret) {
-    push_text text = {0};
-    push_put_text(&text, weft_request_method(call->request));
-    push_put(&text, "\n", 1);
-    push_put_text(&text, weft_request_path(call->request));
-    push_put(&text, "\n", 1);
+/* What is signed, with this path. */
+static void put_signed(push_text *out, const push_call *call, const query *q, weft_text path) {
+    push_text_clear(out);
+    push_put_text(out, weft_request_method(call->request));
+    push_put(out, "\n", 1);
+    push_put_text(out, path);
+    push_put(out, "\n", 1);
     bool first = true;
     for (size_t i = 0; i < q->count; i++) {
         if (strcmp(q->params[i].name, "auth_signature") == 0)
             continue;
-        push_put_str(&text, first ? "" : "&");
-        push_put_str(&text, q->params[i].name);
-        push_put(&text, "=", 1);
-        push_put_text(&text, q->params[i].value);
+        push_put_str(out, first ? "" : "&");
+        push_put_str(out, q->params[i].name);
+        push_put(out, "=", 1);
+        push_put_text(out, q->params[i].value);
         first = false;
     }
-    bool ok = !text.failed && push_signed(secret, text.data, text.len, value_of(q, "auth_signature"));
+}
+
+static bool is_signed(push_call *call, const query *q, const char *secret) {
+    push_text text = {0};
+    char meant[PATH_BYTES];
+    weft_text path = weft_request_path(call->request), signature = value_of(q, "auth_signature");
+    bool ok = false;
+    if (path.len <= sizeof meant && memchr(path.data, '%', path.len)) {
+        weft_text other = {meant, decode(path, meant)};
+        put_signed(&text, call, q, other);
+        ok = !memchr(meant, '%', other.len) && !text.failed && push_signed(secret, text.data, text.len, signature);
+    }
+    if (!ok) {
+        put_signed(&text, call, q, path);
+        ok = !text.failed && push_signed(secret, text.data, text.len, signature);
+    }
     if (!ok)
         push_refuse(call, 401, "Invalid signature: auth_signature must be the hex HMAC-SHA256 under your secret of\n%s",
                     text.failed ? "" : text.data);

@@ -147,6 +147,12 @@ scene('users sign in, are written to, are watched and are sent away', app(), asy
     await eventually(() => watched.length === 3);
     assert.deepEqual(watched[2][1].user_ids, ['otto']);
     assert.equal(watched[2][0], 'offline');
+    const odd = s.client({ id: 'auth0|ö 7' }); // no URL holds that as it is
+    odd.signin();
+    await told(odd, 'pusher:signin_success');
+    const sent = told(odd.connection, 'disconnected');
+    await s.server.terminateUserConnections('auth0|ö 7');
+    await sent;
 });
 
 scene('laravel-echo joins, listens and whispers', app(), async (s) => {
