@@ -35,30 +35,35 @@ enum { DISCONNECT_CODE = 4009 };
 
 /* ---- answers ---- */
 
-static void reply_json(weft_request *request, int status, const push_text *text) {
+/* `more`: a header that belongs to this status; NULL: none does. */
+static void reply_json(weft_request *request, int status, const push_text *text, const weft_header *more) {
     static const char out_of_memory[] = "{\"error\":\"out of memory\"}";
     weft_header headers[] = {{"Content-Type", "application/json"},
                              {"Cache-Control", "no-store"},
                              {"X-Content-Type-Options", "nosniff"},
-                             {status == 401 ? "WWW-Authenticate" : "Retry-After", status == 401 ? "Bearer" : "1"}};
+                             more ? *more : (weft_header) {NULL, NULL}};
     if (text->failed)
         status = 503;
     weft_text body =
         text->failed ? (weft_text) {out_of_memory, sizeof out_of_memory - 1} : (weft_text) {text->data, text->len};
     app_log_request(request, status);
-    weft_request_reply_with(request, status, headers, status == 401 || status == 429 ? 4 : 3, body);
+    weft_request_reply_with(request, status, headers, more ? 4 : 3, body);
 }
 
 void admin_answer(admin_call *c, int status) {
-    reply_json(c->request, status, &c->out);
+    reply_json(c->request, status, &c->out, NULL);
 }
 
-void admin_refuse(admin_call *c, int status, const char *why) {
+static void refuse_with(admin_call *c, int status, const char *why, const weft_header *more) {
     push_text_clear(&c->out);
     push_put_str(&c->out, "{\"error\":");
     push_put_quoted(&c->out, push_str(why));
     push_put_str(&c->out, "}");
-    admin_answer(c, status);
+    reply_json(c->request, status, &c->out, more);
+}
+
+void admin_refuse(admin_call *c, int status, const char *why) {
+    refuse_with(c, status, why, NULL);
 }
 
 void admin_done(admin_call *c, const char *what, const char *with) {
@@ -71,20 +76,21 @@ void admin_done(admin_call *c, const char *what, const char *with) {
 
 static bool may(admin_call *c) {
     static const char scheme[] = "Bearer ";
+    static const weft_header bearers = {"WWW-Authenticate", "Bearer"}, later = {"Retry-After", "1"};
     size_t len = sizeof scheme - 1;
     weft_text bearer = weft_request_header(c->request, "Authorization");
     if (bearer.len <= len || strncasecmp(bearer.data, scheme, len) != 0) {
-        admin_refuse(c, 401, "the secret is needed: Authorization: Bearer ...");
+        refuse_with(c, 401, "the secret is needed: Authorization: Bearer ...", &bearers);
         return false;
     }
     switch (admin_guard((weft_text) {bearer.data + len, bearer.len - len}, weft_request_peer(c->request))) {
     case ADMIN_MAY:
         return true;
     case ADMIN_WRONG:
-        admin_refuse(c, 401, "this is not the secret");
+        refuse_with(c, 401, "this is not the secret", &bearers);
         return false;
     default:
-        admin_refuse(c, 429, "too many wrong secrets from this address");
+        refuse_with(c, 429, "too many wrong secrets from this address", &later);
         return false;
     }
 }
@@ -93,8 +99,8 @@ bool admin_is(const admin_call *c, const char *method) {
     return push_text_equal(weft_request_method(c->request), push_str(method));
 }
 
-void admin_wrong_method(admin_call *c) {
-    admin_refuse(c, 405, "this method is not for this path");
+void admin_wrong_method(admin_call *c, const char *allow) {
+    refuse_with(c, 405, "this method is not for this path", &(weft_header) {"Allow", allow});
 }
 
 /* False: answered. */
@@ -131,7 +137,7 @@ static void list(admin_call *c, const char *what, bool rooms) {
     char prefix[201], after[201];
     admin_page page;
     if (!admin_is(c, "GET")) {
-        admin_wrong_method(c);
+        admin_wrong_method(c, "GET");
         return;
     }
     if (!read_page(c, &page, prefix, after))
@@ -214,7 +220,7 @@ void admin_publish(admin_call *c) {
 static void publish_to_room(admin_call *c) {
     weft_text body = weft_request_body(c->request);
     if (!admin_is(c, "POST"))
-        admin_wrong_method(c);
+        admin_wrong_method(c, "POST");
     else if (!room_name_ok(c->parts[1]))
         admin_refuse(c, 400, "a room's name is 1 to 194 characters of A-Z a-z 0-9 _ - = @ , . ;");
     else if (!weft_utf8_valid(body.data, body.len))
@@ -248,7 +254,7 @@ static void visited(weft_server *server, weft_handle last, void *user) {
     (void)server;
     snprintf(next, sizeof next, last ? "],\"next\":\"%llu\"}" : "],\"next\":null}", (unsigned long long)last);
     push_put_str(&w->out, next);
-    reply_json(w->request, 200, &w->out);
+    reply_json(w->request, 200, &w->out, NULL);
     weft_request_unref(w->request);
     push_text_free(&w->out);
     free(w);
@@ -300,7 +306,7 @@ static void dispatch(admin_call *c) {
         admin_apps(c);
     } else if (strcmp(what, "stats") == 0 && all) {
         if (!admin_is(c, "GET")) {
-            admin_wrong_method(c);
+            admin_wrong_method(c, "GET");
             return;
         }
         admin_put_stats(&c->out, c->apps->server);
@@ -309,7 +315,7 @@ static void dispatch(admin_call *c) {
         if (admin_is(c, all ? "GET" : "DELETE"))
             (all ? list_connections : disconnect)(c);
         else
-            admin_wrong_method(c);
+            admin_wrong_method(c, all ? "GET" : "DELETE");
     } else if (strcmp(what, "rooms") == 0) {
         if (all)
             list(c, "rooms", true);

@@ -200,7 +200,7 @@ static void on_app(admin_call *c) {
     } else if (admin_is(c, "PUT")) {
         put_app(c);
     } else if (!admin_is(c, "DELETE")) {
-        admin_wrong_method(c);
+        admin_wrong_method(c, "GET, PUT, DELETE");
     } else if (push_apps_remove(c->apps, push_str(c->app->id))) {
         admin_done(c, "remove an app", c->app->id);
     } else {
@@ -218,7 +218,7 @@ void admin_apps(admin_call *c) {
             push_put_str(&c->out, "}");
             admin_answer(c, 200);
         } else {
-            admin_wrong_method(c);
+            admin_wrong_method(c, "GET, POST");
         }
         return;
     }
@@ -234,5 +234,5 @@ void admin_apps(admin_call *c) {
     else if (admin_is(c, "POST"))
         admin_publish(c);
     else
-        admin_wrong_method(c);
+        admin_wrong_method(c, "POST");
 }

@@ -21,7 +21,7 @@ typedef struct admin_call {
 void admin_answer(admin_call *c, int status);
 void admin_refuse(admin_call *c, int status, const char *why);
 void admin_done(admin_call *c, const char *what, const char *with);
-void admin_wrong_method(admin_call *c);
+void admin_wrong_method(admin_call *c, const char *allow); /* "GET, POST" */
 
 bool admin_is(const admin_call *c, const char *method);
 

@@ -66,7 +66,13 @@ static weft_text between(const char *rest, const char *prefix, const char *suffi
 static bool wants(push_call *call, const char *method) {
     if (method_is(call, method))
         return true;
-    push_refuse(call, 405, "%s is what this path takes", method);
+    char text[64];
+    int len = snprintf(text, sizeof text, "%s is what this path takes", method);
+    weft_header headers[] = {{"Allow", strcmp(method, "GET") == 0 ? "GET, HEAD" : method},
+                             {"Content-Type", "text/plain; charset=utf-8"}};
+    call->answered = true;
+    app_log_request(call->request, 405);
+    weft_request_reply_with(call->request, 405, headers, 2, (weft_text) {text, (size_t)len});
     return false;
 }
 

@@ -185,6 +185,10 @@ scene('what cannot be is refused with a reason', app(), async ({ weft }) => {
         assert.equal(got, status, `${method} ${path}: ${JSON.stringify(said)}`);
         assert.match(said.error, why, `${method} ${path}`);
     }
+    for (const [method, path, allow] of [['PATCH', 'apps/3', 'GET, PUT, DELETE'], ['DELETE', 'apps', 'GET, POST'],
+        ['GET', 'apps/3/events', 'POST'], ['POST', 'apps/3/channels', 'GET'], ['POST', 'stats', 'GET'],
+        ['POST', 'connections', 'GET'], ['GET', 'connections/1', 'DELETE'], ['DELETE', 'rooms', 'GET'], ['GET', 'rooms/a', 'POST']])
+        assert.equal((await ask(weft, method, path))[2].get('Allow'), allow, `${method} ${path}`); // RFC 9110 15.5.6
 }, ...FLAGS);
 
 scene('connections and channels are listed in pages', app({ channels: 200 }), async (s) => {

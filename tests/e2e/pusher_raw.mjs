@@ -259,6 +259,7 @@ scene('requests are signed, and lately', app(), async (s) => {
     await is(s.post('/apps/4/events', event), 404, 'Unknown app 4');
     await is(s.post('/apps/3/nothing', event), 404, 'There is no such thing in the API');
     await is(s.call('GET', events), 405, 'POST is what this path takes');
+    await is(s.call('POST', '/apps/3/channels'), 405, 'GET is what this path takes');
     const unsigned = await s.weft.fetch(`${events}?auth_key=${KEY}`, { method: 'POST', body: '{}' });
     assert.deepEqual([unsigned.status, await unsigned.text()], [401, 'auth_timestamp is missing']);
     assert.equal((await s.weft.fetch(events, { method: 'POST', body: '{}' })).status, 401);
@@ -274,6 +275,10 @@ scene('requests are signed, and lately', app(), async (s) => {
     const other = await s.weft.fetch(`${sent}?${query}&auth_signature=${hmac(`POST\n${path}\n${query}`)}`,
         { method: 'POST' });
     assert.equal(other.status, 401);
+    for (const [method, url, allow] of [['GET', events, 'POST'], ['POST', '/apps/3/channels', 'GET, HEAD']]) {
+        const signed = await s.weft.fetch(`${url}?${query}&auth_signature=${hmac(`${method}\n${url}\n${query}`)}`, { method });
+        assert.deepEqual([signed.status, signed.headers.get('Allow')], [405, allow]);
+    }
     await is(s.call('POST', '/apps/3/users/a/b/terminate_connections'), 200, '{}');
     await is(s.call('GET', '/apps/3/channels/a/b'), 400, /^Invalid channel name/);
     await is(s.call('GET', '/apps/3/channels/x/users'), 400, 'Users can only be retrieved for presence channels');
