@@ -2,6 +2,8 @@
 
 #include "app/pusher/text.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Brackets outside of strings. Whether they match is the parser's business. */
@@ -26,12 +28,62 @@ static bool is_shallow(weft_text text) {
     return true;
 }
 
-json_t *push_json_parse(weft_text text) {
+/* The unit of \uXXXX; 0: it is another escape, or none. */
+static unsigned unit_at(const char *at, const char *end) {
+    unsigned unit = 0;
+    if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
+        return 0;
+    for (int i = 2; i < 6; i++) {
+        char c = at[i];
+        if (!isxdigit((unsigned char)c))
+            return 0;
+        unit = unit << 4 | (unsigned)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+    }
+    return unit;
+}
+
+/* True: there were some. */
+static bool mend_halves(char *at, const char *end) {
+    bool any = false;
+    while (at < end) {
+        unsigned unit = unit_at(at, end) & 0xfc00, next = unit == 0xd800 ? unit_at(at + 6, end) & 0xfc00 : 0;
+        if (unit == 0xd800 && next == 0xdc00) {
+            at += 12;
+        } else if (unit == 0xd800 || unit == 0xdc00) {
+            memcpy(at + 2, "fffd", 4);
+            at += 6;
+            any = true;
+        } else {
+            at += *at == '\\' ? 2 : 1;
+        }
+    }
+    return any;
+}
+
+static json_t *load(const char *data, size_t len) {
     json_error_t error;
+    return json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL,
+                      &error);
+}
+
+/* jansson refuses halves of surrogate pairs. */
+static json_t *load_mended(weft_text text) {
+    json_t *json = NULL;
+    char *copy = memchr(text.data, '\\', text.len) ? malloc(text.len) : NULL;
+    if (copy) {
+        memcpy(copy, text.data, text.len);
+        if (mend_halves(copy, copy + text.len))
+            json = load(copy, text.len);
+    }
+    free(copy);
+    return json;
+}
+
+json_t *push_json_parse(weft_text text) {
     if (text.len == 0 || !is_shallow(text))
         return NULL;
-    return json_loadb(text.data, text.len,
-                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
+    json_t *json = load(text.data, text.len);
+    return json ? json : load_mended(text);
 }
 
 weft_text push_json_text(const json_t *object, const char *key) {

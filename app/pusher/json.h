@@ -12,7 +12,8 @@
 enum { PUSH_JSON_DEPTH_MAX = 32 };
 
 /* NULL: it is not JSON, or more than the limits allow. Numbers are for looking at, not for passing on: they become
- * doubles. json_decref. */
+ * doubles. So are strings with half of a surrogate pair in them, as JSON.stringify writes a text that was cut within an
+ * emoji (RFC 8259 8.2): the half becomes U+FFFD. json_decref. */
 json_t *push_json_parse(weft_text text);
 
 /* A member that is a string, borrowed from `object`; data NULL when it is absent or no string. It may hold NULs. */

@@ -197,6 +197,8 @@ scene('keys may be written with escapes', app(), async (s) => {
     await other.join('private-a');
     one.send('{"\\u0065vent":"client-\\u0078","channel":"private-a","\\u0064ata":1}'); // keys may be written so
     assert.deepEqual(await other.take(), { event: 'client-x', channel: 'private-a', data: 1 });
+    one.say('client-x', { half: '🧵'.slice(0, 1) }, 'private-a'); // of an emoji, as JSON.stringify writes it
+    assert.deepEqual(await other.take(), { event: 'client-x', channel: 'private-a', data: { half: '\ud83e' } });
 });
 
 scene('client events are off by default', `[app shop]\nid = 3\nkey = ${KEY}\nsecret = ${SECRET}\n`, async (s) => {

@@ -139,6 +139,37 @@ TEST(json_that_is_refused) {
     json_decref(json);
 }
 
+/* RFC 8259 8.2: JSON.stringify writes half of an emoji so. */
+TEST(half_of_a_pair_is_looked_at_as_one_that_is_unknown) {
+    static const struct {
+        const char *text, *value; /* NULL: refused */
+    } rows[] = {{"\"\\ud83e\"", "\xef\xbf\xbd"},
+                {"\"a\\uDDF5b\"", "a\xef\xbf\xbd"
+                                  "b"},
+                {"\"\\ud83e\\ud83e\\uddf5\"", "\xef\xbf\xbd\xf0\x9f\xa7\xb5"},
+                {"\"\\uddf5\\ud83e\\u0041\"", "\xef\xbf\xbd\xef\xbf\xbd"
+                                              "A"},
+                {"\"\\ud83e\\\\uddf5\"", "\xef\xbf\xbd\\uddf5"}, /* the second is a backslash */
+                {"\"\\\\ud83e\"", "\\ud83e"},
+                {"\"\\ud83e", NULL},
+                {"\"\\ud83\"", NULL},
+                {"\"\\ud83e\\x\"", NULL},
+                {"\"\\ud83e\\udd", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_context("row %zu", i);
+        size_t len = strlen(rows[i].text);
+        char *text = malloc(len); /* without a NUL behind it */
+        memcpy(text, rows[i].text, len);
+        json_t *json = push_json_parse((weft_text) {text, len});
+        CHECK_EQ(json != NULL, rows[i].value != NULL);
+        if (rows[i].value)
+            CHECK_STR(json_string_value(json), rows[i].value);
+        json_decref(json);
+        free(text);
+    }
+    test_context("%s", "");
+}
+
 TEST(json_is_passed_on_as_it_came) {
     static const struct {
         const char *text, *key, *raw;
@@ -151,6 +182,7 @@ TEST(json_is_passed_on_as_it_came) {
         {"{\"x\":\"data\",\"data\":{}}", "data", "{}"},
         {"{\"\\u0064ata\":1,\"event\":2}", "data", "1"}, /* as keys may be written, too */
         {"{\"dat\\\\\":1,\"data\":2}", "data", "2"},
+        {"{\"\\ud800\":1,\"data\":\"\\udc00\"}", "data", "\"\\udc00\""},
         {"{}", "data", NULL},
         {"[\"data\",1]", "data", NULL},
         {"\"data\"", "data", NULL},
