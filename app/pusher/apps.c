@@ -320,12 +320,11 @@ bool push_apps_set(push_apps *apps, push_settings *list) {
     pthread_rwlock_wrlock(&apps->lock);
     forget_keys(apps);
     for (push_settings *s = list; s; s = s->next) {
-        push_app *app = find_id(apps, push_str(s->id));
-        if (app)
-            app_set(app, s);
-        else
-            app = app_new(apps, s);
-        ok = app && remember(app, s) && set_hooks(app) && name_keys(apps, app) && ok;
+        push_app *known = find_id(apps, push_str(s->id)), *app = known ? known : app_new(apps, s);
+        ok = app && remember(app, s) && ok; /* first: events come meanwhile */
+        if (known)
+            app_set(known, s);
+        ok = app && set_hooks(app) && name_keys(apps, app) && ok;
     }
     for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
         if (!app_of(l)->removed && !listed(list, app_of(l)->settings->id))

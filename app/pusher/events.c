@@ -91,8 +91,13 @@ static push_verdict trigger_kept(push_state *state, push_channel *channel, const
     app_past *log = event->log;
     if (log)
         app_past_lock(log);
-    else if (!(log = push_past_lock(state, event->channel, &failed)))
+    else
+        log = push_past_lock(state, event->channel, &failed);
+    if (!log) {
+        if (channel)
+            push_channel_drop(state, channel);
         return PUSH_NO_MEMORY;
+    }
     push_cached like = {.until_ms = now_ms + CACHE_MS, .data_len = event->data.len};
     size_t topic = push_effect_topic(e, state->settings->id, "", event->channel);
     size_t at = put_event(e, event, &like.data_at);

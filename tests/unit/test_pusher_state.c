@@ -336,6 +336,27 @@ TEST(notes_are_for_those_who_want_them) {
     end();
 }
 
+static bool unreadable(void *store, app_past *log) {
+    (void)store, (void)log;
+    return false;
+}
+
+TEST(a_history_that_cannot_be_read_takes_no_event_and_leaves_nothing) {
+    begin();
+    app_history_limits limits = {
+        .messages_max = 10, .bytes_max = 1000, .total_bytes_max = 1000, .logs_max = 10, .load = unreadable};
+    settings.history = (char *)"cache-";
+    state.history = app_history_new(&limits);
+    CHECK(state.history != NULL);
+    CHECK_EQ(trigger("cache-new", "\"e\"", "\"d\"", NULL), PUSH_NO_MEMORY);
+    CHECK_STR(lines(), "");
+    CHECK_EQ(state.channels.count, 0);
+    CHECK_EQ(subscribe(a, "cache-new", "", ""), PUSH_DONE); /* he is told that there is none */
+    CHECK(strstr(lines(), "\"event\":\"pusher:cache_miss\""));
+    end();
+    app_history_free(state.history);
+}
+
 /* Each operation, with each of its allocations failing in turn: it is done whole, or nothing has changed. */
 TEST(without_memory_nothing_changes) {
     weft_text watched[] = {push_str("x"), push_str("y")};
