@@ -17,6 +17,7 @@
 enum { PATH_MAX_BYTES = 300, MESSAGES_MAX = 100 };
 
 static const push_refusal in_use = {4200, "This session is in use: make up another id"};
+static const push_refusal no_place = {4100, "Too many sessions have no request open: come again in a moment"};
 
 /* ---- short answers ---- */
 
@@ -74,8 +75,9 @@ static void refuse(weft_request *request, const push_refusal *why) {
 
 static const push_refusal *begin(push_app *app, weft_text id, const weft_request *request, push_session **out) {
     char text[PUSH_GREETING_BYTES];
-    push_conn *who;
-    const push_refusal *why = push_let_in(app, request, 0, &who);
+    push_conn *who = NULL;
+    bool place = push_sessions_have_place(&app->sessions, app->settings->limits.connections);
+    const push_refusal *why = place ? push_let_in(app, request, 0, &who) : &no_place;
     if (why)
         return why;
     push_greeting(who, text);

@@ -19,7 +19,9 @@ enum {
     ASKS_AGAIN_MS = 30000,
     SILENT_MS = 2 * BEAT_MS + 30000, /* of a stream: each beat is answered */
     INBOX_BYTES_MAX = 1 << 20,       /* over that it takes nothing more */
-    INBOXES_BYTES_MAX = 64 << 20     /* of an app */
+    INBOXES_BYTES_MAX = 64 << 20,    /* of an app; over that no inbox may have more than */
+    INBOX_BYTES_FAIR = 16 << 10,
+    IDLE_MIN = 64, /* that there may always be, beside a tenth of the app's connections */
 };
 
 const weft_header push_xhr_headers[PUSH_XHR_HEADERS] = {
@@ -88,7 +90,7 @@ static void put_frame(push_session *s, const push_text *frame) {
         return;
     if (frame->failed) {
         s->over = true;
-    } else if (s->inbox.len >= INBOX_BYTES_MAX || all(s)->inbox_bytes >= INBOXES_BYTES_MAX) {
+    } else if (s->inbox.len >= (all(s)->inbox_bytes < INBOXES_BYTES_MAX ? INBOX_BYTES_MAX : INBOX_BYTES_FAIR)) {
         took(s, s->inbox.len);
         end_with(s, 4100, "it is not read fast enough");
     } else {
@@ -233,6 +235,10 @@ push_session *push_session_find(push_sessions *sessions, weft_text id) {
     return NULL;
 }
 
+bool push_sessions_have_place(const push_sessions *sessions, uint32_t connections_max) {
+    return sessions->idle < IDLE_MIN + connections_max / 10;
+}
+
 push_session *push_session_new(push_app *app, weft_text id, push_conn *who) {
     push_session *s = push_table_reserve(&app->sessions.by_id) ? calloc(1, sizeof *s) : NULL;
     if (!s)
@@ -245,6 +251,7 @@ push_session *push_session_new(push_app *app, weft_text id, push_conn *who) {
     s->until_ms = push_now_ms() + ASKS_AGAIN_MS;
     memcpy(s->id, id.data, id.len < PUSH_SESSION_ID_MAX ? id.len : PUSH_SESSION_ID_MAX);
     push_table_add(&app->sessions.by_id, &s->link, push_hash(id.data, id.len));
+    app->sessions.idle++;
     put(s, "o{}\n", 4);
     return s;
 }
@@ -287,6 +294,7 @@ static void beat(push_session *s, uint64_t now_ms) {
     bool waits = s->poll || s->opening || (s->stream && !had_its_length(s));
     if (!waits && now_ms >= s->until_ms)
         s->over = true;
+    all(s)->idle += !waits;
 }
 
 /* False: it has ended, and is not there any more. */
@@ -309,6 +317,7 @@ static bool goes_on(push_session *s, push_effects *e, uint64_t now_ms) {
 }
 
 void push_sessions_tick(push_sessions *sessions, push_effects *e, uint64_t now_ms, bool drains) {
+    sessions->idle = 0;
     for (push_link *l = push_table_walk(&sessions->by_id, NULL), *next; l; l = next) {
         push_session *s = (push_session *)l;
         next = push_table_walk(&sessions->by_id, l);

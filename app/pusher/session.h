@@ -42,7 +42,12 @@ typedef struct push_sessions {
     push_table by_id, topics;
     push_session *due;
     size_t inbox_bytes; /* of all of them */
+    size_t idle;        /* that have no request open, as of the last tick, and all that have come since */
 } push_sessions;
+
+/* Whether one more may begin: a session costs one request and no connection, so of an app's connections only a part may
+ * be sessions that have none open. */
+bool push_sessions_have_place(const push_sessions *sessions, uint32_t connections_max);
 
 /* A reference; NULL: there is none, or it has ended. */
 push_session *push_session_find(push_sessions *sessions, weft_text id);

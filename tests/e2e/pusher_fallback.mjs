@@ -216,6 +216,14 @@ scene('one client at a time receives: a second with the same id is sent away', a
     }
 });
 
+scene('sessions that ask for nothing leave place for others', app({ connections: 100 }), async (s) => {
+    const kinds = async () => frames(await (await new Xhr(s).post('xhr')).text()).map(([kind]) => kind).join('');
+    for (let n = 0; n < 74; n++) assert.equal(await kinds(), 'oa'); // a tenth of them, and 64
+    const [, [, { data }], close] = frames(await (await new Xhr(s).post('xhr')).text());
+    assert.deepEqual([data.code, close[1][0]], [4100, 4100]);
+    await s.raw();
+});
+
 scene('a stream has its length, and nothing is lost where it ends', app({ event_bytes: 20000 }), async (s) => {
     const xhr = await new Xhr(s, { verb: 'xhr_streaming' }).start();
     await xhr.join('news');

@@ -463,6 +463,63 @@ TEST(an_inbox_has_an_end) {
     end();
 }
 
+/* When all inboxes together are too much, it is not who reads that pays. */
+TEST(who_lags_makes_place) {
+    enum { LAGGING = 75 };
+    begin();
+    static char data[900002];
+    memset(data, 'x', sizeof data - 1);
+    data[0] = data[sizeof data - 2] = '"';
+    push_session *reads = session("0/aaaaaaaa");
+    CHECK(polls(reads) && polls(reads));
+    subscribe(reads, "other");
+    heard();
+    for (int i = 0; i < LAGGING; i++) {
+        char id[PUSH_SESSION_ID_MAX + 1];
+        snprintf(id, sizeof id, "%d/bbbbbbbb", i);
+        subscribe(session(id), "news");
+    }
+    trigger(data, NULL);
+    CHECK(app.sessions.inbox_bytes >= 64 << 20);
+    for (int n = 0; n < 3; n++) {
+        CHECK(polls(reads));
+        push_app_enter(&app);
+        push_session_say(reads, "{}", 2);
+        push_session_say(reads, "{}", 2); /* more than one at once is not yet to lag */
+        push_app_leave(&app, NULL);
+        CHECK_STR(heard(), "a[\"{}\"]\na[\"{}\"]\n");
+    }
+    trigger("1", NULL);
+    CHECK(app.sessions.inbox_bytes < 64 << 20);
+    CHECK(!reads->closing && !reads->over);
+    end();
+}
+
+/* One connection can begin many sessions: they do not take the place of those who come by WebSocket. */
+TEST(not_all_may_be_sessions_that_ask_for_nothing) {
+    begin();
+    enum { CONNECTIONS = 1000, IDLE = 64 + CONNECTIONS / 10 };
+    push_session *last = NULL;
+    for (int i = 0; i < IDLE; i++) {
+        char id[PUSH_SESSION_ID_MAX + 1];
+        CHECK(push_sessions_have_place(&app.sessions, CONNECTIONS));
+        snprintf(id, sizeof id, "%d/aaaaaaaa", i);
+        last = session(id);
+    }
+    CHECK(!push_sessions_have_place(&app.sessions, CONNECTIONS));
+    CHECK(polls(last) && polls(last)); /* one waits: it is not idle */
+    tick(250);
+    CHECK(push_sessions_have_place(&app.sessions, CONNECTIONS));
+    session("999/aaaaaaaa");
+    CHECK(!push_sessions_have_place(&app.sessions, CONNECTIONS));
+    tick(500);
+    CHECK(!push_sessions_have_place(&app.sessions, CONNECTIONS));
+    tick(31000);
+    tick(31001); /* those who have gone do not count */
+    CHECK(push_sessions_have_place(&app.sessions, CONNECTIONS));
+    end();
+}
+
 TEST(a_drain_sends_away_who_polls) {
     begin();
     push_session *s = session("1/aaaaaaaa"), *streamer = session("2/aaaaaaaa");
