@@ -35,7 +35,7 @@ typedef struct push_limits {
     uint32_t channels;             /* [100] that a connection may be in */
     uint32_t app_channels;         /* [200,000] with somebody in them */
     uint32_t members;              /* [100] of a presence channel */
-    uint32_t member_bytes;         /* [1 KiB] of a member's or a user's data */
+    uint32_t member_bytes;         /* [1 KiB] of what is told of a member of a presence channel */
     uint32_t event_bytes;          /* [10 KiB] of an event's data */
     uint32_t event_channels;       /* [100] that one event may name */
     uint32_t batch_events;         /* [10] */

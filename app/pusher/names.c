@@ -56,10 +56,6 @@ bool push_event_name_ok(weft_text event) {
     return event.len > 0 && event.len <= PUSH_EVENT_NAME_MAX && no_controls(event);
 }
 
-bool push_event_reserved(weft_text event) {
-    return push_text_begins(event, "pusher:") || push_text_begins(event, "pusher_internal:");
-}
-
 bool push_event_of_client(weft_text event) {
     return push_text_begins(event, "client-");
 }

@@ -32,9 +32,6 @@ weft_text push_channel_user(weft_text channel); /* of a PUSH_USER channel: the i
 
 /* 1 to PUSH_EVENT_NAME_MAX bytes without control characters. */
 bool push_event_name_ok(weft_text event);
-
-/* Those that begin with "pusher:" or "pusher_internal:" are ours alone. */
-bool push_event_reserved(weft_text event);
 bool push_event_of_client(weft_text event); /* "client-..." */
 
 bool push_user_id_ok(weft_text id);   /* 1 to PUSH_USER_ID_MAX bytes */

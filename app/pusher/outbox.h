@@ -17,13 +17,12 @@
 
 /* Each is a setting webhook_... of the same name. */
 typedef struct push_outbox_rules {
-    uint32_t batch_ms;     /* [50] that an event waits for others */
-    uint32_t batch_events; /* [10] in one post */
-    uint32_t queue_events; /* [10,000] that wait */
-    uint32_t queue_bytes;  /* [16 MiB] of them */
-    uint32_t
-        retry_first_ms;    /* [1,000] the first wait after a failure is anything up to this; they double, up to 60 s */
-    uint32_t retry_max_ms; /* [300,000] what is older than that when a post fails is given up */
+    uint32_t batch_ms;       /* [50] that an event waits for others */
+    uint32_t batch_events;   /* [10] in one post */
+    uint32_t queue_events;   /* [10,000] that wait */
+    uint32_t queue_bytes;    /* [16 MiB] of them */
+    uint32_t retry_first_ms; /* [1,000] the first wait after a failure is up to this; they double, up to 60 s */
+    uint32_t retry_max_ms;   /* [300,000] what is older than that when a post fails is given up */
 } push_outbox_rules;
 
 typedef struct push_letter push_letter;

@@ -67,7 +67,7 @@ static void out_of_memory(const asked *a) {
 
 /* ---- signatures ---- */
 
-/* Whether auth is "key:signature" of the parts with `between` between them. */
+/* Whether auth is "key:signature", with one of the app's keys and the text signed by its secret. */
 static bool is_signed(const push_settings *settings, weft_text auth, push_text *text) {
     const char *colon = auth.data ? memchr(auth.data, ':', auth.len) : NULL;
     if (!colon || text->failed)
@@ -170,7 +170,7 @@ static const char *member_of(const asked *a, const push_settings *settings, char
     want->user_id = (weft_text) {a->who->user->id, a->who->user->id_len};
     if (a->who->user_info)
         want->user_info = push_str(a->who->user_info);
-    return NULL;
+    return want->user_info.len > settings->limits.member_bytes ? "user_info is longer than this app allows" : NULL;
 }
 
 static void subscribe_signed(const asked *a, const push_settings *settings, push_want *want) {

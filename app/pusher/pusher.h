@@ -24,8 +24,9 @@ void app_pusher_announce(void);
 bool app_pusher_start(void (*also)(void));
 void app_pusher_reload(void); /* from a signal handler */
 void app_pusher_drain(void);  /* who waits is answered soon; signal-safe */
-void app_pusher_stop(
-    void); /* nobody waits any more; the thread has ended when this returns; it was not started: nothing happens */
+
+/* Nobody waits any more, and the thread, if it was started, has ended. */
+void app_pusher_stop(void);
 
 /* Once added. */
 struct push_apps *app_pusher_apps(void);

@@ -208,7 +208,7 @@ scene('client events are off by default', `[app shop]\nid = 3\nkey = ${KEY}\nsec
     assert.deepEqual(await raw.take(), error(4301, 'Client event rejected: this app does not allow them'));
 });
 
-scene('signins that are refused end the connection', app({ watchlist: 2 }), async (s) => {
+scene('signins that are refused end the connection', app({ watchlist: 2, member_bytes: 64 }), async (s) => {
     const sign = (raw, user_data) => raw.say('pusher:signin',
         { user_data, auth: `${KEY}:${hmac(`${raw.id}::user::${user_data}`)}` });
     for (const wrong of [
@@ -233,6 +233,11 @@ scene('signins that are refused end the connection', app({ watchlist: 2 }), asyn
     assert.equal((await raw.take()).data.code, 4302);
     assert.deepEqual((await raw.join('presence-p')).presence, { count: 1, ids: ['anna'], hash: { anna: { n: 1 } } });
     await raw.join('#server-to-user-anna');
+    const long = await s.raw();
+    sign(long, JSON.stringify({ id: 'eva', user_info: 'x'.repeat(64) })); // and a quote at each end
+    assert.equal((await long.take()).event, 'pusher:signin_success');
+    long.ask('presence-p');
+    refused('presence-p', 'AuthError', 401, /user_info is longer/)(await long.take());
     sign(raw, '{"id":"otto"}');
     assert.equal((await raw.take()).data.code, 4009);
     assert.equal((await soon(raw.closed))[0], 4009);

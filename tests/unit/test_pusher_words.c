@@ -68,8 +68,6 @@ TEST(names_that_are_good_and_names_that_are_not) {
     CHECK(push_user_id_ok(push_str(repeated('u', 128))));
     CHECK(!push_user_id_ok(push_str(repeated('u', 129))) && !push_user_id_ok((weft_text) {"", 0}));
     CHECK(push_event_of_client(push_str("client-x")) && !push_event_of_client(push_str("Client-x")));
-    CHECK(push_event_reserved(push_str("pusher:x")) && push_event_reserved(push_str("pusher_internal:x")));
-    CHECK(!push_event_reserved(push_str("pusherx")));
 }
 
 TEST(a_socket_id_is_two_numbers) {
