@@ -58,6 +58,8 @@ const char *push_dead_write(const push_dead *dead, weft_text lines) {
         return "there is no --webhook-dead file";
     if (fstat(dead->fd, &is) < 0)
         return strerror(errno);
+    if (is.st_nlink == 0)
+        return "the file has been deleted: it is opened at the start alone";
     if ((uint64_t)is.st_size + lines.len > dead->bytes_max)
         return "the file is as long as it may get (--webhook-dead-max): move its lines elsewhere and empty it";
     ssize_t wrote;

@@ -4,7 +4,7 @@
  *     {"time":"2026-11-28T18:53:54.123Z","app":"42","url":"https://...","status":500,"error":"...","body":"{...}"}
  *
  * where `body` is what was to be posted, to the byte. The file is opened once and appended to; it may be emptied
- * (truncated) by others at any time.
+ * (truncated) by others at any time, but not deleted.
  */
 #ifndef APP_PUSHER_DEAD_H
 #define APP_PUSHER_DEAD_H

@@ -304,6 +304,11 @@ TEST(what_cannot_be_told_is_kept_in_a_file) {
     CHECK_STR(push_dead_write(&dead, text), "the disk is full"); /* ten bytes were written, and taken back */
     CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
     CHECK_EQ(length(), lines.len);
+    char moved[sizeof path + 2]; /* and who has moved it will read it there */
+    snprintf(moved, sizeof moved, "%s.1", path);
+    CHECK(rename(path, moved) == 0 && truncate(moved, 0) == 0 && !push_dead_write(&dead, text));
+    CHECK(unlink(moved) == 0);
+    CHECK_STR(push_dead_write(&dead, text), "the file has been deleted: it is opened at the start alone");
     push_dead_close(&dead);
     CHECK_STR(push_dead_write(&dead, text), "there is no --webhook-dead file");
     unlink(path);
