@@ -238,8 +238,8 @@ function pick(channel) {
     watch();
 }
 
-/** Asks once more before it does it. */
-function careful(text, act) {
+/** Asks once more before it does it; what goes wrong is told in `place`. */
+function careful(text, act, place) {
     const button = el('button', { type: 'button' }, text);
     let timer = 0;
     const calm = () => { button.classList.remove('sure'); put(button, text); timer = 0; };
@@ -252,9 +252,14 @@ function careful(text, act) {
         }
         clearTimeout(timer);
         calm();
-        act().catch((problem) => put($('connections-note'), problem.message));
+        act().catch((problem) => put($(place), problem.message));
     };
     return button;
+}
+
+/** A client is closed by its socket id: behind it may be a session that outlives its stream. */
+function send_away({ app: its, who, id }) {
+    return api('DELETE', its && its !== ROOMS ? `apps/${encodeURIComponent(its)}/clients/${encodeURIComponent(who)}` : `connections/${id}`);
 }
 
 function show_connections({ connections, next }) {
@@ -262,7 +267,7 @@ function show_connections({ connections, next }) {
         el('td', {}, each.who ? el('button', { type: 'button', className: 'link mono', title: 'Watch this one', onclick: () => follow(each) }, each.who) : each.peer,
             el('small', {}, [each.who === each.peer ? '' : each.who ? each.peer : '', each.user ? `user ${each.user}` : ''].filter(Boolean).join(', '))),
         el('td'), el('td', { className: 'number', data: { label: 'Queue' } }), el('td', { className: 'number', data: { label: 'Round trip' } }),
-        el('td', { className: 'acts' }, careful('Disconnect', () => api('DELETE', `connections/${each.id}`))));
+        el('td', { className: 'acts' }, careful('Disconnect', () => send_away(each), 'connections-note')));
     sync($('connections'), connections, (each) => each.id, make, (node, each) => {
         put(node.cells[1], each.room ? `room ${each.room}` : each.app ? `app ${each.app}, ${each.channels} channels` : each.route);
         put(node.cells[2], bytes(each.queue_bytes));
@@ -285,11 +290,17 @@ function follow({ app: its, who }) {
 
 // ---- what happens ----
 
+/** Of one that is watched: those who poll are in no list. */
+const away = careful('Disconnect', () => send_away({ app, who: $('filter-who').value.trim() }), 'debug-note');
+away.hidden = true;
+$('filter').append(away);
+
 function watch() {
     missed = skipped = 0;
     $('debug').replaceChildren();
     const [channel, who] = [$('filter-channel').value.trim(), $('filter-who').value.trim()];
     say({ debug: app ? { app, channel, who } : null });
+    away.hidden = app === ROOMS || !/^\d+\.\d+$/.test(who);
     asked++;
     note();
 }

@@ -6,6 +6,7 @@
  *     GET     /admin/apps/ID                 PUT: other settings   DELETE: it is gone, and its clients are closed
  *     GET     /admin/apps/ID/channels        ?prefix= ?after= ?limit=
  *     POST    /admin/apps/ID/events          {"channel":..,"name":..,"data":..}
+ *     DELETE  /admin/apps/ID/clients/SOCKET  ?code=4009
  *     GET     /admin/connections             ?after= ?limit=
  *     DELETE  /admin/connections/ID          ?code=4009
  *     GET     /admin/rooms                   ?prefix= ?after= ?limit=
@@ -284,17 +285,30 @@ static void list_connections(admin_call *c) {
                  got == WEFT_EINVAL ? "after= is no connection" : weft_status_text(got));
 }
 
-static void disconnect(admin_call *c) {
+static const char by_admin[] = "closed by the administrator";
+
+static int asked_code(const admin_call *c) {
     char code[8] = "";
     int got = weft_request_param(c->request, "code", code, sizeof code);
-    int number = got == WEFT_ESTALE ? DISCONNECT_CODE : atoi(code);
-    got = weft_handle_close(c->apps->server, strtoull(c->parts[1], NULL, 10), number, "closed by the administrator");
+    return got == WEFT_ESTALE ? DISCONNECT_CODE : atoi(code);
+}
+
+static void say_closed(admin_call *c, int got, const char *who) {
     if (got == WEFT_OK)
-        admin_done(c, "disconnect", c->parts[1]);
+        admin_done(c, "disconnect", who);
     else if (got == WEFT_ESTALE)
         admin_refuse(c, 404, "there is no such connection any more");
     else
         admin_refuse(c, 400, "code= takes what may stand in a close frame: 1000-1003, 1007-1014, 3000-4999");
+}
+
+static void disconnect(admin_call *c) {
+    weft_handle handle = strtoull(c->parts[1], NULL, 10);
+    say_closed(c, weft_handle_close(c->apps->server, handle, asked_code(c), by_admin), c->parts[1]);
+}
+
+void admin_send_away(admin_call *c) {
+    say_closed(c, push_app_send_away(c->app, push_str(c->parts[3]), asked_code(c), by_admin), c->parts[3]);
 }
 
 /* ---- the paths ---- */
@@ -304,6 +318,8 @@ static void dispatch(admin_call *c) {
     bool all = c->parts[1][0] == '\0';
     if (strcmp(what, "apps") == 0) {
         admin_apps(c);
+    } else if (c->parts[2][0] != '\0' || c->parts[3][0] != '\0') {
+        admin_refuse(c, 404, "there is no such thing in the API");
     } else if (strcmp(what, "stats") == 0 && all) {
         if (!admin_is(c, "GET")) {
             admin_wrong_method(c, "GET");

@@ -222,14 +222,19 @@ void admin_apps(admin_call *c) {
         }
         return;
     }
+    const char *of = c->parts[2], *which = c->parts[3];
     c->app = push_apps_by_id(c->apps, push_str(c->parts[1]));
     if (!c->app)
         admin_refuse(c, 404, "there is no app with this id");
-    else if (c->parts[2][0] == '\0')
+    else if (strcmp(of, "clients") == 0 && *which)
+        (admin_is(c, "DELETE") ? admin_send_away(c) : admin_wrong_method(c, "DELETE"));
+    else if (*which)
+        admin_refuse(c, 404, "there is no such thing in the API");
+    else if (*of == '\0')
         on_app(c);
-    else if (strcmp(c->parts[2], "channels") == 0)
+    else if (strcmp(of, "channels") == 0)
         admin_channels(c);
-    else if (strcmp(c->parts[2], "events") != 0)
+    else if (strcmp(of, "events") != 0)
         admin_refuse(c, 404, "there is no such thing in the API");
     else if (admin_is(c, "POST"))
         admin_publish(c);

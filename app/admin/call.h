@@ -6,7 +6,7 @@
 
 #include "app/pusher/apps.h"
 
-enum { ADMIN_PATH_BYTES = 800, ADMIN_PARTS = 4 };
+enum { ADMIN_PATH_BYTES = 800, ADMIN_PARTS = 5 };
 
 typedef struct admin_call {
     weft_request *request;
@@ -31,5 +31,6 @@ void admin_apps(admin_call *c);
 /* api.c: of an app. */
 void admin_channels(admin_call *c);
 void admin_publish(admin_call *c);
+void admin_send_away(admin_call *c);
 
 #endif

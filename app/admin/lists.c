@@ -197,15 +197,14 @@ bool admin_put_rooms(push_text *out, const admin_page *page) {
 void admin_put_connection(push_text *out, weft_conn *conn) {
     char peer[64], id[24];
     size_t at = out->len;
-    const push_conn *client = push_client_of(conn);
     const room_member *member = room_member_on(conn);
     snprintf(id, sizeof id, "%llu", (unsigned long long)weft_conn_handle(conn));
     put_string(out, "id", id);
     put_string(out, "peer", weft_conn_peer(conn, peer, sizeof peer));
     put_string(out, "route", weft_conn_route(conn)->path);
-    if (client) {
-        push_app *app = push_app_of(client);
-        push_app_enter(app);
+    const push_conn *client;
+    push_app *app = push_client_enter(conn, &client);
+    if (app) {
         put_string(out, "app", app->id);
         put_string(out, "who", client->socket_id);
         put_number(out, "channels", client->sub_count);

@@ -94,6 +94,20 @@ static void publish(push_app *app, const char *topic, const char *text, size_t l
     push_sessions_publish(&app->sessions, topic, (weft_text) {text, len}, except);
 }
 
+/* As weft_conn_close has it. */
+static bool may_travel(int code) {
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+}
+
+static int send_away(push_app *app, const push_conn *who, int code, const char *why) {
+    if (!who->session)
+        return weft_handle_close(app->apps->server, who->handle, code, why);
+    if (!may_travel(code))
+        return WEFT_EINVAL;
+    push_session_close(who->session, code, why);
+    return WEFT_OK;
+}
+
 static void carry_out(push_app *app, const push_effect *effect, const push_peer *self) {
     const char *texts = app->effects.text.data, *topic = texts + effect->topic, *text = texts + effect->at;
     switch (effect->kind) {
@@ -110,10 +124,7 @@ static void carry_out(push_app *app, const push_effect *effect, const push_peer 
         publish(app, topic, text, effect->len, effect->who);
         break;
     case PUSH_CLOSE:
-        if (effect->who->session)
-            push_session_close(effect->who->session, effect->code, "");
-        else
-            weft_handle_close(app->apps->server, effect->who->handle, effect->code, NULL);
+        send_away(app, effect->who, effect->code, "");
         break;
     case PUSH_NOTE:
         if (app->notes)
@@ -138,6 +149,14 @@ void push_app_leave(push_app *app, const push_peer *self) {
     push_effects_clear(e);
     push_sessions_flush(&app->sessions);
     pthread_mutex_unlock(&app->lock);
+}
+
+int push_app_send_away(push_app *app, weft_text socket_id, int code, const char *why) {
+    push_app_enter(app);
+    const push_conn *who = push_conn_find(&app->state, socket_id);
+    int got = who ? send_away(app, who, code, why) : WEFT_ESTALE;
+    push_app_leave(app, NULL);
+    return got;
 }
 
 /* ---- the apps ---- */

@@ -85,6 +85,10 @@ void push_apps_stop(push_apps *apps);
 
 push_app *push_app_of(const push_conn *conn);
 
+/* Closes a client, however it has come. WEFT_OK; WEFT_ESTALE: there is none with this socket id; WEFT_EINVAL: such a
+ * code does not travel. */
+int push_app_send_away(push_app *app, weft_text socket_id, int code, const char *why);
+
 /* A reference. */
 push_settings *push_app_settings(push_app *app);
 

@@ -145,9 +145,19 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
     push_app_leave(app, NULL);
 }
 
-const push_conn *push_client_of(const weft_conn *conn) {
+push_app *push_client_enter(const weft_conn *conn, const push_conn **out_who) {
     const weft_route *route = weft_conn_route(conn);
-    return route && route->open == on_open && !weft_conn_is_stream(conn) ? weft_conn_user(conn) : NULL;
+    void *user = route && route->open == on_open ? weft_conn_user(conn) : NULL;
+    if (!user)
+        return NULL;
+    const push_session *session = weft_conn_is_stream(conn) ? user : NULL;
+    push_app *app = session ? session->app : push_app_of(user);
+    push_app_enter(app);
+    *out_who = session ? session->who : user;
+    if (*out_who)
+        return app;
+    push_app_leave(app, NULL);
+    return NULL;
 }
 
 int push_clients_add(weft_server *server, push_apps *apps, const char *path) {

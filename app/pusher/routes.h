@@ -10,8 +10,9 @@
 /* connect.c: clients come and go. */
 int push_clients_add(weft_server *server, push_apps *apps, const char *path);
 
-/* The client behind a connection, on its own thread. NULL: it is none, or not let in. */
-const push_conn *push_client_of(const weft_conn *conn);
+/* Enters the app of the client behind a connection, which may be a session's stream; on its own thread. NULL: it is
+ * none's, or of one that is not let in or has left. */
+push_app *push_client_enter(const weft_conn *conn, const push_conn **out_who);
 
 /* api.c: servers ask. */
 int push_api_add(weft_server *server, push_apps *apps, const char *path);

@@ -179,6 +179,13 @@ scene('what cannot be is refused with a reason', app(), async ({ weft }) => {
         ['DELETE', 'connections/12345678901?code=1005', undefined, 400, /code/],
         ['POST', 'rooms/a%20b', 'x', 400, /room/],
         ['GET', 'nothing', undefined, 404, /API/],
+        ['DELETE', 'apps/3//x', undefined, 404, /API/],
+        ['DELETE', 'apps/3/clients', undefined, 404, /API/],
+        ['DELETE', 'apps/3/clients/1.1', undefined, 404, /no such connection/],
+        ['DELETE', 'apps/3/clients/1.1/x', undefined, 404, /API/],
+        ['DELETE', 'connections/1/x', undefined, 404, /API/],
+        ['DELETE', 'connections/1//x', undefined, 404, /API/],
+        ['POST', 'rooms/a/b', 'x', 404, /API/],
         ['GET', '%zz', undefined, 400, /path/],
     ]) {
         const [got, said] = await ask(weft, method, path, body);
@@ -187,7 +194,7 @@ scene('what cannot be is refused with a reason', app(), async ({ weft }) => {
     }
     for (const [method, path, allow] of [['PATCH', 'apps/3', 'GET, PUT, DELETE'], ['DELETE', 'apps', 'GET, POST'],
         ['GET', 'apps/3/events', 'POST'], ['POST', 'apps/3/channels', 'GET'], ['POST', 'stats', 'GET'],
-        ['POST', 'connections', 'GET'], ['GET', 'connections/1', 'DELETE'], ['DELETE', 'rooms', 'GET'], ['GET', 'rooms/a', 'POST']])
+        ['POST', 'connections', 'GET'], ['GET', 'apps/3/clients/1.1', 'DELETE'], ['GET', 'connections/1', 'DELETE'], ['DELETE', 'rooms', 'GET'], ['GET', 'rooms/a', 'POST']])
         assert.equal((await ask(weft, method, path))[2].get('Allow'), allow, `${method} ${path}`); // RFC 9110 15.5.6
 }, ...FLAGS);
 
@@ -218,6 +225,34 @@ scene('connections and channels are listed in pages', app({ channels: 200 }), as
     await fine(s.weft, 'DELETE', `connections/${one.id}?code=4200`);
     assert.deepEqual(await soon(clients[0].closed), [4200, 'closed by the administrator']);
     await eventually(async () => (await ask(s.weft, 'DELETE', `connections/${one.id}`))[0] === 404);
+}, ...FLAGS);
+
+scene('clients are sent away by their socket ids, however they came', app(), async (s) => {
+    const ws = await s.raw(), gone = async (id, code, status) =>
+        assert.equal((await ask(s.weft, 'DELETE', `apps/3/clients/${id}${code ? `?code=${code}` : ''}`))[0], status);
+    const begin = async (verb, session) => {
+        const path = `/pusher/app/${KEY}/${session}`, ends = new AbortController();
+        s.clients.push({ end: () => ends.abort() });
+        const ask_for = (kind) => s.weft.fetch(`${path}/${kind}?protocol=7`, { method: 'POST', signal: ends.signal });
+        const reader = (await ask_for(verb)).body.pipeThrough(new TextDecoderStream()).getReader();
+        let text = '';
+        const until = async (mark) => { while (!text.includes(mark)) text += (await soon(reader.read())).value ?? assert.fail(text); };
+        await until('connection_established');
+        return { id: /socket_id\\*":\\*"([\d.]+)/.exec(text)[1], until, poll: async () => (await ask_for('xhr')).text() };
+    };
+    const [stream, poll] = [await begin('xhr_streaming', '1/aaaaaaaa'), await begin('xhr', '2/aaaaaaaa')];
+    const { connections } = await fine(s.weft, 'GET', 'connections');
+    assert.deepEqual(connections.map(({ who, app: its, stream: is }) => [who, its, is]).sort(),
+        [[ws.id, '3', false], [stream.id, '3', true]].sort());
+    const waits = poll.poll();
+    for (const { id } of [ws, stream, poll]) {
+        await gone(id, '1005', 400);
+        await gone(id, '', 200);
+    }
+    assert.deepEqual(await soon(ws.closed), [4009, 'closed by the administrator']);
+    await stream.until('c[4009,"closed by the administrator"]');
+    assert.equal(await soon(waits), 'c[4009,"closed by the administrator"]\n');
+    await eventually(async () => (await ask(s.weft, 'DELETE', `apps/3/clients/${poll.id}`))[0] === 404);
 }, ...FLAGS);
 
 scene('publishing reaches a pusher-js client and a room', app(), async (s) => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { TEST_MS, WsClient } from './clients.mjs';
-import { app, Scene, subscribed, told } from './pushing.mjs';
+import { app, KEY, Scene, subscribed, told } from './pushing.mjs';
 import { eventually, soon } from './weft.mjs';
 
 const SECRET = 'correct-horse-battery';
@@ -189,6 +189,21 @@ look('a connection is closed only when asked twice', async (s) => {
     await row.getByRole('button', { name: 'Really?' }).click();
     assert.deepEqual(await soon(ann.closed), [4009, 'closed by the administrator']);
     await row.waitFor({ state: 'detached' });
+});
+
+look('who polls is found in what happens, and disconnected there', async (s) => {
+    const page = await s.signed_in();
+    await page.locator('#app').selectOption('3');
+    await page.getByText('Nothing yet.').waitFor();
+    const poll = async () => (await s.weft.fetch(`/pusher/app/${KEY}/1/aaaaaaaa/xhr?protocol=7`, { method: 'POST' })).text();
+    const [, id] = /socket_id\\*":\\*"([\d.]+)/.exec(await poll());
+    const [filter, waits] = [page.locator('#filter'), poll()];
+    assert.equal(await filter.getByRole('button', { name: 'Disconnect' }).count(), 0);
+    await debug(page, 'connected').getByRole('button', { name: id }).click();
+    await filter.getByRole('button', { name: 'Disconnect' }).click();
+    await filter.getByRole('button', { name: 'Really?' }).click();
+    assert.equal(await soon(waits), 'c[4009,"closed by the administrator"]\n');
+    await debug(page, 'disconnected').waitFor();
 });
 
 look('what peers send is text, whatever it looks like', async (s) => {
