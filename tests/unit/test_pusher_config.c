@@ -49,6 +49,44 @@ TEST(apps_are_read_and_other_sections_are_not) {
     CHECK(list == NULL);
 }
 
+/* As the documentation has it. */
+TEST(what_is_not_given_has_its_standard) {
+    CHECK(read_text("[app a]\nid = 1\nkey = k\nsecret = s\n"));
+    CHECK(list->enabled && !list->require_tls && !list->client_events && !list->subscription_count && !list->history);
+    const push_limits *l = &list->limits;
+    const push_webhooks *w = &list->webhooks;
+    const struct {
+        uint32_t is, standard;
+    } rows[] = {{l->connections, 100000},
+                {l->channels, 100},
+                {l->app_channels, 200000},
+                {l->members, 100},
+                {l->member_bytes, 1024},
+                {l->event_bytes, 10240},
+                {l->event_channels, 100},
+                {l->batch_events, 10},
+                {l->client_events_second, 10},
+                {l->watchlist, 100},
+                {l->cached_channels, 10000},
+                {l->history_messages, 100},
+                {l->history_bytes, 1 << 20},
+                {l->history_seconds, 0},
+                {w->grace_ms, 3000},
+                {w->timeout_ms, 10000},
+                {w->rules.batch_ms, 50},
+                {w->rules.batch_events, 10},
+                {w->rules.queue_events, 10000},
+                {w->rules.queue_bytes, 16 << 20},
+                {w->rules.retry_first_ms, 1000},
+                {w->rules.retry_max_ms, 300000}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_context("row %zu", i);
+        CHECK_EQ(rows[i].is, rows[i].standard);
+    }
+    test_context("%s", "");
+    push_settings_unref_all(list);
+}
+
 TEST(what_is_wrong_is_told_with_its_line) {
 #define GOOD "id = 1\nkey = k\nsecret = s\n"
 #define X16  "xxxxxxxxxxxxxxxx"
