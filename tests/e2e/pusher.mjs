@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { app, KEY, Pusher, scene, Scene, subscribed, told } from './pushing.mjs';
@@ -171,6 +172,14 @@ scene('laravel-echo joins, listens and whispers', app(), async (s) => {
     await subscribed(echos[0].private('orders').subscription);
     await s.server.trigger('private-orders', 'App\\Events\\Shipped', { order: 1 });
     assert.deepEqual(await soon(listened), { order: 1 });
+    await subscribed(echos[1].private('orders').subscription);
+    const whispered = new Promise((resolve) => echos[0].private('orders').listenForWhisper('seen', resolve));
+    echos[1].private('orders').whisper('seen', { half: '🧵'.slice(0, 1) });
+    assert.deepEqual(await soon(whispered), { half: '\ud83e' });
+    const sealed = echos[0].encryptedPrivate('notes'), unsealed = new Promise((resolve) => sealed.listen('.secret', resolve));
+    await subscribed(sealed.subscription);
+    await s.server.trigger('private-encrypted-notes', 'secret', { pin: 1234 });
+    assert.deepEqual(await soon(unsealed), { pin: 1234 });
     const left = new Promise((resolve) => echos[0].join('room').leaving(resolve));
     echos[1].leave('room');
     assert.deepEqual(await soon(left), { id: 2 });
@@ -204,22 +213,31 @@ scene('the SDK asks, and hears what official texts say', app(), async (s) => {
     assert.deepEqual(await refusal(s.sdk({ appId: '4' }).trigger('c', 'e', {})), [404, 'Unknown app 4']);
 });
 
-scene('pusher-js in a browser', app(), async (s) => {
+scene('pusher-js with encryption, and laravel-echo, in a browser', app(), async (s) => {
     const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
         args: ['--headless', '--no-sandbox', '--disable-gpu'] });
     try {
         const page = await (await browser.newContext({ bypassCSP: true })).newPage();
         await page.goto(`${s.weft.url}/healthz`);
-        await page.addScriptTag({ path: createRequire(import.meta.url).resolve('pusher-js/dist/web/pusher.js') });
-        await page.evaluate(([key, port]) => new Promise((resolve) => {
-            const pusher = new Pusher(key, { wsHost: '127.0.0.1', wsPort: port, forceTLS: false, cluster: 'none',
-                enabledTransports: ['ws'], disableStats: true });
-            const channel = pusher.subscribe('news');
-            window.heard = new Promise((hear) => channel.bind('hello', hear));
-            channel.bind('pusher:subscription_succeeded', resolve);
-        }), [KEY, s.weft.port]);
-        await s.server.trigger('news', 'hello', { from: 'a server' });
-        assert.deepEqual(await page.evaluate(() => window.heard), { from: 'a server' });
+        const { resolve } = createRequire(import.meta.url);
+        const scripts = [resolve('pusher-js/dist/web/pusher-with-encryption.js'), join(dirname(resolve('laravel-echo')), 'echo.iife.js')];
+        for (const path of scripts) await page.addScriptTag({ path });
+        await page.exposeFunction('authorize', (socket, channel) => s.server.authorizeChannel(socket, channel,
+            channel.startsWith('presence-') ? { user_id: 'page' } : undefined));
+        await page.evaluate(([key, port]) => {
+            const customHandler = ({ socketId, channelName }, done) =>
+                window.authorize(socketId, channelName).then((signed) => done(null, signed));
+            const client = new Pusher(key, { wsHost: '127.0.0.1', wsPort: port, forceTLS: false, cluster: 'none',
+                enabledTransports: ['ws'], disableStats: true, channelAuthorization: { customHandler } });
+            const echo = new Echo.default({ broadcaster: 'pusher', key, client });
+            const names = ['news', 'private-encrypted-notes'].map((name) => client.subscribe(name));
+            window.heard = Promise.all(names.map((each) => new Promise((hear) => each.bind('hello', hear))));
+            window.here = new Promise((hear) => echo.join('room').here(hear));
+            return Promise.all(names.map((each) => new Promise((done) => each.bind('pusher:subscription_succeeded', done))));
+        }, [KEY, s.weft.port]);
+        for (const name of ['news', 'private-encrypted-notes']) await s.server.trigger(name, 'hello', { to: name });
+        assert.deepEqual(await soon(page.evaluate(() => window.heard)), [{ to: 'news' }, { to: 'private-encrypted-notes' }]);
+        assert.equal((await soon(page.evaluate(() => window.here))).length, 1);
     } finally {
         await browser.close();
     }

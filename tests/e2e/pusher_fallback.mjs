@@ -405,15 +405,15 @@ async function withBrowser(play) {
 async function open(browser, site, s, transport) {
     const page = await (await browser.newContext()).newPage();
     page.setDefaultTimeout(PATIENCE_MS);
-    await page.addInitScript(() => {
-        window.WebSocket = class { constructor() { throw new Error('blocked'); } };
-    });
+    await page.addInitScript((none) => {
+        window.WebSocket = none ? undefined : class { constructor() { throw new Error('blocked'); } };
+    }, !transport);
     await page.goto(site.url);
     await page.addScriptTag({ path: createRequire(import.meta.url).resolve('pusher-js/dist/web/pusher.js') });
     await page.evaluate(([key, port, one]) => {
         Object.assign(window, { told: [], states: [] });
         window.pusher = new Pusher(key, { httpHost: '127.0.0.1', httpPort: port, forceTLS: false, cluster: 'none',
-            enabledTransports: [one], channelAuthorization: { endpoint: '/auth' } });
+            enabledTransports: one && [one], channelAuthorization: { endpoint: '/auth' } });
         window.pusher.connection.bind('state_change', ({ current }) => window.states.push(current));
         window.join = (name) => {
             const channel = window.pusher.subscribe(name);
@@ -429,6 +429,13 @@ const hears = (page, event) => soon(page.waitForFunction((name) => window.told.s
 const events = (page) => page.evaluate(() => window.told.filter(([e]) => !e.startsWith('pusher')));
 const again = (page) => page.waitForFunction(() => window.told.filter(([e]) => e === 'pusher:subscription_succeeded')
     .length === 6, null, { polling: 10 });
+
+scene('pusher-js finds the way by itself', app(), (s) => withBrowser(async (browser, site) => {
+    const page = await open(browser, site, s); // there is no WebSocket at all
+    await page.evaluate(() => window.join('news'));
+    await s.server.trigger('news', 'hello', {});
+    await hears(page, 'hello');
+}));
 
 scene('pusher-js in a browser by both', app(), (s) => withBrowser(async (browser, site) => {
     const pages = await Promise.all(['xhr_streaming', 'xhr_polling'].map((how) => open(browser, site, s, how)));
