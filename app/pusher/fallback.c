@@ -76,8 +76,7 @@ static void refuse(weft_request *request, const push_refusal *why) {
 static const push_refusal *begin(push_app *app, weft_text id, const weft_request *request, push_session **out) {
     char text[PUSH_GREETING_BYTES];
     push_conn *who = NULL;
-    bool place = push_sessions_have_place(&app->sessions, app->settings->limits.connections);
-    const push_refusal *why = place ? push_let_in(app, request, 0, &who) : &no_place;
+    const push_refusal *why = push_session_has_place(app) ? push_let_in(app, request, 0, &who) : &no_place;
     if (why)
         return why;
     push_greeting(who, text);

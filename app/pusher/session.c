@@ -21,7 +21,8 @@ enum {
     INBOX_BYTES_MAX = 1 << 20,       /* over that it takes nothing more */
     INBOXES_BYTES_MAX = 64 << 20,    /* of an app; over that no inbox may have more than */
     INBOX_BYTES_FAIR = 16 << 10,
-    IDLE_MIN = 64, /* that there may always be, beside a tenth of the app's connections */
+    CROWDED_ASKS_AGAIN_MS = 2000, /* more than who still is there takes between two polls */
+    IDLE_MIN = 64,                /* that there may always be, beside a tenth of the app's connections */
 };
 
 const weft_header push_xhr_headers[PUSH_XHR_HEADERS] = {
@@ -235,8 +236,12 @@ push_session *push_session_find(push_sessions *sessions, weft_text id) {
     return NULL;
 }
 
-bool push_sessions_have_place(const push_sessions *sessions, uint32_t connections_max) {
-    return sessions->idle < IDLE_MIN + connections_max / 10;
+static size_t idle_max(const push_app *app) {
+    return IDLE_MIN + app->settings->limits.connections / 10;
+}
+
+bool push_session_has_place(const push_app *app) {
+    return app->sessions.idle < idle_max(app);
 }
 
 push_session *push_session_new(push_app *app, weft_text id, push_conn *who) {
@@ -292,7 +297,8 @@ static void beat(push_session *s, uint64_t now_ms) {
         s->over = true;
     }
     bool waits = s->poll || s->opening || (s->stream && !had_its_length(s));
-    if (!waits && now_ms >= s->until_ms)
+    uint64_t less_ms = all(s)->crowded ? ASKS_AGAIN_MS - CROWDED_ASKS_AGAIN_MS : 0;
+    if (!waits && now_ms + less_ms >= s->until_ms)
         s->over = true;
     all(s)->idle += !waits;
 }
@@ -317,8 +323,10 @@ static bool goes_on(push_session *s, push_effects *e, uint64_t now_ms) {
 }
 
 void push_sessions_tick(push_sessions *sessions, push_effects *e, uint64_t now_ms, bool drains) {
+    push_link *first = push_table_walk(&sessions->by_id, NULL);
+    sessions->crowded = first && sessions->idle > idle_max(((push_session *)first)->app) / 2;
     sessions->idle = 0;
-    for (push_link *l = push_table_walk(&sessions->by_id, NULL), *next; l; l = next) {
+    for (push_link *l = first, *next; l; l = next) {
         push_session *s = (push_session *)l;
         next = push_table_walk(&sessions->by_id, l);
         if (goes_on(s, e, now_ms) && drains && !s->stream)

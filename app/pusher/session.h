@@ -43,11 +43,12 @@ typedef struct push_sessions {
     push_session *due;
     size_t inbox_bytes; /* of all of them */
     size_t idle;        /* that have no request open, as of the last tick, and all that have come since */
+    bool crowded;       /* those have less time to open one */
 } push_sessions;
 
 /* Whether one more may begin: a session costs one request and no connection, so of an app's connections only a part may
  * be sessions that have none open. */
-bool push_sessions_have_place(const push_sessions *sessions, uint32_t connections_max);
+bool push_session_has_place(const struct push_app *app);
 
 /* A reference; NULL: there is none, or it has ended. */
 push_session *push_session_find(push_sessions *sessions, weft_text id);

@@ -499,24 +499,29 @@ TEST(who_lags_makes_place) {
 TEST(not_all_may_be_sessions_that_ask_for_nothing) {
     begin();
     enum { CONNECTIONS = 1000, IDLE = 64 + CONNECTIONS / 10 };
+    settings.limits.connections = CONNECTIONS;
     push_session *last = NULL;
     for (int i = 0; i < IDLE; i++) {
         char id[PUSH_SESSION_ID_MAX + 1];
-        CHECK(push_sessions_have_place(&app.sessions, CONNECTIONS));
+        CHECK(push_session_has_place(&app));
         snprintf(id, sizeof id, "%d/aaaaaaaa", i);
         last = session(id);
     }
-    CHECK(!push_sessions_have_place(&app.sessions, CONNECTIONS));
+    CHECK(!push_session_has_place(&app));
     CHECK(polls(last) && polls(last)); /* one waits: it is not idle */
     tick(250);
-    CHECK(push_sessions_have_place(&app.sessions, CONNECTIONS));
+    CHECK(push_session_has_place(&app));
     session("999/aaaaaaaa");
-    CHECK(!push_sessions_have_place(&app.sessions, CONNECTIONS));
-    tick(500);
-    CHECK(!push_sessions_have_place(&app.sessions, CONNECTIONS));
-    tick(31000);
-    tick(31001); /* those who have gone do not count */
-    CHECK(push_sessions_have_place(&app.sessions, CONNECTIONS));
+    CHECK(!push_session_has_place(&app));
+    tick(1900);
+    CHECK(!push_session_has_place(&app));
+    tick(2500); /* they have less time when they are so many */
+    tick(2501);
+    CHECK(push_session_has_place(&app) && is_there(last->id));
+    CHECK_EQ(app.sessions.by_id.count, 1);
+    session("998/aaaaaaaa");
+    tick(29000);
+    CHECK(is_there("998/aaaaaaaa"));
     end();
 }
 
