@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Above so many subscriptions their number is told every so often. */
-enum { COUNT_AT_ONCE_MAX = 100, COUNT_INTERVAL_MS = 5000 };
+/* Above so many subscriptions their number is told every so often; so many may be made at once, in any case. */
+enum { COUNT_AT_ONCE_MAX = 100, COUNT_INTERVAL_MS = 5000, JOINS_AT_ONCE_MIN = 100 };
 
 static size_t topic_of(const push_state *state, const push_channel *channel, push_effects *e) {
     return push_effect_topic(e, state->settings->id, "", push_channel_name(channel));
@@ -227,6 +227,15 @@ static void say_joined(push_sub *sub, bool first_of_user, const push_want *want,
         push_cache_tell(channel, e);
 }
 
+/* All in a channel may hear of each who comes and goes: so nobody does it without end. At once he may join all the
+ * channels that he may be in, and again. */
+static bool may_join(push_conn *conn, uint64_t now_ms) {
+    const push_limits *limits = &conn->state->settings->limits;
+    uint64_t most = 2 * (uint64_t)limits->channels;
+    return push_bucket_take(&conn->joins, limits->subscriptions_second,
+                            most > JOINS_AT_ONCE_MIN ? most : JOINS_AT_ONCE_MIN, now_ms);
+}
+
 push_verdict push_subscribe(push_conn *conn, const push_want *want, push_effects *e, uint64_t now_ms) {
     push_state *state = conn->state;
     push_channel *channel = push_channel_find(state, want->channel);
@@ -240,6 +249,8 @@ push_verdict push_subscribe(push_conn *conn, const push_want *want, push_effects
     push_member *member = channel && presence ? member_find(state, channel, want->user_id) : NULL;
     if (presence && !member && channel && channel->member_count >= state->settings->limits.members)
         return PUSH_TOO_MANY_MEMBERS;
+    if (!may_join(conn, now_ms))
+        return PUSH_TOO_FAST;
 
     channel = push_channel_need(state, want->channel);
     if (!channel)

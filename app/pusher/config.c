@@ -37,6 +37,7 @@ static const struct setting {
     {"event_channels", NUMBER, AT(limits.event_channels), 100, 1, 10000},
     {"batch_events", NUMBER, AT(limits.batch_events), 10, 1, 1000},
     {"client_events_second", NUMBER, AT(limits.client_events_second), 10, 1, 100000},
+    {"subscriptions_second", NUMBER, AT(limits.subscriptions_second), 10, 1, 100000},
     {"watchlist", NUMBER, AT(limits.watchlist), 100, 1, 1000},
     {"history_messages", NUMBER, AT(limits.history_messages), 100, 1, 1000000},
     {"history_bytes", NUMBER, AT(limits.history_bytes), 1 << 20, 1 << 10, 1 << 30},

@@ -40,6 +40,7 @@ typedef struct push_limits {
     uint32_t event_channels;       /* [100] that one event may name */
     uint32_t batch_events;         /* [10] */
     uint32_t client_events_second; /* [10] per connection */
+    uint32_t subscriptions_second; /* [10] per connection; at once twice `channels`, and at least 100 */
     uint32_t watchlist;            /* [100] users that a user may watch */
     uint32_t cached_channels;      /* [10,000] whose last event is kept */
     uint32_t history_messages;     /* [100] kept of a channel that `history` names */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_MS = 30 * 60 * 1000, ONE_EVENT = 1000 };
+enum { CACHE_MS = 30 * 60 * 1000 };
 
 static size_t put_event(push_effects *e, const push_event *event, size_t *out_data_at) {
     size_t at = push_effect_begin(e);
@@ -140,17 +140,9 @@ push_verdict push_trigger(push_state *state, const push_event *event, const push
 
 /* ---- from a client ---- */
 
-/* A bucket of one second's events, in thousandths, that fills as time goes by. */
 static bool may_send(push_conn *conn, uint64_t now_ms) {
-    uint64_t rate = conn->state->settings->limits.client_events_second, most = rate * ONE_EVENT;
-    uint64_t passed = now_ms - conn->events_ms;
-    uint64_t left = passed >= 1000 ? most : conn->events_left + passed * rate;
-    conn->events_left = (uint32_t)(left < most ? left : most);
-    conn->events_ms = now_ms;
-    if (conn->events_left < ONE_EVENT)
-        return false;
-    conn->events_left -= ONE_EVENT;
-    return true;
+    uint32_t rate = conn->state->settings->limits.client_events_second;
+    return push_bucket_take(&conn->events, rate, rate, now_ms);
 }
 
 /* With the data as a string, as that of other events is; some SDKs rely on it. */

@@ -139,6 +139,9 @@ static void subscribe(const asked *a, const push_want *want) {
     case PUSH_TOO_MANY_MEMBERS:
         say_refused(a, want->channel, "LimitReached", 403, "This channel has as many members as it may");
         break;
+    case PUSH_TOO_FAST:
+        say_refused(a, want->channel, "LimitReached", 429, "This connection subscribes more often than it may");
+        break;
     case PUSH_NO_MEMORY:
         out_of_memory(a);
         break;

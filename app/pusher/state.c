@@ -40,6 +40,17 @@ void push_disconnect(push_conn *conn, push_effects *e, uint64_t now_ms) {
     free(conn);
 }
 
+bool push_bucket_take(push_bucket *bucket, uint64_t per_second, uint64_t most, uint64_t now_ms) {
+    enum { ONE = 1000 };
+    uint64_t left = bucket->left + (now_ms - bucket->at_ms) * per_second;
+    bucket->at_ms = now_ms;
+    bucket->left = (uint32_t)(left < most * ONE ? left : most * ONE);
+    if (bucket->left < ONE)
+        return false;
+    bucket->left -= ONE;
+    return true;
+}
+
 push_conn *push_conn_find(const push_state *state, weft_text socket_id) {
     for (push_link *l = push_table_first(&state->conns, push_hash(socket_id.data, socket_id.len)); l;
          l = push_table_next(l))

@@ -79,6 +79,12 @@ typedef struct push_user {
     char id[];
 } push_user;
 
+/* What may be done so often in a second, and how often at once. */
+typedef struct push_bucket {
+    uint64_t at_ms;
+    uint32_t left; /* as of then, in thousandths */
+} push_bucket;
+
 struct push_conn {
     push_link link;
     push_state *state;
@@ -86,9 +92,8 @@ struct push_conn {
     struct push_session *session; /* by HTTP; NULL: it is a WebSocket. The state only keeps it */
     push_sub *subs;
     uint32_t sub_count;
-    uint32_t events_left; /* client events, in thousandths */
-    uint64_t events_ms;   /* as of then */
-    push_user *user;      /* NULL: not signed in */
+    push_bucket events, joins;
+    push_user *user; /* NULL: not signed in */
     push_conn *user_prev, *user_next;
     char *user_info; /* as JSON; NULL: none */
     char socket_id[PUSH_SOCKET_ID_BYTES];
@@ -126,6 +131,9 @@ bool push_state_holds(const push_state *state); /* its invariants: for tests */
 /* NULL: memory is out. The socket id is new. */
 push_conn *push_connect(push_state *state, const char *socket_id, weft_handle handle);
 void push_disconnect(push_conn *conn, push_effects *e, uint64_t now_ms);
+
+/* False: too often. `most` may be taken at once. */
+bool push_bucket_take(push_bucket *bucket, uint64_t per_second, uint64_t most, uint64_t now_ms);
 
 push_conn *push_conn_find(const push_state *state, weft_text socket_id);
 push_channel *push_channel_find(const push_state *state, weft_text name);

@@ -436,7 +436,7 @@ function fold(raw) {
     return raw;
 }
 
-scene('who is there is the same for all, however they come and go', app(), async (s) => {
+scene('who is there is the same for all, however they come and go', app({ subscriptions_second: 100000 }), async (s) => {
     const watcher = fold(await s.raw());
     watcher.ask('presence-p', { user_id: 'watcher' });
     const clients = (await Promise.all(Array.from({ length: 8 }, () => s.raw()))).map(fold);

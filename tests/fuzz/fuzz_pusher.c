@@ -282,6 +282,7 @@ static push_settings *make_settings(void) {
                                .member_bytes = 200,
                                .event_bytes = 100,
                                .client_events_second = 1000000,
+                               .subscriptions_second = 1000000,
                                .watchlist = 3,
                                .cached_channels = 2,
                                .history_messages = 3,

@@ -66,6 +66,7 @@ TEST(what_is_not_given_has_its_standard) {
                 {l->event_channels, 100},
                 {l->batch_events, 10},
                 {l->client_events_second, 10},
+                {l->subscriptions_second, 10},
                 {l->watchlist, 100},
                 {l->cached_channels, 10000},
                 {l->history_messages, 100},

@@ -548,6 +548,7 @@ TEST(every_view_is_what_is_true) {
                                                .app_channels = UINT32_MAX,
                                                .members = MEMBERS_MAX,
                                                .client_events_second = EVENTS_PER_SECOND,
+                                               .subscriptions_second = UINT32_MAX,
                                                .watchlist = USERS,
                                                .cached_channels = CACHED_MAX}};
         now_ms = 1000000;

@@ -135,7 +135,7 @@ static uint64_t start_ms;
 
 static void begin(void) {
     settings = (push_settings) {.id = (char *)"7", .name = (char *)"shop", .enabled = true};
-    settings.limits = (push_limits) {.channels = 100, .app_channels = 100, .members = 100};
+    settings.limits = (push_limits) {.channels = 100, .app_channels = 100, .members = 100, .subscriptions_second = 10};
     app = (push_app) {.apps = &apps, .settings = &settings};
     pthread_mutex_init(&app.lock, NULL);
     push_state_init(&app.state, &settings);

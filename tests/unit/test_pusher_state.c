@@ -60,6 +60,7 @@ static void begin(void) {
                                            .app_channels = UINT32_MAX,
                                            .members = 2,
                                            .client_events_second = 2,
+                                           .subscriptions_second = 10,
                                            .watchlist = 10,
                                            .cached_channels = 2}};
     now_ms = 1000000;
@@ -181,6 +182,32 @@ TEST(a_connection_is_in_so_many_channels) {
     CHECK_EQ(subscribe(b, "c5", "", ""), PUSH_APP_FULL);
     settings.limits.app_channels = 5;
     CHECK_EQ(subscribe(b, "c5", "", ""), PUSH_DONE);
+    end();
+}
+
+/* For all who are there may hear of it. */
+TEST(nobody_comes_and_goes_without_end) {
+    begin();
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(subscribe(a, "news", "", ""), PUSH_DONE);
+        push_unsubscribe(a, push_str("news"), &effects, now_ms);
+        lines();
+    }
+    CHECK_EQ(subscribe(a, "news", "", ""), PUSH_TOO_FAST);
+    CHECK_STR(lines(), "");
+    CHECK(!push_channel_find(&state, push_str("news")));
+    CHECK_EQ(subscribe(b, "news", "", ""), PUSH_DONE); /* others may */
+    now_ms += 100;
+    CHECK_EQ(subscribe(a, "news", "", ""), PUSH_DONE);
+    CHECK_EQ(subscribe(a, "other", "", ""), PUSH_TOO_FAST);
+    settings.limits.channels = 1000; /* and who may be in many may join them all again */
+    now_ms += 1000000;
+    for (int i = 0; i < 2000; i++) {
+        push_unsubscribe(a, push_str("news"), &effects, now_ms);
+        CHECK_EQ(subscribe(a, "news", "", ""), PUSH_DONE);
+        push_effects_clear(&effects);
+    }
+    CHECK_EQ(subscribe(a, "other", "", ""), PUSH_TOO_FAST);
     end();
 }
 
