@@ -51,6 +51,17 @@ scene('as many channels as the app says', app({ channels: 150 }), async (s) => {
     assert.equal((await raw.take()).channel, 'c149');
 });
 
+scene('a connection subscribes as often as it may', app({ channels: 3, subscriptions_second: 1 }), async (s) => {
+    const raw = await s.raw();
+    for (let n = 0; n < 100; n++) { // and whoever is in a channel hears no more of it
+        await raw.join('news');
+        raw.say('pusher:unsubscribe', { channel: 'news' });
+    }
+    raw.ask('news');
+    refused('news', 'LimitReached', 403, /more often/)(await raw.take());
+    await (await s.raw()).join('news');
+});
+
 scene('a path may stand before the others', app(), async (s) => {
     await (await s.open(`/behind/a/proxy/app/${KEY}?protocol=7`)).greeted();
     assert.deepEqual(await s.call('GET', '/behind/a/proxy/apps/3/channels'), [200, '{"channels":{}}']);
