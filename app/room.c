@@ -367,7 +367,6 @@ static bool hear_beats(weft_conn *conn) {
 }
 
 void room_enter(weft_conn *conn, room_member *m) {
-    topic_name name;
     app_past *log = app_history_lock(rooms.history, m->name);
     m->room = log ? room_take(log) : NULL;
     if (m->room) {
@@ -377,9 +376,7 @@ void room_enter(weft_conn *conn, room_member *m) {
     if (log)
         app_past_unlock(log);
     bool in = m->room != NULL && (m->form != ROOM_EVENTS || hear_beats(conn));
-    if (in && m->form == ROOM_RAW && !rooms.shelf.store)
-        in = weft_conn_subscribe(conn, topic(name, ROOM_RAW, m->name), m->last) == WEFT_OK;
-    else if (in)
+    if (in)
         room_go_on(conn, m);
     if (!in)
         cannot(conn);

@@ -204,8 +204,7 @@ int app_rooms_add(weft_server *server, const app_config *config, app_store *stor
     };
     if (!room_setup(server, config, store) || !room_auth_setup(server))
         return WEFT_ENOMEM;
-    int got = store ? WEFT_OK /* it keeps what ?last asks for */
-                    : weft_server_history(server, ROOM_PREFIX, config->history_messages, config->history_bytes);
+    int got = WEFT_OK;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0] && got == WEFT_OK; i++)
         got = weft_server_route(server, &routes[i]);
     return got;
