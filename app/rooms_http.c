@@ -249,10 +249,11 @@ static void preflight(weft_request *request) {
     weft_request_reply_with(request, 204, headers, cors > 0 ? 4 + cors : 1, (weft_text) {NULL, 0});
 }
 
+/* A room's; one that is named "history" is a room. */
 static bool asks_for_history(const weft_request *request) {
     static const char suffix[] = "/history";
     weft_text path = weft_request_path(request);
-    return path.len >= sizeof suffix - 1 &&
+    return path.len >= sizeof "/" ROOM_PREFIX - 1 + sizeof suffix - 1 &&
            memcmp(path.data + path.len - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
 }
 

@@ -65,20 +65,23 @@ def payload(envelope):
 
 
 class Follower(threading.Thread):
-    """Hears a room until `count` messages have come, leaving and coming back at random. `heard` is what it got."""
+    """Hears a room up to the offset `count`, leaving and coming back at random. `heard` is what it got."""
 
     def __init__(self, weft, path, count, seed):
         super().__init__(daemon=True)
         self.weft, self.path, self.count = weft, path, count
         self.random = random.Random(seed)
-        self.heard, self.place, self.visits, self.gaps = [], '', 0, 0
+        self.heard, self.offsets, self.place, self.visits, self.gaps = [], [], '', 0, 0
         self.entered = threading.Event()
         self.error = None
         self.start()
 
+    def misses(self):
+        return int(self.place.split(':')[1] if self.place else 0) < self.count
+
     def run(self):
         try:
-            while len(self.heard) < self.count:
+            while self.misses():
                 self.visits += 1
                 self.visit(self.random.randrange(1, 1500))
         except Exception as error:  # told by `whole`
@@ -86,11 +89,15 @@ class Follower(threading.Thread):
             self.entered.set()
 
     def began(self, opening):
-        """What every visit is told first: where it begins, which is where the last one ended."""
-        self.gaps += bool(self.place) and not opening['recovered']
-        if self.place:
-            assert f'{opening["epoch"]}:{opening["offset"]}' == self.place, (opening, self.place)
-        self.place = f'{opening["epoch"]}:{opening["offset"]}'
+        """What every visit is told first: where it begins, which is where the last one ended, or there is a gap."""
+        place = f'{opening["epoch"]}:{opening["offset"]}'
+        if self.place and opening['recovered']:
+            assert place == self.place, (opening, self.place)
+        elif self.place:
+            epoch, offset = self.place.split(':')
+            assert epoch == opening['epoch'] and int(offset) < opening['offset'], (opening, self.place)
+            self.gaps += 1
+        self.place = place
         self.entered.set()
 
     def hear(self, envelope):
@@ -98,6 +105,7 @@ class Follower(threading.Thread):
         assert envelope['offset'] == int(offset) + 1, (envelope, self.place)
         self.place = f'{epoch}:{envelope["offset"]}'
         self.heard.append(payload(envelope))
+        self.offsets.append(envelope['offset'])
 
     def whole(self):
         self.join(40)
@@ -113,10 +121,14 @@ class ByWebSocket(Follower):
         with self.weft.raw() as raw:
             raw.open(f'{self.path}?recover={self.place}')
             self.began(json.loads(raw.message()[1]))
-            while most > 0 and len(self.heard) < self.count:
+            while most > 0 and self.misses():
                 first, data = raw.frame()
                 if first & 15 == TEXT:
-                    self.hear(json.loads(data))
+                    said = json.loads(data)
+                    if 'epoch' in said:
+                        self.began(said)
+                        continue
+                    self.hear(said)
                     most -= 1
 
 
@@ -124,10 +136,13 @@ class ByEvents(Follower):
     def visit(self, most):
         stream = Stream(self.weft, self.path, *([f'Last-Event-ID: {self.place}'] if self.place else []))
         opening = stream.event()
-        assert opening['event'] == 'joined', opening
+        assert opening['event'] == ('joined' if opening['data']['recovered'] or not self.place else 'gap'), opening
         self.began(opening['data'])
-        while most > 0 and len(self.heard) < self.count:
+        while most > 0 and self.misses():
             event = stream.event()
+            if 'event' in event:
+                self.began(event['data'])
+                continue
             self.hear(event['data'])
             assert event['id'] == self.place, (event, self.place)
             most -= 1
@@ -137,20 +152,35 @@ class ByEvents(Follower):
 class ByPolling(Follower):
     def visit(self, most):
         with self.weft.raw() as raw:
-            while most > 0 and len(self.heard) < self.count:
+            while most > 0 and self.misses():
                 raw.send(f'GET {self.path}?poll={self.place} HTTP/1.1\r\nHost: a\r\n\r\n'.encode())
                 if self.place and self.random.randrange(20) == 0:
                     return  # and somebody else gets the answer: nobody
                 status, _, body = raw.response()
                 assert status == 200, (status, body)
                 answer = json.loads(body)
-                self.gaps += bool(self.place) and not answer['recovered']
-                self.place = self.place or answer['next']
-                self.entered.set()
+                if not self.place or not answer['recovered']:
+                    epoch, offset = answer['next'].split(':')
+                    self.began({'epoch': epoch, 'offset': int(offset) - len(answer['messages']), 'recovered': False})
                 for envelope in answer['messages']:
                     self.hear(envelope)
                     most -= 1
                 assert self.place == answer['next']
+
+
+class Hopping(Follower):
+    """Each time by another transport."""
+
+    def visit(self, most):
+        self.random.choice((ByWebSocket, ByEvents, ByPolling)).visit(self, most)
+
+
+class Late(Hopping):
+    """Away for so long that it may be too long."""
+
+    def visit(self, most):
+        super().visit(most % 100)
+        time.sleep(self.random.random() * 0.03)
 
 
 class Witness(threading.Thread):
@@ -192,7 +222,7 @@ class OneSequence(unittest.TestCase):
         count, path = sent + posted, '/rooms/many'
         with Weft('--threads', '2', '--backend', backend, '--history', '20000', '--history-max', '16M', '--quiet') as weft:
             followers = [kind(weft, path, count, seed) for seed, kind in
-                         enumerate((ByWebSocket, ByEvents, ByPolling, ByWebSocket, ByEvents, ByPolling))]
+                         enumerate((ByWebSocket, ByEvents, ByPolling, Hopping, Hopping, Hopping))]
             witness = Witness(weft, path, count)
             for follower in followers:
                 self.assertTrue(follower.entered.wait(PATIENCE_S))
@@ -231,6 +261,34 @@ class OneSequence(unittest.TestCase):
             if 'io_uring' not in str(error):
                 raise
             self.skipTest('there is no io_uring here')
+
+
+    def test_with_a_short_memory(self):
+        """Of what the room forgot each is told, and all else each hears."""
+        count, path = 3000, '/rooms/short'
+        with Weft('--threads', '2', '--history', '40', '--quiet') as weft:
+            witness, followers = Witness(weft, path, count), [Late(weft, path, count, seed) for seed in range(6)]
+            for follower in followers:
+                self.assertTrue(follower.entered.wait(PATIENCE_S))
+
+            def posts(who):
+                with weft.raw() as raw:
+                    for i in range(count // 2):
+                        self.assertEqual(post(raw, path, b'%d says %d' % (who, i))[0], 204)
+
+            publishers = [threading.Thread(target=posts, args=(who,)) for who in (1, 2)]
+            for publisher in publishers:
+                publisher.start()
+            for publisher in publishers:
+                publisher.join(PATIENCE_S)
+            witness.join(PATIENCE_S)
+            self.assertEqual(len(set(witness.heard)), count)
+            for follower in followers:
+                follower.whole()
+                self.assertEqual(follower.heard, [witness.heard[offset - 1] for offset in follower.offsets])
+            gaps, visits = (sum(getattr(follower, name) for follower in followers) for name in ('gaps', 'visits'))
+            self.assertGreater(gaps, 0)
+            self.assertGreater(visits - gaps, 6)
 
 
 class Recovery(unittest.TestCase):
@@ -285,6 +343,20 @@ class Recovery(unittest.TestCase):
             self.assertEqual(stream.event()['event'], 'joined')
             self.assertEqual([stream.event()['data']['offset'] for _ in range(201)], list(range(1, 202)))
             stream.close()
+            with weft.raw() as raw:
+                raw.open('/rooms/a?last=1000')
+                self.fill(weft, b'very last')
+                self.assertEqual([len(raw.message()[1]) for _ in range(202)], [40000] * 200 + [4, 9])
+
+    def test_a_message_longer_than_a_queue(self):
+        with Weft('--queue-max', '32k') as weft:
+            self.fill(weft, b'\1' * 40000)
+            for target, length in (('last=1', 40000), ('recover=&last=1', 6 * 40000 + len('{"offset":1,"data":""}'))):
+                with weft.raw() as raw:
+                    raw.open(f'/rooms/a?{target}')
+                    if 'recover' in target:
+                        raw.message()
+                    self.assertEqual(len(raw.message()[1]), length)
 
     def test_who_reads_more_slowly_than_the_room_forgets_is_told(self):
         text = b'x' * 40000
@@ -349,6 +421,17 @@ class ByCurl(unittest.TestCase):
 
 
 class Rules(unittest.TestCase):
+    def test_a_room_may_be_named_history(self):
+        with Weft() as weft, weft.raw() as raw:
+            stream = Stream(weft, '/rooms/history')
+            self.assertEqual(stream.event()['event'], 'joined')
+            self.assertEqual(post(raw, '/rooms/history', b'hello')[0], 204)
+            self.assertEqual(stream.event()['data'], {'offset': 1, 'data': 'hello'})
+            stream.close()
+            for target in ('/rooms/history/history', '/rooms/history?poll=&last=1'):
+                self.assertEqual(get(weft, target)[2]['messages'], [{'offset': 1, 'data': 'hello'}])
+            self.assertEqual(get(weft, '/rooms//history')[0], 400)
+
     def test_the_token_is_needed_for_all(self):
         with Weft('--token', 's3cret') as weft:
             for target in ('/rooms/a?poll=', '/rooms/a/history', '/rooms/a'):
