@@ -18,7 +18,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { BATCH_MAX = 1024, SLOTS = 2 * BATCH_MAX, QUEUE_BYTES_MAX = 32 << 20, WRITE_COST = 256, PRUNE_S = 60 };
+enum {
+    BATCH_MAX = 1024, /* and the rest of a list */
+    SLOTS = 2 * (BATCH_MAX + APP_WRITES_MAX),
+    QUEUE_BYTES_MAX = 32 << 20,
+    WRITE_COST = 256,
+    PRUNE_S = 60
+};
 
 /* A log that the batch writes to. */
 typedef struct entry {
@@ -195,7 +201,7 @@ static app_write *next_batch(app_store *store) {
     while (!store->first && !store->stops && pthread_cond_timedwait(&store->wake, &store->lock, &until) != ETIMEDOUT)
         ;
     app_write *batch = store->first, *last = batch;
-    for (int count = 1; last && last->next && count < BATCH_MAX; count++)
+    for (int count = 1; last && last->next && (count < BATCH_MAX || last->goes_on); count++)
         last = last->next;
     if (last) {
         store->first = last->next;
@@ -246,11 +252,12 @@ bool app_store_add(app_store *store, app_write *writes) {
     app_write *last = writes;
     for (app_write *w = writes; w; w = w->next) {
         bytes += w->message.len + WRITE_COST;
+        w->goes_on = w->next != NULL;
         count++;
         last = w;
     }
     pthread_mutex_lock(&store->lock);
-    bool fits = store->stats.queued_bytes < QUEUE_BYTES_MAX && !store->stops;
+    bool fits = store->stats.queued_bytes < QUEUE_BYTES_MAX && count <= APP_WRITES_MAX && !store->stops;
     if (fits) {
         store->stats.queued_bytes += bytes;
         *(store->first ? &store->last->next : &store->first) = writes;

@@ -36,6 +36,7 @@ bool app_shelf_load(void *shelf, app_past *log);
 
 typedef struct app_write {
     struct app_write *next;
+    bool goes_on; /* the list it was added with; the store's own */
     const app_shelf *shelf;
     app_past *log; /* held by who adds it; let go of by `done` */
     app_message message;
@@ -59,8 +60,9 @@ void app_store_free(app_store *store); /* NULL is accepted */
 bool app_store_start(app_store *store); /* its thread. False: errno */
 void app_store_stop(app_store *store);  /* when it has written what was added. Not started, or NULL: nothing happens */
 
-/* Adds a list; its messages come after those that were added before, and in one transaction. False: the queue is full,
- * and none was added. */
+/* Adds a list of at most APP_WRITES_MAX; its messages come after those that were added before, and in one transaction.
+ * False: the queue is full, or the list is too long, and none was added. */
+enum { APP_WRITES_MAX = 1024 };
 bool app_store_add(app_store *store, app_write *writes);
 
 void app_store_look(app_store *store, app_store_stats *out_stats);

@@ -191,3 +191,26 @@ TEST(what_is_read_fails_alone) {
     close_all();
     unlink(path);
 }
+
+/* Singles that nearly fill a batch, and behind them a list. */
+TEST(a_list_is_one_transaction_wherever_it_stands) {
+    enum { SINGLES = 1020, TOGETHER = 10, ALL = SINGLES + TOGETHER };
+    static event events[ALL];
+    app_store_stats stats;
+    begin();
+    open_all();
+    for (int i = 0; i < ALL; i++)
+        CHECK(add(&events[i], i % LOGS, i));
+    for (int i = SINGLES; i + 1 < ALL; i++)
+        events[i].write.next = &events[i + 1].write;
+    for (int i = 0; i <= SINGLES; i++)
+        CHECK(app_store_add(store, &events[i].write));
+    CHECK(app_store_start(store));
+    for (int i = 0; i < ALL; i++)
+        sem_wait(&done_count);
+    app_store_look(store, &stats);
+    CHECK_EQ(stats.messages, ALL);
+    CHECK_EQ(stats.commits, 1);
+    close_all();
+    unlink(path);
+}
