@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -190,8 +191,21 @@ bool store_file_begin(store_file *file) {
     return run(file, BEGIN, "begin a transaction", NULL);
 }
 
+/* What is written to a file that nobody will find again is not stored. */
+static bool in_place(store_file *file) {
+    const char *path = sqlite3_db_filename(file->writer, "main");
+    struct stat own, there;
+    bool is = fstat(file->lock, &own) == 0 &&
+              (stat(path, &there) == 0 ? own.st_dev == there.st_dev && own.st_ino == there.st_ino
+                                       : errno != ENOENT && errno != ENOTDIR);
+    if (is && (stat(sqlite3_filename_wal(path), &there) == 0 || errno != ENOENT))
+        return true;
+    snprintf(file->error, sizeof file->error, "%s was removed or replaced", is ? "its -wal file" : "it");
+    return false;
+}
+
 bool store_file_commit(store_file *file) {
-    return run(file, COMMIT, "commit", NULL);
+    return in_place(file) && run(file, COMMIT, "commit", NULL);
 }
 
 void store_file_rollback(store_file *file) {
@@ -239,13 +253,26 @@ uint64_t store_file_bytes(const store_file *file) {
     return file->bytes;
 }
 
-static bool prune(store_file *file, uint64_t before_ms) {
+/* Up to so many, the one written longest ago first. */
+static bool prune(store_file *file, uint64_t before_ms, int count) {
     static const statement both[] = {PRUNE_MESSAGES, PRUNE_LOGS};
     for (int i = 0; i < 2; i++) {
         sqlite3_bind_int64(file->statements[both[i]], 1, (int64_t)before_ms);
-        sqlite3_bind_int64(file->statements[both[i]], 2, PRUNED_AT_ONCE);
+        sqlite3_bind_int64(file->statements[both[i]], 2, count);
         if (!run(file, both[i], "delete", NULL))
             return false;
+    }
+    return true;
+}
+
+/* One by one: none goes that need not. */
+static bool shrink(store_file *file, uint64_t bytes_max, bool *out_more) {
+    for (int count = 0; count < PRUNED_AT_ONCE && file->bytes > bytes_max; count++) {
+        if (!prune(file, INT64_MAX, 1) || !measure(file))
+            return false;
+        *out_more = sqlite3_changes(file->writer) > 0 && file->bytes > bytes_max;
+        if (!*out_more)
+            break;
     }
     return true;
 }
@@ -254,13 +281,12 @@ bool store_file_prune(store_file *file, uint64_t before_ms, uint64_t bytes_max, 
     *out_more = false;
     if (!measure(file))
         return false;
-    bool large = file->bytes > bytes_max;
-    if (!large && before_ms == 0)
+    if (file->bytes <= bytes_max && before_ms == 0)
         return true;
-    if (!store_file_begin(file) || !prune(file, large ? INT64_MAX : before_ms))
+    if (!store_file_begin(file) || !prune(file, before_ms, PRUNED_AT_ONCE))
         return false;
     *out_more = sqlite3_changes(file->writer) > 0;
-    return store_file_commit(file) && measure(file);
+    return measure(file) && shrink(file, bytes_max, out_more) && store_file_commit(file);
 }
 
 /* ---- read ---- */

@@ -295,6 +295,15 @@ class Kept(File):
             self.assertEqual(len(history(weft, '/rooms/r99')[1]), 1)
             self.assertEqual(len(history(weft, '/rooms/r0')[1]), 0)
 
+    def test_no_more_rooms_go_than_must(self):
+        with self.weft('--store-max', '1M') as weft:
+            for room in range(8):
+                for _ in range(10):
+                    self.assertEqual(post(weft, b'x' * 30000, f'/rooms/r{room}'), 204)
+            self.assertLess(metric(weft, 'store_file_bytes'), 1 << 20)
+        with self.weft() as weft:
+            self.assertEqual([len(history(weft, f'/rooms/r{room}')[1]) for room in (0, 6, 7)], [0, 10, 10])
+
 
 def history_texts(weft):
     with weft.raw() as raw:
@@ -367,6 +376,21 @@ class Broken(File):
             self.assertRegex(weft.stderr(), 'the store cannot be read.*malformed')
             with weft.raw() as raw:
                 self.assertEqual(request(raw, 'GET', '/healthz')[0], 200)
+
+    def test_a_file_that_is_removed_refuses(self):
+        with self.weft() as weft:
+            self.assertEqual(post(weft, b'one'), 204)
+            os.rename(self.path, self.path + '.away')
+            self.assertEqual(post(weft, b'two'), 503)
+            with open(self.path, 'w'):
+                self.assertEqual(post(weft, b'three'), 503)
+            self.assertRegex(weft.stderr(), 'it was removed or replaced')
+            os.rename(self.path + '.away', self.path)
+            self.assertEqual(post(weft, b'four'), 204)
+            os.unlink(self.path + '-wal')
+            self.assertEqual(post(weft, b'five'), 503)
+            self.assertRegex(weft.stderr(), 'its -wal file was removed')
+            self.assertEqual([text for _, text in history(weft)[1]], ['one', 'four'])
 
     def test_a_lock_of_somebody_else_is_waited_for_a_while(self):
         with self.weft() as weft:
