@@ -158,6 +158,13 @@ static int publish_now(app_past *log, weft_conn *except, weft_message message) {
     return deliver(log, except, 0, &(app_message) {offset, message.kind, message.data, message.len, 0});
 }
 
+/* One that is lost to a slow reader is made good by the next. */
+static void acknowledge(weft_handle to, uint64_t said) {
+    char text[40];
+    int len = snprintf(text, sizeof text, "{\"ack\":%llu}", (unsigned long long)said);
+    weft_handle_send(rooms.server, to, WEFT_TEXT, text, (size_t)len);
+}
+
 /* ---- publishing by the store ---- */
 
 /* A message on its way. */
@@ -166,6 +173,7 @@ typedef struct writing {
     weft_request *request; /* a reference, to be answered; NULL: a member said it */
     weft_handle from;      /* that member */
     bool echoes;           /* it gets its own */
+    uint64_t acks;         /* so many; 0: nobody asks */
     uint8_t data[];
 } writing;
 
@@ -189,6 +197,8 @@ static void on_stored(app_write *write, const char *why_not) {
     }
     app_past_let_go(log);
     app_past_unlock(log);
+    if (w->acks > 0 && !why_not)
+        acknowledge(w->from, w->acks);
     if (w->request)
         answer(w->request, why_not ? WEFT_ESYS : WEFT_OK, why_not);
     else if (why_not)
@@ -245,17 +255,21 @@ void room_publish(const char *name, weft_message message, weft_request *request)
         answer(request, got, got == WEFT_FULL ? full : got == WEFT_ELIMIT ? long_one : NULL);
 }
 
-int room_say(weft_conn *conn, const room_member *m, weft_message message) {
+int room_say(weft_conn *conn, room_member *m, weft_message message) {
     if (!m->room)
         return WEFT_ECLOSED;
     app_past *log = m->room->log;
+    weft_handle from = weft_conn_handle(conn);
     bool echoes = m->form != ROOM_RAW || m->echo;
+    uint64_t acks = ++m->said * m->acks;
     app_past_lock(log);
     trace(m->name, m->peer, message);
     int got = rooms.shelf.store
-                  ? publish_stored(log, NULL, (writing) {.from = weft_conn_handle(conn), .echoes = echoes}, message)
+                  ? publish_stored(log, NULL, (writing) {.from = from, .echoes = echoes, .acks = acks}, message)
                   : publish_now(log, echoes ? NULL : conn, message);
     app_past_unlock(log);
+    if (got == WEFT_OK && !rooms.shelf.store && acks > 0)
+        acknowledge(from, acks);
     return got;
 }
 

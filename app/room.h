@@ -35,12 +35,14 @@ typedef struct room room;
 typedef struct room_member {
     room_form form;
     bool echo;       /* RAW: it gets its own messages too; the others always do */
+    bool acks;       /* it is told how many of its messages are in the room: {"ack":N} */
     bool returns;    /* it gave its place */
     bool told;       /* where it stands */
     bool joined;     /* it has all that is kept, and the rest comes by itself */
     bool publishes;  /* its token lets it */
     bool hears;      /* who is here; never RAW */
     uint32_t last;   /* of the past, when it has no place that can be recovered */
+    uint64_t said;   /* messages */
     app_place place; /* not RAW: all up to here was sent */
     room *room;      /* once it has entered */
     char *who;       /* its name; NULL: it has none */
@@ -81,7 +83,7 @@ void room_publish(const char *name, weft_message message, weft_request *request)
 
 /* What a member says, to all but those it does not echo to. WEFT_OK; WEFT_ENOMEM, WEFT_ECLOSED; with a store also
  * WEFT_FULL, WEFT_ELIMIT (longer than it may keep), and when it cannot be stored in the end the member is closed. */
-int room_say(weft_conn *conn, const room_member *member, weft_message message);
+int room_say(weft_conn *conn, room_member *member, weft_message message);
 
 /* In `open`; `drained`, until it has joined; and `closed`. A connection that cannot go on is closed. */
 void room_enter(weft_conn *conn, room_member *member);

@@ -29,6 +29,7 @@ static void on_join(weft_request *request, void *user) {
     if (!m)
         return;
     m->echo = flag_param(request, "echo");
+    m->acks = m->form == ROOM_ENVELOPES && flag_param(request, "acks");
     weft_request_set_user(request, m);
     if (weft_request_accept(request, NULL, NULL, 0) != WEFT_OK)
         room_member_free(m);

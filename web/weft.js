@@ -42,7 +42,7 @@ function payload({ data, base64 }) {
 // Each line has stop() and tells its room: said(line, json), lost(line, why).
 class SocketLine {
     constructor(room) {
-        const ws = new WebSocket(room.address('ws', { recover: room.place }));
+        const ws = new WebSocket(room.address('ws', { recover: room.place, acks: 1 }));
         ws.onmessage = ({ data }) => room.said(this, JSON.parse(data));
         ws.onclose = ({ code, reason }) => room.lost(this, { code, reason });
         this.ws = ws;
@@ -126,7 +126,7 @@ class Room {
         this.choice = 0; // of the transports
         this.attempt = 0;
         this.given = ''; // the last token
-        this.sends = []; // { sent, resolve, reject }: text, or a count of bytes; they come back in this order
+        this.sends = []; // { number, resolve, reject }: by WebSocket, and not acknowledged; the number is the line's
         this.posting = Promise.resolve();
         this.here = new Set();
         this.version = 0; // of it; the server's, and never the same again for another list
@@ -183,16 +183,20 @@ class Room {
         if (this.timers.retry) this.dial();
     }
 
-    said(line, { epoch, offset, recovered, ...message }) {
+    said(line, { ack, epoch, offset, recovered, ...message }) {
         if (line !== this.line) return;
         if (message.version) return this.told(line, message);
+        if (ack) return this.acknowledged(ack);
         if (epoch) return this.began(line, { epoch, offset, recovered });
         if (offset !== this.offset + 1) return this.lost(line, { reason: 'messages are missing' }); // and come again
         this.offset = offset;
         this.place = `${this.epoch}:${offset}`;
-        const data = payload(message);
-        if (this.sends.length > 0 && this.sends[0].sent === (data.byteLength ?? data)) this.sends.shift().resolve();
-        this.onMessage(data, { offset, epoch: this.epoch });
+        this.onMessage(payload(message), { offset, epoch: this.epoch });
+    }
+
+    /** So many of what this line sent are in the room. */
+    acknowledged(count) {
+        while (this.sends.length > 0 && this.sends[0].number <= count) this.sends.shift().resolve();
     }
 
     told(line, { here, came = [], went = [], more, version }) {
@@ -218,7 +222,7 @@ class Room {
         this.after('steady', STEADY_MS, () => (this.attempt = 0));
         this.trusted = this.choice;
         this.fails = 0;
-        if (this.choice > 0 && this.transports[0] === 'websocket')
+        if (this.choice > 0 && this.transports[0] === 'websocket' && globalThis.WebSocket)
             this.after('better', this.betterMs, () => this.lookForBetter(line));
         this.tell('open', { gap });
     }
@@ -265,8 +269,8 @@ class Room {
         const { line } = this;
         if (!line.ws) return (this.posting = this.posting.catch(() => {}).then(() => this.post(line, data)));
         line.ws.send(data);
-        const sent = typeof data === 'string' ? data.toWellFormed?.() ?? data : data.byteLength ?? data.size;
-        return new Promise((resolve, reject) => this.sends.push({ sent, resolve, reject }));
+        const number = (line.sent = (line.sent ?? 0) + 1);
+        return new Promise((resolve, reject) => this.sends.push({ number, resolve, reject }));
     }
 
     async post(line, data) {

@@ -6,6 +6,7 @@
 
 import base64
 import json
+import os
 import random
 import re
 import signal
@@ -13,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -328,6 +330,23 @@ class Recovery(unittest.TestCase):
             raw.send(frame(TEXT, b'mine') + frame(BINARY, b'\0\1\2'))
             self.assertEqual(json.loads(raw.message()[1]), {'offset': 1, 'data': 'mine'})
             self.assertEqual(json.loads(raw.message()[1]), {'offset': 2, 'base64': 'AAEC'})
+
+    def test_acknowledgements_are_counted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o777)
+            for args in ((), ('--store', f'{folder}/store')):
+                with Weft('--quiet', *args) as weft, weft.raw() as raw, weft.raw() as other:
+                    for each, target in ((raw, 'recover=&acks=1'), (other, 'recover=')):
+                        each.open(f'/rooms/a?{target}')
+                        each.message()
+                    other.send(frame(TEXT, b'same'))
+                    self.assertEqual([json.loads(each.message()[1])['offset'] for each in (raw, other)], [1, 1])
+                    for n in (1, 2):
+                        raw.send(frame(TEXT, b'same'))
+                        said = [json.loads(raw.message()[1]) for _ in range(2)]
+                        self.assertIn({'offset': n + 1, 'data': 'same'}, said)
+                        self.assertIn({'ack': n}, said)
+                    self.assertEqual([json.loads(other.message()[1])['offset'] for _ in range(2)], [2, 3])
 
     def test_more_than_a_queue_holds_comes_piece_by_piece(self):
         text = b'x' * 40000

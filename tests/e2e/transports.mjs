@@ -129,6 +129,24 @@ async function goesOnBehindWhatIsTooLong(page, how) {
     await page.waitForFunction(() => window.heard.at(-1) === 'short');
 }
 
+scene("somebody else's words acknowledge nothing", async (stage) => {
+    const relay = await stage.relay();
+    const ann = await stage.person('Ann', { url: relay.url });
+    const other = await plainClient(stage.server, 'other');
+    await joins(ann, {});
+    await opened(ann, 'websocket');
+    await ann.evaluate(() => {
+        window.room.line.ws.send = () => {}; // it does not get out any more
+        window.room.send('same').then(() => (window.ended = 'taken'), (error) => (window.ended = error.message));
+    });
+    other.send('same');
+    await ann.waitForFunction(() => window.heard.at(-1) === 'same');
+    assert.equal(await ann.evaluate(() => window.ended), undefined);
+    relay.each((line) => line.destroy());
+    await ann.waitForFunction(() => window.ended === 'the line broke');
+    other.close();
+});
+
 scene('WebSockets that get through again are taken again', async (stage) => {
     const ann = await stage.person('Ann', {
         before: () => {
