@@ -7,10 +7,12 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
 import { Inbox, TEST_MS } from './clients.mjs';
 import { app, hmac, KEY, SECRET, Scene, Server } from './pushing.mjs';
 import { eventually, soon } from './weft.mjs';
@@ -156,6 +158,41 @@ scene('ten tabs are one, a reload says nothing, and who dies in silence is misse
         await (await s.raw()).join('presence-p', { user_id: 'anna' });
         assert.deepEqual(await backend.takeAll(2), came);
     }, '--ping-interval', '150ms', '--ping-timeout', '150ms');
+
+scene('ten tabs of a browser, reloads, and its sudden end', [undefined],
+    (url) => hooked({ webhook: url, webhook_grace_ms: 3000 }), async (s, backend) => {
+        const server = await chromium.launchServer({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+            args: ['--headless', '--no-sandbox', '--disable-gpu'] });
+        try {
+            const context = await (await chromium.connect(server.wsEndpoint())).newContext({ bypassCSP: true });
+            await context.exposeFunction('sign', (id, channel) =>
+                s.server.authorizeChannel(id, channel, { user_id: 'anna' }));
+            await context.addInitScript({ path: createRequire(import.meta.url).resolve('pusher-js/dist/web/pusher.js') });
+            await context.addInitScript(([key, wsPort]) => {
+                const customHandler = ({ socketId, channelName }, done) =>
+                    window.sign(socketId, channelName).then((signed) => done(null, signed), done);
+                const pusher = new Pusher(key, { wsHost: '127.0.0.1', wsPort, forceTLS: false, cluster: 'none',
+                    enabledTransports: ['ws'], disableStats: true, channelAuthorization: { customHandler } });
+                const channel = pusher.subscribe('presence-p');
+                window.there = new Promise((done) => channel.bind('pusher:subscription_succeeded', () => done(true)));
+            }, [KEY, s.weft.port]);
+            const there = (page) => page.evaluate(() => window.there);
+            const tabs = await Promise.all(Array.from({ length: 10 }, () => context.newPage()));
+            await Promise.all(tabs.map(async (page) => { await page.goto(`${s.weft.url}/healthz`); await there(page); }));
+            assert.deepEqual(await backend.takeAll(2),
+                [occupied('presence-p'), { name: 'member_added', channel: 'presence-p', user_id: 'anna' }]);
+            await Promise.all(tabs.map(async (page) => { await page.reload(); await there(page); }));
+            await Promise.all(tabs.slice(1).map((page) => page.close()));
+            await tabs[0].reload();
+            await there(tabs[0]);
+            assert.deepEqual(backend.items, []);
+            await server.kill(); // SIGKILL, to all of it
+            assert.deepEqual(await backend.takeAll(2),
+                [{ name: 'member_removed', channel: 'presence-p', user_id: 'anna' }, vacated('presence-p')]);
+        } finally {
+            await server.kill();
+        }
+    });
 
 scene('what fails is tried again, in order, and nothing is told twice', [(post, n) => (n <= 3 ? 500 : 200), undefined],
     (...urls) => hooked({ webhook: urls, webhook_batch_ms: 0, webhook_batch_events: 2 }), async (s, bad, good) => {
