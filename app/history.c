@@ -27,7 +27,7 @@ typedef struct shard {
     app_past *first, *last;           /* all logs; within them those that nobody holds are in the order of their use */
     app_past *idle_first, *idle_last; /* those nobody holds */
     uint32_t idle_count;
-    uint64_t bytes;
+    uint64_t messages, bytes, appended;
 } shard;
 
 struct app_past {
@@ -94,6 +94,7 @@ static void drop_first(app_past *log) {
     log->count--;
     log->bytes -= weight(message);
     log->home->bytes -= weight(message);
+    log->home->messages--;
     free(message);
 }
 
@@ -288,6 +289,18 @@ void app_history_each(app_history *history, void (*see)(void *context, app_past 
     }
 }
 
+void app_history_count(app_history *history, app_history_counts *out) {
+    *out = (app_history_counts) {0};
+    for (int i = 0; i < SHARDS; i++) {
+        shard *s = &history->shards[i];
+        pthread_mutex_lock(&s->lock);
+        out->messages += s->messages;
+        out->bytes += s->bytes;
+        out->appended += s->appended;
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
 void app_past_hold(app_past *log) {
     if (log->holds++ == 0)
         idle_remove(log);
@@ -326,6 +339,7 @@ static bool keep(app_past *log, const app_message *message) {
     log->ring[(log->at + log->count++) % log->cap] = own;
     log->bytes += weight(own);
     log->home->bytes += weight(own);
+    log->home->messages++;
     log->end.offset++;
     trim(log->home, log);
     while (log->home->bytes > shard_bytes_max(log->home->history) && log->count > 0)
@@ -335,16 +349,20 @@ static bool keep(app_past *log, const app_message *message) {
 
 uint64_t app_past_append(app_past *log, weft_kind kind, const void *data, size_t len) {
     touch(log);
+    app_message message = {.kind = kind, .data = data, .len = len, .at_ms = log->used_ms};
     if (!fits(log, len)) {
         clear(log); /* what is kept has no gap */
-        return ++log->end.offset;
+        log->end.offset++;
+    } else if (!keep(log, &message)) {
+        return 0;
     }
-    app_message message = {.kind = kind, .data = data, .len = len, .at_ms = log->used_ms};
-    return keep(log, &message) ? log->end.offset : 0;
+    log->home->appended++;
+    return log->end.offset;
 }
 
 uint64_t app_past_append_stored(app_past *log, const app_message *message) {
     touch(log);
+    log->home->appended++;
     if (fits(log, message->len) && keep(log, message))
         return log->end.offset;
     clear(log);

@@ -63,6 +63,13 @@ void app_past_unlock(app_past *log);
 /* Looks at each log under its lock. */
 void app_history_each(app_history *history, void (*see)(void *context, app_past *log), void *context);
 
+typedef struct app_history_counts {
+    uint64_t messages, bytes; /* that are kept */
+    uint64_t appended;        /* since it was made */
+} app_history_counts;
+
+void app_history_count(app_history *history, app_history_counts *out);
+
 /* All below: under the log's lock. */
 
 /* While it is held it keeps its epoch and its offsets. Each hold is let go once; the pointer is then stale with the

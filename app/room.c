@@ -13,6 +13,7 @@
 #include "app/store.h"
 #include "app/trace.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static struct {
     app_history *history;
     app_shelf shelf;            /* its store NULL: there is none */
     uint32_t message_bytes_max; /* of a message in the store */
+    atomic_uint there, members[ROOM_FORMS];
 } rooms;
 
 bool room_setup(weft_server *server, const app_config *config, app_store *store) {
@@ -94,6 +96,7 @@ room *room_take(app_past *log) {
         r->log = log;
         r->here.version = time_of_day_ms(); /* more than any before it had */
         *app_past_user(log) = r;
+        atomic_fetch_add(&rooms.there, 1);
         app_past_hold(log);
     }
     r->refs++;
@@ -103,6 +106,7 @@ room *room_take(app_past *log) {
 void room_give_back(room *r) {
     if (--r->refs > 0)
         return;
+    atomic_fetch_sub(&rooms.there, 1);
     *app_past_user(r->log) = NULL; /* the store may hold the log for longer */
     app_past_let_go(r->log);
     here_free(&r->here);
@@ -386,6 +390,7 @@ void room_enter(weft_conn *conn, room_member *m) {
     if (m->room) {
         m->room->members++;
         room_sit(m->room, m->who, &m->seat);
+        atomic_fetch_add(&rooms.members[m->form], 1);
     }
     if (log)
         app_past_unlock(log);
@@ -403,6 +408,7 @@ void room_leave(room_member *m) {
     app_past *log = r->log;
     app_past_lock(log);
     r->members--;
+    atomic_fetch_sub(&rooms.members[m->form], 1);
     r->readers[m->form] -= m->joined;
     r->hearers[m->form] -= m->joined && m->hears;
     room_rise(r, &m->seat);
@@ -429,6 +435,13 @@ static void see_log(void *context, app_past *log) {
 
 void room_each(void (*see)(void *context, const room_info *info), void *context) {
     app_history_each(rooms.history, see_log, &(look) {see, context});
+}
+
+void room_count(room_counts *out) {
+    *out = (room_counts) {.rooms = atomic_load(&rooms.there), .parked = room_parked_count()};
+    for (int i = 0; i < ROOM_FORMS; i++)
+        out->members[i] = atomic_load(&rooms.members[i]);
+    app_history_count(rooms.history, &out->past);
 }
 
 void app_rooms_free(void) {

@@ -107,6 +107,15 @@ size_t room_cors(const weft_request *request, char origin[ROOM_ORIGIN_BYTES], we
 void room_refuse(weft_request *request, int status, const char *text);
 void room_reply(weft_request *request, int status, const char *content_type, weft_text body);
 
+typedef struct room_counts {
+    uint64_t rooms; /* with somebody in them */
+    uint64_t members[ROOM_FORMS];
+    uint64_t parked; /* requests that wait */
+    app_history_counts past;
+} room_counts;
+
+void room_count(room_counts *out);
+
 /* Each room that has members or a past. */
 void room_each(void (*see)(void *context, const room_info *info), void *context);
 

@@ -37,6 +37,8 @@ bool room_poll_setup(void);
 /* Where a reading begins: behind *out_place is all that is to be read. True: it goes on from where it was. */
 bool room_begin_reading(const app_past *log, const room_reading *reading, app_place *out_place);
 
+uint32_t room_parked_count(void); /* of all rooms */
+
 /* Answers all that are parked with this message, the log's last. */
 void room_unpark(room *r, const app_text *envelope);
 

@@ -296,6 +296,10 @@ unsigned room_next_beat(void) {
     return atomic_fetch_add(&beats.dealt, 1) % BEATS;
 }
 
+uint32_t room_parked_count(void) {
+    return atomic_load(&beats.parked_count);
+}
+
 void app_rooms_drain(void) {
     atomic_store(&beats.drains, true);
 }

@@ -115,6 +115,7 @@ group_test() {
     need python3-twisted has_python_module twisted
     need python3-jwt has_python_module jwt
     need python3-cryptography has_python_module cryptography
+    need python3-prometheus-client has_python_module prometheus_client
     need nodejs has_command node
     need npm has_command npm
     need openssl has_command openssl

@@ -19,6 +19,8 @@ void push_refuse(push_call *call, int status, const char *format, ...) {
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     call->answered = true;
+    if (call->counts)
+        push_count_answer(call->counts, status);
     app_reply(call->request, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
@@ -32,6 +34,8 @@ void push_answer(push_call *call) {
         return;
     }
     call->answered = true;
+    if (call->counts)
+        push_count_answer(call->counts, 200);
     app_reply(call->request, 200, "application/json", call->out.data, call->out.len);
 }
 
@@ -120,6 +124,7 @@ static void on_request(weft_request *request, void *user) {
         push_refuse(&call, 404, "Unknown app %.*s", (int)(id_len < 64 ? id_len : 64), path);
         return;
     }
+    call.counts = &call.app->counts;
     push_settings *settings = push_app_settings(call.app);
     call.settings = settings;
     if (push_authorized(&call)) {

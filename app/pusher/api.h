@@ -10,6 +10,7 @@
 typedef struct push_call {
     weft_request *request;
     push_app *app;
+    push_counts *counts; /* of answers; NULL: it is none of the API's */
     const push_settings *settings;
     const char *rest; /* what stands behind /apps/ID/, decoded */
     push_text out;    /* the answer that is being put together */

@@ -12,6 +12,7 @@
 /* The answer of a request. On the store's thread alone, once that has it. */
 struct push_answer_later {
     weft_request *request; /* a reference */
+    push_counts *counts;
     push_text out;
     size_t waits; /* for so many events */
     char why_not[256];
@@ -35,7 +36,7 @@ static void forget(stored_event *s) {
 }
 
 static void answer(struct push_answer_later *later) {
-    push_call call = {.request = later->request, .out = later->out};
+    push_call call = {.request = later->request, .counts = later->counts, .out = later->out};
     if (later->why_not[0])
         push_refuse(&call, 503, "The event was not published: %s", later->why_not);
     else
@@ -138,6 +139,7 @@ void push_answer_stored(push_call *call) {
         later->waits++;
     }
     later->request = weft_request_ref(call->request);
+    later->counts = call->counts;
     later->out = call->out;
     if (app_store_add(call->app->apps->store, call->writes)) {
         call->writes = NULL; /* and all that belongs to it is the store's */

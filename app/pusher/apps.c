@@ -37,6 +37,14 @@ push_settings *push_app_settings(push_app *app) {
 
 /* ---- carrying out ---- */
 
+/* What it asked for cannot be done. */
+static void give_up(weft_conn *conn, const char *why) {
+    const push_conn *who = weft_conn_user(conn);
+    if (who)
+        push_count_code(&push_app_of(who)->counts, 4100);
+    weft_conn_close(conn, 4100, why);
+}
+
 static void say(const push_peer *peer, const char *text, size_t len) {
     if (peer->session) {
         push_session_say(peer->session, text, len);
@@ -44,7 +52,7 @@ static void say(const push_peer *peer, const char *text, size_t len) {
     }
     int got = weft_conn_send(peer->conn, WEFT_TEXT, text, len);
     if (got == WEFT_FULL || got == WEFT_ENOMEM)
-        weft_conn_close(peer->conn, 4100, got == WEFT_FULL ? "it is not read fast enough" : "out of memory");
+        give_up(peer->conn, got == WEFT_FULL ? "it is not read fast enough" : "out of memory");
 }
 
 void push_say(const push_peer *peer, const char *text, size_t len) {
@@ -77,7 +85,7 @@ static void join(const push_peer *self, const char *topic, const char *text, siz
     }
     int got = weft_conn_subscribe(self->conn, topic, 0);
     if (got != WEFT_OK && got != WEFT_ECLOSED)
-        weft_conn_close(self->conn, 4100, weft_status_text(got));
+        give_up(self->conn, weft_status_text(got));
 }
 
 static void leave(const push_peer *self, const char *topic) {
@@ -124,6 +132,7 @@ static void carry_out(push_app *app, const push_effect *effect, const push_peer 
         publish(app, topic, text, effect->len, effect->who);
         break;
     case PUSH_CLOSE:
+        push_count_code(&app->counts, effect->code);
         send_away(app, effect->who, effect->code, "");
         break;
     case PUSH_NOTE:

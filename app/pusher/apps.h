@@ -10,6 +10,8 @@
 #ifndef APP_PUSHER_APPS_H
 #define APP_PUSHER_APPS_H
 
+#include "app/envelope.h"
+#include "app/pusher/counts.h"
 #include "app/pusher/hooks.h"
 #include "app/pusher/session.h"
 #include "app/pusher/state.h"
@@ -36,8 +38,9 @@ typedef struct push_app {
     app_shelf shelf;     /* of its history */
     push_hooked *hooked; /* NULL: it never had webhooks */
     push_sessions sessions;
-    bool notes;   /* its webhooks want them */
-    bool removed; /* no file names it any more */
+    push_counts counts; /* any thread */
+    bool notes;         /* its webhooks want them */
+    bool removed;       /* no file names it any more */
 } push_app;
 
 struct push_apps {
@@ -46,6 +49,7 @@ struct push_apps {
     push_hooks *hooks;     /* NULL: there are none; set before the first app */
     pthread_rwlock_t lock; /* of the tables; an app lives as long as they do */
     push_table by_id, by_key;
+    push_counts counts;     /* of those who named no app; any thread */
     size_t queue_bytes_max; /* of a connection */
     atomic_bool drains;
 };
@@ -71,6 +75,9 @@ bool push_apps_reload(push_apps *apps, push_settings *list);
 
 /* Each that is served. No lock of an app is held. */
 void push_apps_each(push_apps *apps, void (*see)(void *context, push_app *app), void *context);
+
+/* figures.c: adds to the page what there is to tell of each. */
+void push_apps_figures(push_apps *apps, app_text *page);
 
 /* NULL: there is none. */
 push_app *push_apps_by_key(push_apps *apps, weft_text key);

@@ -27,6 +27,10 @@ static const push_refusal bad_protocol = {4007, "This protocol is not supported:
 static const push_refusal no_protocol = {4008, "protocol= is missing"};
 const push_refusal push_over_capacity = {4100, "Out of memory"};
 
+push_counts *push_counts_of(push_apps *apps, push_app *app) {
+    return app ? &app->counts : &apps->counts;
+}
+
 static void refuse(weft_conn *conn, const push_refusal *why) {
     push_say_error(&(push_peer) {conn, NULL}, why->code, why->text);
     weft_conn_close(conn, why->code, why->text);
@@ -72,11 +76,9 @@ const push_refusal *push_let_in(push_app *app, const weft_request *request, weft
 }
 
 const push_refusal *push_wanted(push_apps *apps, weft_text key, const weft_request *request, push_app **out) {
-    const push_refusal *why = bad_params(request);
-    if (why)
-        return why;
     *out = push_apps_by_key(apps, key);
-    return *out ? NULL : &unknown;
+    const push_refusal *why = bad_params(request);
+    return why || *out ? why : &unknown;
 }
 
 void push_greeting(const push_conn *who, char out[PUSH_GREETING_BYTES]) {
@@ -94,6 +96,7 @@ static void on_open(weft_conn *conn, const weft_request *request, void *user) {
         return;
     }
     if (weft_request_tail(request, key, sizeof key) != WEFT_OK || key[0] == '\0' || strchr(key, '/')) {
+        push_count_code(&apps->counts, no_path.code);
         refuse(conn, &no_path);
         return;
     }
@@ -106,6 +109,7 @@ static void on_open(weft_conn *conn, const weft_request *request, void *user) {
         push_app_leave(app, NULL);
     }
     if (why) {
+        push_count_code(push_counts_of(apps, app), why->code);
         refuse(conn, why);
         return;
     }
@@ -141,6 +145,8 @@ static void on_closed(weft_conn *conn, const weft_close_info *info, void *user) 
         return;
     trace_closed(who, info);
     push_app *app = push_app_of(who);
+    if (info->code == 4201 && !info->by_peer)
+        push_count_code(&app->counts, 4201);
     push_disconnect(who, push_app_enter(app), push_now_ms());
     push_app_leave(app, NULL);
 }

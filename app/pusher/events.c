@@ -74,6 +74,13 @@ static bool cache_keep(push_state *state, push_channel *channel, weft_text text,
 
 /* ---- from a server ---- */
 
+/* An event goes to all subscriptions but that of `except`; the channel NULL: there are none. */
+static void count_published(push_state *state, const push_channel *channel, const push_conn *except) {
+    state->traffic.published++;
+    if (channel)
+        state->traffic.deliveries += channel->subs - (except && push_sub_find(except, channel));
+}
+
 /* The event but for its end goes to the log, and with its offset to all. What the store has is appended in any case. */
 static bool keep_in(app_past *log, const push_event *event, push_effects *e, size_t at) {
     size_t len = e->text.len - at;
@@ -105,6 +112,8 @@ static push_verdict trigger_kept(push_state *state, push_channel *channel, const
     app_past_unlock(log);
     if (kept && channel)
         push_effect_publish(e, topic, at, except);
+    if (kept)
+        count_published(state, channel, except);
     weft_text text = {e->text.data + at, e->text.len - at};
     if (kept && push_effects_ok(e) && cache && channel)
         cache_keep(state, channel, text, &like); /* or there is a miss, and the history has it */
@@ -122,8 +131,12 @@ push_verdict push_trigger(push_state *state, const push_event *event, const push
         kind.cache ? push_channel_need(state, event->channel) : push_channel_find(state, event->channel);
     if (event->log || push_keeps(state->settings, event->channel))
         return trigger_kept(state, channel, event, except, e, now_ms);
-    if (!channel)
-        return kind.cache ? PUSH_NO_MEMORY : PUSH_DONE; /* nobody is there */
+    if (!channel && kind.cache)
+        return PUSH_NO_MEMORY;
+    if (!channel) { /* nobody is there */
+        count_published(state, NULL, NULL);
+        return PUSH_DONE;
+    }
     push_cached like = {.until_ms = now_ms + CACHE_MS, .data_len = event->data.len};
     size_t topic = push_effect_topic(e, state->settings->id, "", event->channel);
     size_t at = put_event(e, event, &like.data_at);
@@ -135,6 +148,7 @@ push_verdict push_trigger(push_state *state, const push_event *event, const push
         push_channel_drop(state, channel);
         return PUSH_NO_MEMORY;
     }
+    count_published(state, channel, except);
     return PUSH_DONE;
 }
 
@@ -195,5 +209,9 @@ push_verdict push_client_event(push_conn *conn, const push_event *event, push_ef
     push_effect_publish(e, topic, at, conn);
     if (e->notes)
         note_client_event(conn, event, sub->member, e);
-    return push_effects_ok(e) ? PUSH_DONE : PUSH_NO_MEMORY;
+    if (!push_effects_ok(e))
+        return PUSH_NO_MEMORY;
+    state->traffic.client_events++;
+    state->traffic.deliveries += channel->subs - 1;
+    return PUSH_DONE;
 }

@@ -109,6 +109,7 @@ static void receive(weft_request *request, push_apps *apps, const push_xhr *xhr)
     push_session *s = NULL;
     const push_refusal *why = push_wanted(apps, xhr->key, request, &app);
     if (why) {
+        push_count_code(push_counts_of(apps, app), why->code);
         refuse(request, why);
         return;
     }
@@ -124,8 +125,12 @@ static void receive(weft_request *request, push_apps *apps, const push_xhr *xhr)
     if (s && !streams)
         push_session_unref(s);
     push_app_leave(app, NULL);
-    if (!asks)
-        refuse(request, why ? why : &in_use);
+    if (!asks && !why)
+        why = &in_use;
+    if (why)
+        push_count_code(&app->counts, why->code);
+    if (why)
+        refuse(request, why);
     else if (streams)
         open_stream(request, s);
 }

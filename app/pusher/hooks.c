@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +26,7 @@ static void put(push_target *t, weft_text event, uint64_t now_ms) {
     else if (push_outbox_add(&t->over, rules, event, now_ms))
         look_at(app->hooks, now_ms);
     else
-        app->lost++;
+        app->counts.lost++;
 }
 
 void push_hooked_tell(push_hooked *app, const push_happened *what, uint64_t now_ms) {
@@ -38,7 +37,7 @@ void push_hooked_tell(push_hooked *app, const push_happened *what, uint64_t now_
         if (!event.data)
             push_webhook_event(&event, what->note, what->channel, what->text);
         if (event.failed)
-            app->lost++;
+            app->counts.lost++;
         else
             put(t, (weft_text) {event.data, event.len}, now_ms);
     }
@@ -180,39 +179,13 @@ void push_hooks_free(push_hooks *hooks) {
     free(hooks);
 }
 
-/* ---- metrics ---- */
+/* ---- figures ---- */
 
-static const struct metric {
-    const char *name, *type, *help;
-} metrics[] = {
-    {"webhook_sent_total", "counter", "Events told by webhooks."},
-    {"webhook_failed_total", "counter", "Posts of webhooks that failed."},
-    {"webhook_retried_total", "counter", "Posts of webhooks that were made once more."},
-    {"webhook_dead_total", "counter", "Events that went to the dead-letter file."},
-    {"webhook_lost_total", "counter", "Events that could neither be told nor kept."},
-    {"webhook_queued", "gauge", "Events that wait to be told."},
-};
-
-static uint64_t value_of(const push_hooked *app, size_t metric) {
-    const uint64_t counters[] = {app->sent, app->failed, app->retried, app->dead, app->lost};
-    uint64_t queued = 0;
+push_hooks_counts push_hooks_count(const push_hooked *app) {
+    pthread_mutex_lock(&app->hooks->lock);
+    push_hooks_counts counts = app->counts;
     for (const push_target *t = app->targets; t; t = t->next)
-        queued += t->box.count + t->over.count;
-    return metric < sizeof counters / sizeof counters[0] ? counters[metric] : queued;
-}
-
-void push_hooks_metrics(push_hooks *hooks, push_text *out) {
-    char line[256];
-    pthread_mutex_lock(&hooks->lock);
-    for (size_t i = 0; hooks->apps && i < sizeof metrics / sizeof metrics[0]; i++) {
-        const struct metric *m = &metrics[i];
-        snprintf(line, sizeof line, "# HELP weft_%s %s\n# TYPE weft_%s %s\n", m->name, m->help, m->name, m->type);
-        push_put_str(out, line);
-        for (const push_hooked *app = hooks->apps; app; app = app->next) {
-            snprintf(line, sizeof line, "weft_%s{app=\"%s\"} %llu\n", m->name, app->settings->id,
-                     (unsigned long long)value_of(app, i));
-            push_put_str(out, line);
-        }
-    }
-    pthread_mutex_unlock(&hooks->lock);
+        counts.queued += t->box.count + t->over.count;
+    pthread_mutex_unlock(&app->hooks->lock);
+    return counts;
 }

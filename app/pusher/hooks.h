@@ -34,7 +34,12 @@ bool push_hooks_set(push_hooks *hooks, push_hooked **app, push_settings *setting
 /* Any thread; texts are copied. */
 void push_hooks_note(push_hooked *app, push_note note, weft_text channel, weft_text text);
 
-/* Counters of each app that has URLs, in Prometheus' text format. */
-void push_hooks_metrics(push_hooks *hooks, push_text *out);
+/* Events but for `failed` and `retried`, which are posts; each URL counts. */
+typedef struct push_hooks_counts {
+    uint64_t sent, failed, retried, dead, lost;
+    uint64_t queued; /* that wait to be told */
+} push_hooks_counts;
+
+push_hooks_counts push_hooks_count(const push_hooked *app);
 
 #endif

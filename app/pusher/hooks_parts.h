@@ -30,7 +30,7 @@ struct push_hooked {
     push_settings *settings;
     push_pending pending;
     push_target *targets;
-    uint64_t sent, failed, retried, dead, lost; /* events but for `failed` and `retried`, which are posts */
+    push_hooks_counts counts; /* `queued` is counted when it is asked for */
     uint64_t lost_told;
 };
 

@@ -45,7 +45,7 @@ static void write_lines(push_hooks *hooks) {
     pthread_mutex_lock(&hooks->lock);
     if (why)
         hooks->lines_app->lost_told += hooks->lines_events;
-    *(why ? &hooks->lines_app->lost : &hooks->lines_app->dead) += hooks->lines_events;
+    *(why ? &hooks->lines_app->counts.lost : &hooks->lines_app->counts.dead) += hooks->lines_events;
     pthread_mutex_unlock(&hooks->lock);
     hooks->lines_events = 0;
     push_text_free(&hooks->lines);
@@ -64,7 +64,7 @@ static bool bury(push_hooks *hooks, push_target *t, push_outbox *box, const char
     push_dead_line(&hooks->lines, &post, now);
     if (box->body.failed || hooks->lines.failed) {
         hooks->lines.len = len;
-        t->app->lost += box->batch;
+        t->app->counts.lost += box->batch;
     } else {
         hooks->lines_events += box->batch;
     }
@@ -80,7 +80,7 @@ static void failed(push_target *t, const push_posted *how, uint64_t now_ms) {
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = now_ms;
     t->last = *how;
-    t->app->failed++;
+    t->app->counts.failed++;
     push_outbox_failed(&t->box, rules_of(t->app), now_ms, random);
     t->gives_up = push_outbox_expired(&t->box, rules_of(t->app), now_ms);
 }
@@ -88,7 +88,7 @@ static void failed(push_target *t, const push_posted *how, uint64_t now_ms) {
 static void begin(push_hooks *hooks, push_target *t, uint64_t now_ms) {
     const push_settings *s = t->app->settings;
     push_outbox_begin(&t->box, rules_of(t->app), wall_ms());
-    t->app->retried += t->box.failures > 0;
+    t->app->counts.retried += t->box.failures > 0;
     push_post post = {&s->webhooks, t->hook, s->keys[0].key, s->keys[0].secret, &t->box.body};
     if (!push_poster_begin(hooks->poster, &post, t))
         failed(t, &(push_posted) {.error = "out of memory"}, now_ms);
@@ -173,11 +173,11 @@ static bool all_told(const push_hooks *hooks) {
 
 static void tell_lost(push_hooked *app) {
     char events[32];
-    snprintf(events, sizeof events, "%llu", (unsigned long long)(app->lost - app->lost_told));
-    if (app->lost > app->lost_told)
+    snprintf(events, sizeof events, "%llu", (unsigned long long)(app->counts.lost - app->lost_told));
+    if (app->counts.lost > app->lost_told)
         app_log(APP_ERROR, "webhooks are lost: too many at once, or out of memory", "app", app->settings->name,
                 "events", events, NULL);
-    app->lost_told = app->lost;
+    app->lost_told = app->counts.lost;
 }
 
 /* How long to sleep; negative: it has ended. */
@@ -208,7 +208,7 @@ static void judge(push_hooks *hooks, const push_posted *got) {
         failed(t, got, push_now_ms());
     } else {
         t->last = *got;
-        t->app->sent += t->box.batch;
+        t->app->counts.sent += t->box.batch;
         push_outbox_done(&t->box);
     }
     if (app_traced())

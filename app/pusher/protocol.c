@@ -41,19 +41,22 @@ void push_say_error(const push_peer *peer, int code, const char *text) {
 
 static void say_error(const asked *a, int code, const char *text) {
     push_say_error(a->peer, code, text);
+    push_count_code(&push_app_of(a->who)->counts, code);
     push_trace(push_app_of(a->who), "error", a->who, (weft_text) {0}, push_str(text));
 }
 
-static void say_refused(const asked *a, weft_text channel, const char *type, int status, const char *why) {
+static void say_refused(const asked *a, weft_text channel, push_denial denial, const char *why) {
+    static const uint64_t statuses[PUSH_DENIALS] = {401, 400, 403};
     push_text out = {0};
+    push_count_denied(&push_app_of(a->who)->counts, denial);
     push_put_str(&out, "{\"event\":\"pusher:subscription_error\",\"channel\":");
     push_put_quoted(&out, channel);
     push_put_str(&out, ",\"data\":{\"type\":\"");
-    push_put_str(&out, type);
+    push_put_str(&out, push_denial_name(denial));
     push_put_str(&out, "\",\"error\":");
     push_put_quoted(&out, push_str(why));
     push_put_str(&out, ",\"status\":");
-    push_put_number(&out, (uint64_t)status);
+    push_put_number(&out, statuses[denial]);
     push_put_str(&out, "}}");
     if (!out.failed)
         push_say(a->peer, out.data, out.len);
@@ -62,6 +65,7 @@ static void say_refused(const asked *a, weft_text channel, const char *type, int
 }
 
 static void out_of_memory(const asked *a) {
+    push_count_code(&push_app_of(a->who)->counts, 4100);
     push_shut(a->peer, 4100, "out of memory");
 }
 
@@ -131,13 +135,13 @@ static void subscribe(const asked *a, const push_want *want) {
         say_error(a, 0, text);
         break;
     case PUSH_TOO_MANY_CHANNELS:
-        say_refused(a, want->channel, "LimitReached", 403, "This connection is in as many channels as it may");
+        say_refused(a, want->channel, PUSH_LIMIT_REACHED, "This connection is in as many channels as it may");
         break;
     case PUSH_APP_FULL:
-        say_refused(a, want->channel, "LimitReached", 403, "This app has as many channels as it may");
+        say_refused(a, want->channel, PUSH_LIMIT_REACHED, "This app has as many channels as it may");
         break;
     case PUSH_TOO_MANY_MEMBERS:
-        say_refused(a, want->channel, "LimitReached", 403, "This channel has as many members as it may");
+        say_refused(a, want->channel, PUSH_LIMIT_REACHED, "This channel has as many members as it may");
         break;
     case PUSH_TOO_FAST:
         say_refused(a, want->channel, "LimitReached", 403, "This connection subscribes more often than it may");
@@ -159,7 +163,7 @@ static void say_unsigned(const asked *a, weft_text channel, bool with_data) {
     if (with_data)
         push_put_str(&why, ":channel_data");
     if (!why.failed)
-        say_refused(a, channel, "AuthError", 401, why.data);
+        say_refused(a, channel, PUSH_AUTH_ERROR, why.data);
     push_text_free(&why);
 }
 
@@ -185,7 +189,7 @@ static void subscribe_signed(const asked *a, const push_settings *settings, push
     }
     const char *wrong = push_kind_of(want->channel).access == PUSH_PRESENCE ? member_of(a, settings, id, want) : NULL;
     if (wrong)
-        say_refused(a, want->channel, "AuthError", 401, wrong);
+        say_refused(a, want->channel, PUSH_AUTH_ERROR, wrong);
     else
         subscribe(a, want);
 }
@@ -219,8 +223,7 @@ static void on_subscribe(const asked *a) {
         return;
     }
     if (!push_channel_name_ok(want.channel)) {
-        say_refused(a, want.channel, "InvalidChannel", 400,
-                    "A channel's name is 1 to 200 of A-Z a-z 0-9 _ - = @ , . ;");
+        say_refused(a, want.channel, PUSH_INVALID_CHANNEL, "A channel's name is 1 to 200 of A-Z a-z 0-9 _ - = @ , . ;");
         return;
     }
     push_access access = push_kind_of(want.channel).access;
@@ -231,7 +234,7 @@ static void on_subscribe(const asked *a) {
         if (user && push_text_equal((weft_text) {user->id, user->id_len}, push_channel_user(want.channel)))
             subscribe(a, &want);
         else
-            say_refused(a, want.channel, "AuthError", 401, "This is the channel of a user who has to sign in first");
+            say_refused(a, want.channel, PUSH_AUTH_ERROR, "This is the channel of a user who has to sign in first");
     } else {
         push_settings *settings = push_app_settings(push_app_of(a->who));
         subscribe_signed(a, settings, &want);

@@ -188,9 +188,8 @@ bool app_pusher_start_hooks(void) {
     return !pusher.hooks || push_hooks_start(pusher.hooks);
 }
 
-void app_pusher_metrics(push_text *out) {
-    if (pusher.hooks)
-        push_hooks_metrics(pusher.hooks, out);
+void app_pusher_figures(app_text *page) {
+    push_apps_figures(&pusher.apps, page);
 }
 
 push_apps *app_pusher_apps(void) {

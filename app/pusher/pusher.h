@@ -6,7 +6,7 @@
 #define APP_PUSHER_PUSHER_H
 
 #include "app/app.h"
-#include "app/pusher/text.h"
+#include "app/envelope.h"
 #include "app/store.h"
 
 #include <stdbool.h>
@@ -37,7 +37,7 @@ bool app_pusher_start_hooks(void);
 /* After the server has been freed. Webhooks that are left are tried once more, which takes two seconds at most. */
 void app_pusher_free(void);
 
-/* Figures of the webhooks, in Prometheus' text format. */
-void app_pusher_metrics(push_text *out);
+/* Figures of each app (figures.h). */
+void app_pusher_figures(app_text *page);
 
 #endif

@@ -93,6 +93,7 @@ static void put_frame(push_session *s, const push_text *frame) {
         s->over = true;
     } else if (s->inbox.len >= (all(s)->inbox_bytes < INBOXES_BYTES_MAX ? INBOX_BYTES_MAX : INBOX_BYTES_FAIR)) {
         took(s, s->inbox.len);
+        push_count_code(&s->app->counts, 4100);
         end_with(s, 4100, "it is not read fast enough");
     } else {
         put(s, frame->data, frame->len);
@@ -198,13 +199,21 @@ bool push_session_asks(push_session *s) {
     return !s->poll && !s->stream && !s->opening;
 }
 
+static void receives_by(push_session *s, bool stream) {
+    if (s->who && s->streams != stream)
+        all(s)->streaming += stream ? 1 : (size_t)-1;
+    s->streams = stream;
+}
+
 void push_session_poll(push_session *s, weft_request *request) {
+    receives_by(s, false);
     s->poll = weft_request_ref(request);
     s->beat_ms = push_now_ms();
     due(s);
 }
 
 void push_session_open(push_session *s, weft_handle handle) {
+    receives_by(s, true);
     s->opening = false;
     s->stream = handle;
     s->units = 0;
@@ -257,6 +266,7 @@ push_session *push_session_new(push_app *app, weft_text id, push_conn *who) {
     memcpy(s->id, id.data, id.len < PUSH_SESSION_ID_MAX ? id.len : PUSH_SESSION_ID_MAX);
     push_table_add(&app->sessions.by_id, &s->link, push_hash(id.data, id.len));
     app->sessions.idle++;
+    app->sessions.there++;
     put(s, "o{}\n", 4);
     return s;
 }
@@ -273,6 +283,8 @@ static void depart(push_session *s, push_effects *e, uint64_t now_ms) {
     push_unlisten_all(&all(s)->topics, &s->listens);
     push_trace(s->app, "disconnected", s->who, (weft_text) {0}, push_str("without WebSocket"));
     push_disconnect(s->who, e, now_ms);
+    receives_by(s, false);
+    all(s)->there--;
     s->who = NULL;
 }
 
@@ -290,8 +302,10 @@ static void beat(push_session *s, uint64_t now_ms) {
         put(s, "h\n", 2);
         s->beat_ms = now_ms;
     }
-    if (s->stream && !had_its_length(s) && now_ms >= s->heard_ms + SILENT_MS)
+    if (s->stream && !had_its_length(s) && now_ms >= s->heard_ms + SILENT_MS && !s->closing) {
+        push_count_code(&s->app->counts, 4201);
         push_session_close(s, 4201, "nothing was heard for too long");
+    }
     if (poll_was_left(s)) {
         let_go_of_poll(s);
         s->over = true;

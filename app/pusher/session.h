@@ -29,6 +29,7 @@ struct push_session {
     bool closing;       /* it is told so; nothing is said to it any more */
     bool over;          /* it does not ask any more */
     bool due;           /* it may have something to deliver */
+    bool streams;       /* that is how it received last; else it polls */
     uint64_t beat_ms;   /* the last sign of life that it got */
     uint64_t heard_ms;  /* and gave */
     uint64_t until_ms;  /* by then it asks again, when nothing of it waits */
@@ -41,7 +42,8 @@ typedef struct push_sessions {
     weft_server *server;
     push_table by_id, topics;
     push_session *due;
-    size_t inbox_bytes; /* of all of them */
+    size_t inbox_bytes;      /* of all of them */
+    size_t there, streaming; /* those that have not left, and among them those that stream */
     size_t idle;        /* that have no request open, as of the last tick, and all that have come since */
     bool crowded;       /* those have less time to open one */
 } push_sessions;

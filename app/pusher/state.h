@@ -99,6 +99,13 @@ struct push_conn {
     char socket_id[PUSH_SOCKET_ID_BYTES];
 };
 
+/* What has gone by, of both kinds of events. */
+typedef struct push_traffic {
+    uint64_t client_events;
+    uint64_t published;  /* by servers; for each channel one */
+    uint64_t deliveries; /* how many subscriptions these went to */
+} push_traffic;
+
 struct push_state {
     const push_settings *settings;
     app_history *history; /* of channels that are kept, by name; NULL: there is none */
@@ -107,6 +114,7 @@ struct push_state {
     push_cached *cached_first, *cached_last;
     size_t cached_count;
     push_channel *tell_first;
+    push_traffic traffic;
 };
 
 typedef enum push_verdict {
