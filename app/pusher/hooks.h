@@ -17,7 +17,7 @@
 typedef struct push_hooks push_hooks;
 typedef struct push_hooked push_hooked; /* an app, as seen from here */
 
-/* Once in a process, before there are threads. Takes the file over. NULL: it could not be. */
+/* Takes the file over. NULL: it could not be. */
 push_hooks *push_hooks_new(push_dead dead);
 
 /* Starts the thread. False: errno says why. */

@@ -29,7 +29,7 @@ typedef struct push_posted {
     char error[160]; /* why it has not arrived; "": it has */
 } push_posted;
 
-/* Once in a process, before there are threads. NULL: it could not be. */
+/* NULL: memory or descriptors are out. libcurl is loaded for the first post. */
 push_poster *push_poster_new(void);
 void push_poster_free(push_poster *poster); /* what is under way is broken off */
 

@@ -1,6 +1,7 @@
 #include "app/pusher/webhook.h"
 
-#include <curl/curl.h>
+#include "app/pusher/curl.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,31 +36,36 @@ void push_webhooks_free(push_webhooks *hooks) {
 
 /* ---- settings ---- */
 
-static bool is_url(const char *value, const char *const *schemes) {
+static bool is_url(const push_curl *curl, const char *value, const char *const *schemes) {
     bool known = false;
     for (; *schemes; schemes++)
         known = known || strncmp(value, *schemes, strlen(*schemes)) == 0;
-    CURLU *url = known ? curl_url() : NULL;
-    bool good = url && curl_url_set(url, CURLUPART_URL, value, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK;
-    curl_url_cleanup(url);
+    CURLU *url = known ? curl->url() : NULL;
+    bool good = url && curl->url_set(url, CURLUPART_URL, value, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK;
+    curl->url_cleanup(url);
     return good;
 }
 
-static bool has_user(const char *value) {
+static bool has_user(const push_curl *curl, const char *value) {
     char *user = NULL;
-    CURLU *url = curl_url();
-    if (url && curl_url_set(url, CURLUPART_URL, value, 0) == CURLUE_OK)
-        curl_url_get(url, CURLUPART_USER, &user, 0);
-    curl_url_cleanup(url);
-    curl_free(user);
-    return user != NULL;
+    CURLU *url = curl->url();
+    if (url && curl->url_set(url, CURLUPART_URL, value, 0) == CURLUE_OK)
+        curl->url_get(url, CURLUPART_USER, &user, 0);
+    curl->url_cleanup(url);
+    bool has = user != NULL;
+    curl->free(user);
+    return has;
 }
 
 static const char *set_url(push_webhooks *hooks, const char *value) {
     static const char *const schemes[] = {"http://", "https://", NULL};
-    if (!is_url(value, schemes))
+    const char *why;
+    const push_curl *curl = push_curl_get(&why);
+    if (!curl)
+        return why;
+    if (!is_url(curl, value, schemes))
         return "takes http://HOST/PATH or https://HOST/PATH";
-    if (has_user(value))
+    if (has_user(curl, value))
         return "takes no user in its URL: use webhook_header = Authorization: ...";
     for (size_t i = 0; i < hooks->count; i++)
         if (strcmp(hooks->items[i].url, value) == 0)
@@ -144,9 +150,13 @@ static const char *read_ca(push_webhooks *hooks, const char *path) {
 
 static const char *set_proxy(push_webhooks *hooks, const char *value) {
     static const char *const schemes[] = {"http://", "https://", "socks5h://", "socks5://", NULL};
+    const char *why;
+    const push_curl *curl = push_curl_get(&why);
+    if (!curl)
+        return why;
     if (hooks->proxy)
         return "is given twice";
-    if (!is_url(value, schemes))
+    if (!is_url(curl, value, schemes))
         return "takes http://HOST:PORT, https://..., socks5h://... or socks5://...";
     hooks->proxy = strdup(value);
     return hooks->proxy ? NULL : no_memory;

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 import urllib.request
 
 sys.dont_write_bytecode = True
@@ -252,6 +253,16 @@ token = from the file
             line = self.fails(USAGE, 'serve', '-c', self.config(text))
             self.assertIn('line 2', line)
             self.assertIn(told, line)
+
+    def test_without_libcurl_there_are_no_webhooks(self):
+        app = '[app a]\nid = 1\nkey = k\nsecret = s\n'
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        with open(os.path.join(folder, 'libcurl.so.4'), 'wb') as file:
+            file.write(bytes(4096))
+        with unittest.mock.patch.dict(os.environ, LD_LIBRARY_PATH=folder):
+            self.serve('--config', self.config(app))
+            line = self.fails(USAGE, 'serve', '-c', self.config(app + 'webhook = http://localhost/\n'))
+        self.assertIn('line 5: webhook needs libcurl, which cannot be loaded: ', line)
 
     def test_unreadable(self):
         self.assertIn('/nowhere/weft.ini', self.fails(USAGE, 'serve', '--config', '/nowhere/weft.ini'))
