@@ -15,7 +15,8 @@ static void look_at(push_hooks *hooks, uint64_t due_ms) {
     if (due_ms >= hooks->wakes_ms)
         return;
     hooks->wakes_ms = due_ms;
-    push_poster_wake(hooks->poster);
+    if (!hooks->awake)
+        push_poster_wake(hooks->poster);
 }
 
 static void put(push_target *t, weft_text event, uint64_t now_ms) {

@@ -1,7 +1,7 @@
 /*
  * hooks_parts.h - what hooks.c, which others call, and hooks_turn.c, which is the thread, share.
  *
- *     push_hooks   lock over everything here; the poster and the file are the thread's alone
+ *     push_hooks   lock over everything here; the poster, the file and bodies are the thread's alone
  *       push_hooked    an app: settings, pending, counters
  *         push_target    a URL: its outbox, and what found that full and waits for the file
  */
@@ -46,7 +46,8 @@ struct push_hooks {
 
     pthread_mutex_t lock; /* over what follows, and the apps */
     push_hooked *apps;
-    uint64_t wakes_ms; /* when the thread will look again by itself; 0: it is at it */
+    uint64_t wakes_ms; /* when the thread will look again by itself */
+    bool awake;        /* it is at it, and will see what is earlier than that */
     bool stops;
     uint64_t stops_ms; /* when it gives up */
 };

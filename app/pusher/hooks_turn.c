@@ -2,6 +2,10 @@
  * The thread goes in turns: take what is due out of pending, begin the posts that are due, wait for libcurl, judge what
  * is over. It sleeps until the earliest of these, which is known to workers (`wakes_ms`), so they wake it only for
  * something earlier.
+ *
+ * It takes the lock to look and lets go of it to work: bodies, signatures and lines of the file are made without it, as
+ * workers wait for it in the midst of an operation on an app. What is taken out of lists is taken by this thread alone,
+ * and what others add stands behind that: so a walk goes on where it was. Settings it holds by a reference.
  */
 #include "app/pusher/hooks_parts.h"
 
@@ -15,7 +19,7 @@
 #include <time.h>
 
 /* Bytes of lines that are written at once; ends that are told in one turn; the longest sleep. */
-enum { LINES_BYTES = 64 << 10, ENDS_PER_TURN = 500, SLEEP_MS_MAX = 60000 };
+enum { LINES_BYTES = 64 << 10, ENDS_PER_TURN = 50, SLEEP_MS_MAX = 60000 };
 
 static const char ended[] = "the server has ended";
 
@@ -51,17 +55,23 @@ static void write_lines(push_hooks *hooks) {
     push_text_free(&hooks->lines);
 }
 
-/* Makes a line of the box's next body. False: there are lines enough for once. */
+/* Makes a line of the box's next body; under the lock, and lets go of it meanwhile. False: there are lines enough for
+ * once. */
 static bool bury(push_hooks *hooks, push_target *t, push_outbox *box, const char *error, int status) {
     if (hooks->lines.len > 0 && (hooks->lines.len >= LINES_BYTES || hooks->lines_app != t->app))
         return false;
     size_t len = hooks->lines.len;
     uint64_t now = wall_ms();
-    push_outbox_begin(box, rules_of(t->app), now);
-    push_dead_post post = {t->app->settings->id, t->url, error, status, {box->body.data, box->body.len}};
+    push_settings *settings = push_settings_ref(t->app->settings);
+    push_outbox_begin(box, rules_of(t->app));
+    pthread_mutex_unlock(&hooks->lock);
+    push_outbox_write(box, now);
+    push_dead_post post = {settings->id, t->url, error, status, {box->body.data, box->body.len}};
     hooks->lines_app = t->app;
-    snprintf(hooks->lines_name, sizeof hooks->lines_name, "%s", t->app->settings->name);
+    snprintf(hooks->lines_name, sizeof hooks->lines_name, "%s", settings->name);
     push_dead_line(&hooks->lines, &post, now);
+    push_settings_unref(settings);
+    pthread_mutex_lock(&hooks->lock);
     if (box->body.failed || hooks->lines.failed) {
         hooks->lines.len = len;
         t->app->counts.lost += box->batch;
@@ -85,12 +95,18 @@ static void failed(push_target *t, const push_posted *how, uint64_t now_ms) {
     t->gives_up = push_outbox_expired(&t->box, rules_of(t->app), now_ms);
 }
 
+/* Under the lock, and lets go of it meanwhile. */
 static void begin(push_hooks *hooks, push_target *t, uint64_t now_ms) {
-    const push_settings *s = t->app->settings;
-    push_outbox_begin(&t->box, rules_of(t->app), wall_ms());
-    t->app->counts.retried += t->box.failures > 0;
+    push_settings *s = push_settings_ref(t->app->settings);
     push_post post = {&s->webhooks, t->hook, s->keys[0].key, s->keys[0].secret, &t->box.body};
-    if (!push_poster_begin(hooks->poster, &post, t))
+    push_outbox_begin(&t->box, rules_of(t->app));
+    t->app->counts.retried += t->box.failures > 0;
+    pthread_mutex_unlock(&hooks->lock);
+    push_outbox_write(&t->box, wall_ms());
+    bool begun = push_poster_begin(hooks->poster, &post, t);
+    push_settings_unref(s);
+    pthread_mutex_lock(&hooks->lock);
+    if (!begun)
         failed(t, &(push_posted) {.error = "out of memory"}, now_ms);
 }
 
@@ -184,7 +200,8 @@ static void tell_lost(push_hooked *app) {
 static int turn(push_hooks *hooks) {
     pthread_mutex_lock(&hooks->lock);
     uint64_t now_ms = push_now_ms(), due_ms = now_ms + SLEEP_MS_MAX;
-    hooks->wakes_ms = 0;
+    hooks->awake = true;
+    hooks->wakes_ms = due_ms;
     for (push_hooked *app = hooks->apps; app; app = app->next) {
         uint64_t mine_ms = serve_app(hooks, app, now_ms);
         due_ms = mine_ms < due_ms ? mine_ms : due_ms;
@@ -192,7 +209,10 @@ static int turn(push_hooks *hooks) {
     }
     if (hooks->stops && hooks->stops_ms < due_ms)
         due_ms = hooks->stops_ms;
+    if (hooks->wakes_ms < due_ms) /* something has come meanwhile */
+        due_ms = hooks->wakes_ms;
     hooks->wakes_ms = due_ms;
+    hooks->awake = false;
     bool over = hooks->stops && (now_ms >= hooks->stops_ms || all_told(hooks));
     pthread_mutex_unlock(&hooks->lock);
     write_lines(hooks);
@@ -235,14 +255,19 @@ void *push_hooks_run(void *user) {
 
 /* What was under way may have arrived: told twice is better than never. */
 void push_hooks_bury_all(push_hooks *hooks) {
+    pthread_mutex_lock(&hooks->lock);
     for (push_hooked *app = hooks->apps; app; app = app->next) {
         for (push_target *t = app->targets; t; t = t->next) {
             for (push_outbox *box; (box = t->over.first ? &t->over : t->box.first ? &t->box : NULL);) {
                 const char *why = box->under_way ? "the server has ended meanwhile: it may have arrived" : ended;
-                if (!bury(hooks, t, box, why, 0))
-                    write_lines(hooks);
+                if (bury(hooks, t, box, why, 0))
+                    continue;
+                pthread_mutex_unlock(&hooks->lock);
+                write_lines(hooks);
+                pthread_mutex_lock(&hooks->lock);
             }
         }
     }
+    pthread_mutex_unlock(&hooks->lock);
     write_lines(hooks);
 }

@@ -48,21 +48,34 @@ uint64_t push_outbox_due(const push_outbox *box, const push_outbox_rules *rules)
     return full > box->next_ms ? full : box->next_ms;
 }
 
-void push_outbox_begin(push_outbox *box, const push_outbox_rules *rules, uint64_t wall_ms) {
+void push_outbox_begin(push_outbox *box, const push_outbox_rules *rules) {
     box->under_way = true;
     if (box->batch > 0 && !box->body.failed)
         return;
+    size_t bytes = 0;
     box->batch = 0;
+    for (const push_letter *l = box->first; l && box->batch < rules->batch_events; l = l->next) {
+        if (box->batch > 0 && bytes + l->len > BODY_BYTES_MAX)
+            break;
+        bytes += l->len + 1;
+        box->batch++;
+    }
     push_text_clear(&box->body);
+}
+
+/* Behind the last of them others may be added meanwhile. */
+void push_outbox_write(push_outbox *box, uint64_t wall_ms) {
+    if (box->body.len > 0)
+        return;
     push_put_str(&box->body, "{\"time_ms\":");
     push_put_number(&box->body, wall_ms);
-    push_put_str(&box->body, ",\"events\":");
-    for (const push_letter *l = box->first; l && box->batch < rules->batch_events; l = l->next) {
-        if (box->batch > 0 && box->body.len + l->len > BODY_BYTES_MAX)
-            break;
-        push_put_str(&box->body, box->batch > 0 ? "," : "[");
+    push_put_str(&box->body, ",\"events\":[");
+    const push_letter *l = box->first;
+    for (size_t i = 0; i < box->batch; i++) {
+        if (i > 0)
+            l = l->next;
+        push_put_str(&box->body, i > 0 ? "," : "");
         push_put(&box->body, l->text, l->len);
-        box->batch++;
     }
     push_put_str(&box->body, "]}");
 }

@@ -3,12 +3,14 @@
  * when it fails the same body is tried again, and what comes later waits, so the order is kept.
  *
  *     push_outbox_add(box, rules, text, now_ms);
- *     when now_ms >= push_outbox_due(box, rules): push_outbox_begin(box, rules, wall_ms), and post box->body
+ *     when now_ms >= push_outbox_due(box, rules): push_outbox_begin(box, rules); push_outbox_write(box, wall_ms), and
+ *         post box->body
  *         it arrived: push_outbox_done(box)
  *         it did not: push_outbox_failed(box, rules, now_ms, random); and while push_outbox_expired(box, rules, now_ms)
- *             push_outbox_begin(...), put box->body aside, push_outbox_drop(box)
+ *             push_outbox_begin(...); push_outbox_write(...), put box->body aside, push_outbox_drop(box)
  *
- * It has no clock, no lock and no socket.
+ * It has no clock, no lock and no socket. But where others add to it under a lock, push_outbox_write does not need that:
+ * making a body takes a while, and touches nothing that they do.
  */
 #ifndef APP_PUSHER_OUTBOX_H
 #define APP_PUSHER_OUTBOX_H
@@ -45,8 +47,10 @@ bool push_outbox_add(push_outbox *box, const push_outbox_rules *rules, weft_text
 /* When a post should begin; UINT64_MAX: not before something else happens. */
 uint64_t push_outbox_due(const push_outbox *box, const push_outbox_rules *rules);
 
-/* Makes the body, unless there is one that has failed. It says that it was made at `wall_ms`. */
-void push_outbox_begin(push_outbox *box, const push_outbox_rules *rules, uint64_t wall_ms);
+/* Chooses the events of the next body, unless there is one that has failed; and makes that, which says that it was made
+ * at `wall_ms`. */
+void push_outbox_begin(push_outbox *box, const push_outbox_rules *rules);
+void push_outbox_write(push_outbox *box, uint64_t wall_ms);
 
 /* The body arrived: its events are done with, and waits are short again. */
 void push_outbox_done(push_outbox *box);

@@ -4,13 +4,16 @@
  */
 #include "test.h"
 
+#include "app/log.h"
 #include "app/pusher/config.h"
 #include "app/pusher/dead.h"
+#include "app/pusher/hooks.h"
 #include "app/pusher/json.h"
 #include "app/pusher/outbox.h"
 #include "app/pusher/pending.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +101,8 @@ static bool add(const char *text, uint64_t now_ms) {
 }
 
 static const char *begun(uint64_t wall_ms) {
-    push_outbox_begin(&box, &rules, wall_ms);
+    push_outbox_begin(&box, &rules);
+    push_outbox_write(&box, wall_ms);
     CHECK(!box.body.failed && box.under_way);
     CHECK_EQ(push_outbox_due(&box, &rules), UINT64_MAX);
     return box.body.data;
@@ -318,4 +322,109 @@ TEST(what_cannot_be_told_is_kept_in_a_file) {
     CHECK(push_dead_open(&dead, path, 400)); /* and does not wait for a reader */
     unlink(path);
     push_text_free(&lines);
+}
+
+/* ---- all of it, with nobody at the other end ---- */
+
+enum { WORKERS = 2, NOTES = 1500 };
+
+typedef struct worker {
+    pthread_t thread;
+    push_hooked *app;
+    int number;
+    int last[2]; /* that was found: given up at last, or found no place */
+} worker;
+
+static void *note_all(void *user) {
+    const worker *w = user;
+    char text[64];
+    for (int i = 1; i <= NOTES; i++) {
+        int len = snprintf(text, sizeof text, "{\"worker\":%d,\"n\":%d}", w->number, i);
+        push_hooks_note(w->app, PUSH_CLIENT_EVENT, push_str("private-a"), (weft_text) {text, (size_t)len});
+        if (i % 8 == 0)
+            usleep(500);
+    }
+    return NULL;
+}
+
+static push_settings *settings_of(const char *url, const char *other) {
+    char why[128];
+    push_line lines[] = {{"id", "1"},
+                         {"key", "k"},
+                         {"secret", "s"},
+                         {"webhook_batch_ms", "0"},
+                         {"webhook_queue_events", "50"},
+                         {"webhook_retry_max_ms", "1"},
+                         {"webhook", url},
+                         {"webhook", other}};
+    push_settings *settings = push_settings_make("a", lines, other ? 8 : 7, why, sizeof why);
+    CHECK(settings != NULL);
+    return settings;
+}
+
+/* Each event of a line is the next of its worker in the outbox it was in. */
+static uint64_t find_events(worker *workers, const char *line, size_t len) {
+    json_t *json = push_json_parse((weft_text) {line, len});
+    bool full = strncmp(push_json_text(json, "error").data, "too many", 8) == 0;
+    weft_text text = push_json_text(json, "body");
+    json_t *body = push_json_parse(text), *events = json_object_get(body, "events");
+    size_t count = json_array_size(events);
+    CHECK(count > 0 && strcmp(push_json_text(json, "url").data, "http://127.0.0.1:1/") == 0);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *event = json_array_get(events, i);
+        int n = (int)json_number_value(json_object_get(event, "n"));
+        worker *w = &workers[(int)json_number_value(json_object_get(event, "worker"))];
+        CHECK(n > w->last[full]);
+        w->last[full] = n;
+    }
+    json_decref(body);
+    json_decref(json);
+    return count;
+}
+
+static uint64_t find_all_events(worker *workers) {
+    static char text[4 << 20];
+    FILE *file = fopen(path, "r");
+    size_t len = file ? fread(text, 1, sizeof text, file) : 0;
+    uint64_t found = 0;
+    CHECK(file && len < sizeof text && fclose(file) == 0);
+    for (const char *at = text, *end; (end = memchr(at, '\n', (size_t)(text + len - at))); at = end + 1)
+        found += find_events(workers, at, (size_t)(end - at));
+    return found;
+}
+
+/* While the thread makes bodies without the lock, events come and settings change. */
+TEST(each_event_ends_in_one_place_and_in_order_whatever_comes_meanwhile) {
+    static const char nowhere[] = "http://127.0.0.1:1/";
+    push_settings *one = settings_of(nowhere, NULL), *two = settings_of(nowhere, "http://127.0.0.1:2/");
+    two->webhooks.items[1].kinds = 1u << PUSH_COUNT;
+    worker workers[WORKERS] = {{.number = 0}, {.number = 1}};
+    push_hooked *app = NULL;
+    push_dead dead;
+    app_log_setup(false, -1);
+    snprintf(path, sizeof path, "pusher-hooks-%d.dead", (int)getpid());
+    unlink(path);
+    CHECK(!push_dead_open(&dead, path, 4 << 20));
+    push_hooks *hooks = push_hooks_new(dead);
+    CHECK(push_hooks_set(hooks, &app, one) && push_hooks_start(hooks));
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i].app = app;
+        CHECK(pthread_create(&workers[i].thread, NULL, note_all, &workers[i]) == 0);
+    }
+    for (int i = 0; i < 200; i++) {
+        CHECK(push_hooks_set(hooks, &app, i % 2 ? one : two));
+        usleep(500);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        pthread_join(workers[i].thread, NULL);
+    push_hooks_stop(hooks);
+    push_hooks_counts counts = push_hooks_count(app);
+    CHECK_EQ(counts.dead + counts.lost, WORKERS * NOTES);
+    CHECK_EQ(counts.sent + counts.queued, 0);
+    CHECK(counts.dead > 100);
+    CHECK_EQ(find_all_events(workers), counts.dead);
+    push_hooks_free(hooks);
+    push_settings_unref(one);
+    push_settings_unref(two);
+    unlink(path);
 }
