@@ -157,21 +157,19 @@ static bool table_put(table *t, push_text *out, bool rooms) {
     return t->more;
 }
 
+static void see_channel(void *context, const push_channel *channel) {
+    row r = {.subs = channel->subs, .members = channel->member_count};
+    memcpy(r.name, channel->name, channel->name_len);
+    add(context, &r);
+}
+
 bool admin_put_channels(push_text *out, push_app *app, const admin_page *page) {
     table t;
     if (!table_init(&t, page)) {
         out->failed = true;
         return false;
     }
-    push_app_enter(app);
-    for (push_link *l = NULL; (l = push_table_walk(&app->state.channels, l));) {
-        const push_channel *channel = (push_channel *)l;
-        row r = {.subs = channel->subs, .members = channel->member_count};
-        memcpy(r.name, channel->name, channel->name_len);
-        if (channel->subs > 0)
-            add(&t, &r);
-    }
-    push_app_leave(app, NULL);
+    push_app_channels(app, see_channel, &t);
     return table_put(&t, out, false);
 }
 

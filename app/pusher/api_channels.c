@@ -64,6 +64,23 @@ static bool param(push_call *call, const char *name, char *out, size_t cap) {
     return got == WEFT_OK || got == WEFT_ESTALE;
 }
 
+typedef struct listing {
+    push_text *out;
+    const char *prefix;
+    unsigned info;
+} listing;
+
+static void put_channel(void *context, const push_channel *channel) {
+    const listing *l = context;
+    weft_text name = push_channel_name(channel);
+    if (channel->kind.access == PUSH_USER || !push_text_begins(name, l->prefix))
+        return;
+    push_put_quoted(l->out, name);
+    push_put_str(l->out, ":");
+    push_put_info(l->out, name, channel, l->info);
+    push_put_str(l->out, ",");
+}
+
 void push_api_channels(push_call *call) {
     char prefix[PUSH_CHANNEL_NAME_MAX + 1], words[INFO_BYTES];
     if (!param(call, "filter_by_prefix", prefix, sizeof prefix) || !param(call, "info", words, sizeof words))
@@ -76,18 +93,7 @@ void push_api_channels(push_call *call) {
         return;
     }
     push_put_str(&call->out, "{\"channels\":{");
-    push_app_enter(call->app);
-    for (push_link *l = NULL; (l = push_table_walk(&call->app->state.channels, l));) {
-        const push_channel *channel = (push_channel *)l;
-        weft_text name = push_channel_name(channel);
-        if (channel->subs == 0 || channel->kind.access == PUSH_USER || !push_text_begins(name, prefix))
-            continue;
-        push_put_quoted(&call->out, name);
-        push_put_str(&call->out, ":");
-        push_put_info(&call->out, name, channel, info);
-        push_put_str(&call->out, ",");
-    }
-    push_app_leave(call->app, NULL);
+    push_app_channels(call->app, put_channel, &(listing) {&call->out, prefix, info});
     end_object(&call->out);
     push_put_str(&call->out, "}");
     push_answer(call);

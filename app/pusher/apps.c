@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+/* Of a walk: what is looked at before others may look, and how often that is waited for. */
+enum { SLOTS_AT_ONCE = 256, WAYS_MAX = 10 };
+
 /* All channels of an app. */
 enum { HISTORY_BYTES_MAX = 64 << 20, HISTORY_LOGS_MAX = 10000, HISTORY_IDLE_MS = 600000 };
 
@@ -144,7 +147,11 @@ static void carry_out(push_app *app, const push_effect *effect, const push_peer 
 }
 
 push_effects *push_app_enter(push_app *app) {
-    pthread_mutex_lock(&app->lock);
+    if (pthread_mutex_trylock(&app->lock) != 0) {
+        atomic_fetch_add(&app->waiting, 1);
+        pthread_mutex_lock(&app->lock);
+        atomic_fetch_sub(&app->waiting, 1);
+    }
     app->effects.notes = app->notes || app_traced();
     return &app->effects;
 }
@@ -166,6 +173,25 @@ int push_app_send_away(push_app *app, weft_text socket_id, int code, const char 
     int got = who ? send_away(app, who, code, why) : WEFT_ESTALE;
     push_app_leave(app, NULL);
     return got;
+}
+
+/* A mutex goes to whoever asks first, and that is the one who has just let go of it. */
+static void give_way(const push_app *app) {
+    for (int i = 0; i < WAYS_MAX && atomic_load(&app->waiting) > 0; i++)
+        nanosleep(&(struct timespec) {.tv_nsec = 1000}, NULL);
+}
+
+void push_app_channels(push_app *app, void (*see)(void *context, const push_channel *channel), void *context) {
+    uint64_t place = 0;
+    do {
+        push_app_enter(app);
+        for (int i = 0; i < SLOTS_AT_ONCE && (i == 0 || place != 0); i++)
+            for (push_link *l = push_table_slot(&app->state.channels, &place); l; l = l->next)
+                if (((push_channel *)l)->subs > 0)
+                    see(context, (push_channel *)l);
+        push_app_leave(app, NULL);
+        give_way(app);
+    } while (place != 0);
 }
 
 /* ---- the apps ---- */

@@ -33,6 +33,7 @@ typedef struct push_app {
     push_apps *apps;
     char id[PUSH_APP_ID_MAX + 1]; /* never changes */
     pthread_mutex_t lock;
+    atomic_uint waiting; /* for it */
     push_effects effects;
     push_settings *settings;
     app_shelf shelf;     /* of its history */
@@ -100,6 +101,11 @@ int push_app_send_away(push_app *app, weft_text socket_id, int code, const char 
 push_settings *push_app_settings(push_app *app);
 
 push_effects *push_app_enter(push_app *app);
+
+/* Shows each channel with somebody in it, under the lock, which others may have in between: no list is so long that they
+ * wait for all of it. A channel that is there all the while is seen once, one that comes or goes meanwhile once or not
+ * at all. */
+void push_app_channels(push_app *app, void (*see)(void *context, const push_channel *channel), void *context);
 
 /* `self` is who acts; NULL: nobody does. */
 void push_app_leave(push_app *app, const push_peer *self);

@@ -80,6 +80,19 @@ push_link *push_table_walk(const push_table *table, const push_link *last) {
     return NULL;
 }
 
+/* The slots in the order of their numbers' bits turned round: a table that doubles splits each slot into two that are
+ * neighbours in this order, so a walk is as far in the new table as it was in the old one. */
+push_link *push_table_slot(const push_table *table, uint64_t *place) {
+    if (table->slot_count == 0)
+        return NULL;
+    push_link *first = table->slots[*place];
+    uint64_t bit = table->slot_count >> 1;
+    for (; bit > 0 && *place & bit; bit >>= 1)
+        *place ^= bit;
+    *place |= bit;
+    return first;
+}
+
 /* ---- SipHash-1-3 ---- */
 
 static uint64_t key[2];

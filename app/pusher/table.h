@@ -37,6 +37,11 @@ push_link *push_table_next(const push_link *link);
 /* All of them, in no order; the one that was given last may be removed. */
 push_link *push_table_walk(const push_table *table, const push_link *last);
 
+/* The same, but to be broken off: all links of one slot (by their `next`), or NULL as it is empty. *place is 0 at first,
+ * and again with the last slot. Between two calls anything may come and go, and the table grow: what is there all the
+ * while comes once, all else once or not at all. */
+push_link *push_table_slot(const push_table *table, uint64_t *place);
+
 /* Keyed at the start of the process. */
 uint64_t push_hash(const void *data, size_t len);
 uint64_t push_hash_pair(const void *a, const void *b);

@@ -323,3 +323,37 @@ TEST(a_table_holds_what_was_put_into_it) {
     CHECK_EQ(count, 0);
     push_table_free(&table);
 }
+
+/* `number` is how often it was seen. Every other one is there all the while; the rest come and go, and the table grows. */
+TEST(a_walk_that_is_broken_off_sees_each_once) {
+    enum { STAY = 3000, ALL = 2 * STAY };
+    static thing things[ALL];
+    for (uint64_t round = 1; round <= 20; round++) {
+        push_table table = {0};
+        uint64_t seed = round, place = 0;
+        size_t others = round < 5 ? 0 : test_random(&seed) % STAY;
+        memset(things, 0, sizeof things);
+        for (uint64_t i = 0; i < ALL; i += 2) {
+            CHECK(push_table_reserve(&table));
+            push_table_add(&table, &things[i].link, i < 100 ? i % 7 : push_hash(&i, sizeof i));
+        }
+        for (int steps = 0; steps == 0 || place != 0; steps++) {
+            CHECK(steps < 4 * ALL);
+            for (push_link *l = push_table_slot(&table, &place); l; l = l->next)
+                ((thing *)l)->number++;
+            uint64_t i = test_random(&seed) % (others + 1) * 2 + 1;
+            if (i >= ALL)
+                continue;
+            if (things[i].in)
+                push_table_remove(&table, &things[i].link);
+            else if (push_table_reserve(&table))
+                push_table_add(&table, &things[i].link, push_hash(&i, sizeof i));
+            things[i].in = !things[i].in;
+        }
+        for (int i = 0; i < ALL; i++)
+            CHECK(i % 2 == 0 ? things[i].number == 1 : things[i].number <= 1);
+        push_table_free(&table);
+    }
+    uint64_t place = 0;
+    CHECK(!push_table_slot(&(push_table) {0}, &place) && place == 0);
+}
