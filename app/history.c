@@ -413,6 +413,11 @@ bool app_past_at(const app_past *log, uint64_t offset, app_message *out_message)
     return true;
 }
 
+uint64_t app_past_age_ms(const app_past *log, const app_message *message) {
+    uint64_t now_ms = log->home->history->limits.now_ms();
+    return now_ms > message->at_ms ? now_ms - message->at_ms : 0;
+}
+
 bool app_place_parse(const char *text, app_place *out_place) {
     if (strspn(text, "0123456789abcdef") != APP_EPOCH_LEN || text[APP_EPOCH_LEN] != ':')
         return false;

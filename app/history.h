@@ -103,6 +103,8 @@ uint64_t app_past_first(const app_past *log);
 /* False: it is not kept, or not there yet. */
 bool app_past_at(const app_past *log, uint64_t offset, app_message *out_message);
 
+uint64_t app_past_age_ms(const app_past *log, const app_message *message); /* how long ago it came */
+
 /* "EPOCH:OFFSET", of our own form exactly. False: it is not one. */
 bool app_place_parse(const char *text, app_place *out_place);
 

@@ -9,17 +9,32 @@
 
 enum { INFO_BYTES = 256, HISTORY_LIMIT = 100, HISTORY_BYTES = 256 << 10 };
 
+static void put_last(push_text *out, weft_text data, uint64_t left_ms) {
+    push_put_str(out, "{\"data\":");
+    push_put_text(out, data);
+    push_put_str(out, ",\"ttl\":");
+    push_put_number(out, left_ms / 1000);
+    push_put_str(out, "}");
+}
+
 static void put_cache(push_text *out, const push_cached *cached) {
     if (!cached) {
         push_put_str(out, "null");
         return;
     }
     uint64_t now_ms = push_now_ms();
-    push_put_str(out, "{\"data\":");
-    push_put(out, cached->text + cached->data_at, cached->data_len);
-    push_put_str(out, ",\"ttl\":");
-    push_put_number(out, cached->until_ms > now_ms ? (cached->until_ms - now_ms) / 1000 : 0);
-    push_put_str(out, "}");
+    put_last(out, (weft_text) {cached->text + cached->data_at, cached->data_len},
+             cached->until_ms > now_ms ? cached->until_ms - now_ms : 0);
+}
+
+static void put_logged(push_text *out, weft_text name, const app_past *log) {
+    app_message last;
+    push_put_str(out, "\"cache\":");
+    if (push_past_last(log, &last))
+        put_last(out, push_kept_data(&last, name), PUSH_CACHE_MS - app_past_age_ms(log, &last));
+    else
+        push_put_str(out, "null");
+    push_put_str(out, ",");
 }
 
 /* Members without braces, each with a comma behind it; the last comma is taken back by the caller. */
@@ -120,13 +135,24 @@ void push_api_channel(push_call *call, weft_text name) {
         push_refuse(call, 400, "Cannot retrieve the cache unless the channel is a cache channel");
         return;
     }
+    bool failed = false;
+    app_past *log = NULL;
     push_app_enter(call->app);
     const push_channel *channel = push_channel_find(&call->app->state, name);
     push_put_str(&call->out, channel && channel->subs > 0 ? "{\"occupied\":true," : "{\"occupied\":false,");
-    put_members(&call->out, name, channel, info);
+    if (info & PUSH_CACHE && !(channel && channel->cached))
+        log = push_past_lock(&call->app->state, name, &failed);
+    put_members(&call->out, name, channel, log ? info & ~(unsigned)PUSH_CACHE : info);
     push_app_leave(call->app, NULL);
+    if (log) {
+        put_logged(&call->out, name, log);
+        app_past_unlock(log);
+    }
     end_object(&call->out);
-    push_answer(call);
+    if (failed)
+        push_refuse(call, 503, "The history cannot be read");
+    else
+        push_answer(call);
 }
 
 void push_api_users(push_call *call, weft_text name) {

@@ -173,8 +173,7 @@ static void put_presence(push_text *text, const push_channel *channel, const pus
 
 /* ---- in and out ---- */
 
-/* True: he has been told all that is kept. */
-static bool say_subscribed(push_state *state, push_channel *channel, const push_member *newcomer, const push_want *want,
+static void say_subscribed(push_state *state, push_channel *channel, const push_member *newcomer, const push_want *want,
                            push_effects *e) {
     bool failed;
     size_t topic = topic_of(state, channel, e);
@@ -192,9 +191,10 @@ static bool say_subscribed(push_state *state, push_channel *channel, const push_
     push_effect_join(e, topic, at);
     if (recovered)
         push_past_send(e, want, log);
+    if (channel->kind.cache)
+        push_cache_tell(channel, log, recovered, e);
     if (log)
         app_past_unlock(log);
-    return recovered;
 }
 
 static void sub_link(push_sub *sub) {
@@ -222,9 +222,7 @@ static void say_joined(push_sub *sub, bool first_of_user, const push_want *want,
         if (channel->subs > 0)
             publish_member(state, sub->member, true, e);
     }
-    bool recovered = say_subscribed(state, channel, first_of_user ? sub->member : NULL, want, e);
-    if (channel->kind.cache && !(recovered && channel->cached))
-        push_cache_tell(channel, e);
+    say_subscribed(state, channel, first_of_user ? sub->member : NULL, want, e);
 }
 
 /* All in a channel may hear of each who comes and goes: so nobody does it without end. At once he may join all the

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_MS = 30 * 60 * 1000 };
+enum { ONE_EVENT = 1000 };
 
 static size_t put_event(push_effects *e, const push_event *event, size_t *out_data_at) {
     size_t at = push_effect_begin(e);
@@ -36,9 +36,15 @@ void push_cache_forget(push_state *state, push_channel *channel) {
     push_channel_drop(state, channel);
 }
 
-void push_cache_tell(push_channel *channel, push_effects *e) {
+void push_cache_tell(const push_channel *channel, const app_past *log, bool told, push_effects *e) {
+    app_message last;
+    bool logged = !channel->cached && log && push_past_last(log, &last), any = channel->cached || logged;
+    if (any && told)
+        return;
     size_t at = push_effect_begin(e);
-    if (channel->cached) {
+    if (logged) {
+        push_put_kept(&e->text, &last);
+    } else if (any) {
         push_put(&e->text, channel->cached->text, channel->cached->len);
     } else {
         push_put_str(&e->text, "{\"event\":\"pusher:cache_miss\",\"channel\":");
@@ -46,7 +52,7 @@ void push_cache_tell(push_channel *channel, push_effects *e) {
         push_put_str(&e->text, "}");
     }
     push_effect_send(e, at);
-    if (!channel->cached)
+    if (!any)
         push_effect_note(e, PUSH_CACHE_MISS, push_channel_name(channel), (weft_text) {0});
 }
 
@@ -105,7 +111,7 @@ static push_verdict trigger_kept(push_state *state, push_channel *channel, const
             push_channel_drop(state, channel);
         return PUSH_NO_MEMORY;
     }
-    push_cached like = {.until_ms = now_ms + CACHE_MS, .data_len = event->data.len};
+    push_cached like = {.until_ms = now_ms + PUSH_CACHE_MS, .data_len = event->data.len};
     size_t topic = push_effect_topic(e, state->settings->id, "", event->channel);
     size_t at = put_event(e, event, &like.data_at);
     bool kept = keep_in(log, event, e, at);
@@ -116,7 +122,7 @@ static push_verdict trigger_kept(push_state *state, push_channel *channel, const
         count_published(state, channel, except);
     weft_text text = {e->text.data + at, e->text.len - at};
     if (kept && push_effects_ok(e) && cache && channel)
-        cache_keep(state, channel, text, &like); /* or there is a miss, and the history has it */
+        cache_keep(state, channel, text, &like); /* or the history has it */
     if (channel)
         push_channel_drop(state, channel);
     if (!kept)
@@ -137,7 +143,7 @@ push_verdict push_trigger(push_state *state, const push_event *event, const push
         count_published(state, NULL, NULL);
         return PUSH_DONE;
     }
-    push_cached like = {.until_ms = now_ms + CACHE_MS, .data_len = event->data.len};
+    push_cached like = {.until_ms = now_ms + PUSH_CACHE_MS, .data_len = event->data.len};
     size_t topic = push_effect_topic(e, state->settings->id, "", event->channel);
     size_t at = put_event(e, event, &like.data_at);
     push_put_str(&e->text, "}");

@@ -1,5 +1,6 @@
 #include "app/pusher/state.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What one who returns is sent at once; more is to be fetched by HTTP. */
@@ -34,6 +35,19 @@ void push_put_kept(push_text *out, const app_message *message) {
     push_put_str(out, ",\"offset\":");
     push_put_number(out, message->offset);
     push_put_str(out, "}");
+}
+
+bool push_past_last(const app_past *log, app_message *out) {
+    return app_past_at(log, app_past_end(log).offset, out) && app_past_age_ms(log, out) < PUSH_CACHE_MS;
+}
+
+/* What stands before it cannot stand in the name, where quotes are escaped. */
+weft_text push_kept_data(const app_message *message, weft_text channel) {
+    char before[PUSH_CHANNEL_NAME_MAX + 32];
+    const char *text = (const char *)message->data, *end = text + message->len;
+    int len = snprintf(before, sizeof before, ",\"channel\":\"%.*s\",\"data\":", (int)channel.len, channel.data);
+    const char *found = memmem(text, message->len, before, (size_t)len);
+    return found ? (weft_text) {found + len, (size_t)(end - found - len)} : (weft_text) {"null", 4};
 }
 
 /* NULL: he can have all he missed. */

@@ -23,7 +23,7 @@
 #include "app/pusher/names.h"
 #include "app/pusher/table.h"
 
-enum { PUSH_SOCKET_ID_BYTES = 40 };
+enum { PUSH_SOCKET_ID_BYTES = 40, PUSH_CACHE_MS = 30 * 60 * 1000 };
 
 typedef struct push_state push_state;
 typedef struct push_channel push_channel;
@@ -184,8 +184,9 @@ push_verdict push_trigger(push_state *state, const push_event *event, const push
                           uint64_t now_ms);
 push_verdict push_client_event(push_conn *conn, const push_event *event, push_effects *e, uint64_t now_ms);
 
-/* What a newcomer to a cache channel is told. */
-void push_cache_tell(push_channel *channel, push_effects *e);
+/* What a newcomer to a cache channel is told: the last event, unless he has been `told` it; from its log (NULL: none)
+ * where it is not kept otherwise, as after a restart. */
+void push_cache_tell(const push_channel *channel, const app_past *log, bool told, push_effects *e);
 void push_cache_forget(push_state *state, push_channel *channel);
 
 /* Now and then: what is kept too long goes, and counts that had to wait are told. */
@@ -201,6 +202,10 @@ bool push_keeps(const push_settings *settings, weft_text channel);
 app_past *push_past_lock(const push_state *state, weft_text channel, bool *out_failed);
 
 void push_put_kept(push_text *out, const app_message *message); /* an event, whole */
+
+/* The last event, if it is no older than a cache channel's may be; and its data, as JSON. */
+bool push_past_last(const app_past *log, app_message *out);
+weft_text push_kept_data(const app_message *message, weft_text channel);
 
 /* For a newcomer: says where the log stands, and if he returns whether he can have what he missed; and tells him that,
  * one by one. `log` is locked, or NULL. */

@@ -57,7 +57,7 @@ def history(weft, target=ROOM):
 
 def signed(method, path, body=b'', **params):
     """A target of the HTTP API, signed."""
-    params |= {'auth_key': KEY, 'auth_timestamp': int(time.time()), 'auth_version': '1.0'}
+    params = {'auth_key': KEY, 'auth_timestamp': int(time.time()), 'auth_version': '1.0', **params}
     if body:
         params['body_md5'] = hashlib.md5(body).hexdigest()
     query = '&'.join(f'{name}={params[name]}' for name in sorted(params))
@@ -255,6 +255,24 @@ class Kept(File):
             with weft.raw() as raw:
                 answer = json.loads(request(raw, 'GET', f'{ROOM}?poll={place}')[2])
             self.assertEqual((answer['recovered'], answer['messages']), (True, [{'offset': 5, 'data': 'five'}]))
+
+    def test_a_cache_channel_has_its_last_event_over_an_orderly_end(self):
+        with open(self.config, 'a', encoding='ascii') as file:
+            file.write('[app b]\nid = 4\nkey = b\nsecret = secret\nhistory = cache-\n')
+        path = '/apps/4/channels/cache-c'
+        with self.weft() as weft, weft.raw() as raw:
+            body = b'{"name":"e","channel":"cache-c","data":"last"}'
+            target = signed('POST', '/apps/4/events', body, auth_key='b')
+            self.assertEqual(request(raw, 'POST', target, body)[0], 200)
+        with self.weft() as weft, weft.raw() as api, weft.raw() as raw:
+            target = signed('GET', path, info='cache', auth_key='b')
+            cache = json.loads(request(api, 'GET', target)[2])['cache']
+            self.assertEqual(cache['data'], 'last')
+            self.assertTrue(1700 < cache['ttl'] < 1800)
+            raw.open('/app/b?protocol=7&version=8.0')
+            raw.send(frame(TEXT, b'{"event":"pusher:subscribe","data":{"channel":"cache-c"}}'))
+            found = [json.loads(raw.message()[1]) for _ in range(3)]
+        self.assertEqual(found[2], {'event': 'e', 'channel': 'cache-c', 'data': 'last', 'offset': 1})
 
     def test_the_last_member_may_leave_while_a_message_is_written(self):
         with self.weft() as weft:

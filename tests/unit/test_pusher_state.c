@@ -279,6 +279,44 @@ TEST(a_cache_channel_keeps_its_last_event) {
     end();
 }
 
+static uint64_t day_ms(void) {
+    return now_ms;
+}
+
+/* As after a restart: the log has come out of the store, and nothing is cached. */
+TEST(a_cache_channel_takes_its_last_event_from_its_history) {
+    static const char epoch[] = "0123456789abcdef";
+    begin();
+    settings.history = (char *)"cache-";
+    settings.limits.cached_channels = 0;
+    state.history = app_history_new(&(app_history_limits) {
+        .messages_max = 10, .bytes_max = 1000, .total_bytes_max = 10000, .logs_max = 10, .now_ms = day_ms});
+    app_past *log = app_history_lock(state.history, "cache-c");
+    app_place place = {.offset = 6};
+    memcpy(place.epoch, epoch, sizeof epoch);
+    app_past_begin_at(log, &place);
+    static const char text[] = "{\"event\":\"\\\",\\\"data\\\":\",\"channel\":\"cache-c\",\"data\":\"{1}\"";
+    app_message kept = {7, WEFT_TEXT, (const uint8_t *)text, sizeof text - 1, now_ms};
+    CHECK(app_past_restore(log, &kept));
+    CHECK_BYTES(push_kept_data(&kept, push_str("cache-c")).data, 5, "\"{1}\"", 5);
+    app_past_unlock(log);
+    now_ms += PUSH_CACHE_MS - 1;
+    CHECK_EQ(subscribe(a, "cache-c", "", ""), PUSH_DONE);
+    CHECK(strstr(lines(), ",\"offset\":7}\nsend: {\"event\":\"\\\",\\\"data\\\":\",\"channel\":\"cache-c\","
+                          "\"data\":\"{1}\",\"offset\":7}\n"));
+    push_want back = {.channel = push_str("cache-c"), .returns = true, .place = place};
+    CHECK_EQ(push_subscribe(b, &back, &effects, now_ms), PUSH_DONE);
+    const char *said = lines(), *once = strstr(said, "\"{1}\"");
+    CHECK(once && !strstr(once + 1, "\"{1}\"") && !strstr(said, "cache_miss"));
+    push_unsubscribe(b, push_str("cache-c"), &effects, now_ms);
+    now_ms++;
+    lines();
+    CHECK_EQ(subscribe(b, "cache-c", "", ""), PUSH_DONE); /* it is too old by now */
+    CHECK(strstr(lines(), "send: {\"event\":\"pusher:cache_miss\""));
+    end();
+    app_history_free(state.history);
+}
+
 TEST(counts_are_told_at_once_and_above_a_hundred_now_and_then) {
     begin();
     settings.subscription_count = true;
