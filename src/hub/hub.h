@@ -3,7 +3,7 @@
  *
  *      hub -- map --> topic "rooms/a" -- subs[] --> sub --> a queue
  *                                    -- history: ring of blobs
- *      subscriber -- first --> sub -> sub -> ...   (all its topics)
+ *      subscriber -- subs[] --> sub                (all its topics)
  *
  * One hub per loop, changed on that loop only. The table of topics and the counters in them may be read from
  * other threads under the hub's lock, which the loop itself takes only to add or remove a topic: publishing
@@ -11,7 +11,8 @@
  *
  * Invariants (wf_hub_check): 1. topic->subs[i]->index == i. 2. a topic without subscribers and without history does
  * not exist. 3. a topic stands in the vacant list exactly when it has no subscribers, in the order of time. 4.
- * history_bytes is the sum over all topics. 5. a sub has a join number exactly while its queue is nobody's.
+ * history_bytes is the sum over all topics. 5. a sub has a join number exactly while its queue is nobody's. 6. a sub is
+ * at its place in its subscriber's array.
  */
 #ifndef WF_HUB_HUB_H
 #define WF_HUB_HUB_H
@@ -24,20 +25,25 @@
 enum { WF_TOPIC_NAME_MAX = 255 };
 
 typedef struct wf_topic wf_topic;
+typedef struct wf_subscriber wf_subscriber;
 
 typedef struct wf_sub {
     wf_topic *topic;
-    wf_outq *q;          /* the subscriber's; of one that has not joined yet, the hub's `nobody` */
-    struct wf_sub *next; /* of the same subscriber */
-    uint32_t index;      /* in topic->subs */
-    uint32_t join;       /* its number; 0: it has joined */
+    wf_subscriber *who;
+    wf_outq *q;     /* the subscriber's; of one that has not joined yet, the hub's `nobody` */
+    uint32_t index; /* in topic->subs */
+    uint32_t place; /* in the subscriber's */
+    uint32_t join;  /* its number; 0: it has joined */
 } wf_sub;
 
 /* Embedded in a connection. Begins as zero but for count_max. */
-typedef struct wf_subscriber {
-    wf_sub *first;
+struct wf_subscriber {
+    union {
+        wf_sub *one;   /* with one topic or none, as most have */
+        wf_sub **many; /* else an array, of the power of two that holds them at least */
+    } subs;
     uint32_t count, count_max;
-} wf_subscriber;
+};
 
 /* How much of the past the topics of one name prefix keep. */
 typedef struct wf_history_rule {
@@ -77,7 +83,8 @@ void wf_hub_deinit(wf_hub *hub); /* every subscriber has left */
 void wf_hub_set_rules(wf_hub *hub, const wf_history_rule *rules, size_t count);
 
 /* Subscribes to `name`, and queues nothing of it before wf_hub_join with *out_join; 0: it is subscribed already. WF_OK;
- * WF_EINVAL for a bad name; WF_ELIMIT when it has `who->count_max` topics; WF_ENOMEM. */
+ * WF_EINVAL for a bad name; WF_ELIMIT when it has `who->count_max` topics; WF_ENOMEM. Cost: its topics or the topic's
+ * subscribers, whichever are fewer. */
 int wf_hub_subscribe(wf_hub *hub, wf_subscriber *who, wf_str name, uint32_t *out_join);
 
 /* From now on messages go to `q`, the same for all topics of a subscriber; with `replay`, that many of the last ones
