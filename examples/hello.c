@@ -19,11 +19,10 @@ static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *u
 
 int main(void) {
     weft_client *client = weft_client_new(NULL);
-    weft_client_dial(client,
-                     &(weft_dial) {WEFT_DIAL_INIT, .url = "ws://127.0.0.1:9001/echo", .open = on_open,
-                                   .message = on_message, .failed = on_failed},
-                     NULL);
-    int status = weft_client_run(client);
+    weft_dial dial = {WEFT_DIAL_INIT, .url = "ws://127.0.0.1:9001/echo", .open = on_open, .message = on_message,
+                      .failed = on_failed};
+    weft_client_dial(client, &dial, NULL);
+    int status = weft_client_run(client); // until no connection is left
     weft_client_free(client);
     return status;
 }

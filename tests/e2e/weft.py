@@ -189,8 +189,14 @@ class Raw:
     """A socket to the server, with what has been read and not yet looked at."""
 
     def __init__(self, address):
-        self.socket = socket.create_connection(address, PATIENCE_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        """A host and a port, or the path of a unix socket."""
+        if isinstance(address, str):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(PATIENCE_S)
+            self.socket.connect(address)
+        else:
+            self.socket = socket.create_connection(address, PATIENCE_S)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.seen = b''
 
     def __enter__(self):
