@@ -40,6 +40,7 @@ typedef struct app_config {
     weft_backend backend;
     weft_http2 http2;
     bool reuse_port;
+    bool check;    /* do all but listen, say that it is good, and leave */
     int ready_fd;  /* -1: none */
     int verbosity; /* -1 quiet, 0, 1 a line per connection and request */
     bool log_json;
@@ -50,5 +51,8 @@ enum { APP_EXIT_OK = 0, APP_EXIT_FAILED = 1, APP_EXIT_USAGE = 2, APP_EXIT_LISTEN
 /* Serves until SIGTERM or SIGINT has drained it. Returns the exit code; what went wrong is on stderr, in one
  * line. */
 int app_serve(const app_config *config);
+
+/* Prints the section of a config file for an app that is made up, with all that it may say. Returns the exit code. */
+int app_print_apps(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include "app/admin/admin.h"
 #include "app/certs.h"
 #include "app/log.h"
+#include "app/notify.h"
 #include "app/privileges.h"
 #include "app/pusher/pusher.h"
 #include "app/room_auth.h"
@@ -27,6 +28,7 @@ static volatile sig_atomic_t signals_seen;
 
 static void on_signal(int number) {
     int saved = errno;
+    app_notify("STOPPING=1");
     app_rooms_drain();
     app_pusher_drain();
     if (signals_seen++ > 0)
@@ -83,7 +85,8 @@ static void announce(weft_server *server, const app_config *config) {
         if (config->ready_fd >= 0 && i == 0)
             dprintf(config->ready_fd, "%s\n", url);
     }
-    app_pusher_announce();
+    app_pusher_announce(server, config);
+    app_notify("READY=1");
     if (config->ready_fd > STDERR_FILENO)
         close(config->ready_fd);
 }
@@ -150,6 +153,10 @@ static int serve(weft_server *server, const app_config *config, app_store *store
     if (has_tls(config) && weft_server_tls(server, &tls) < 0) {
         complain(weft_server_error(server));
         return APP_EXIT_USAGE;
+    }
+    if (config->check) {
+        puts("good");
+        return fflush(stdout) == 0 ? APP_EXIT_OK : APP_EXIT_FAILED;
     }
     int listens = listen_on_all(server, config->listen, has_tls(config));
     if (listens == APP_EXIT_OK)

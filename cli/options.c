@@ -227,7 +227,7 @@ static int on_ini(void *context, const char *section, const char *name, const ch
     if (section[0] != '\0' && strcmp(section, p->command->name) != 0)
         return wrong(p, section, "is no section") == 0;
     const cli_option *option = by_name(p->command, name, strlen(name));
-    if (!option || strcmp(name, "config") == 0)
+    if (!option || option->no_file)
         return unknown(p, name) == 0;
     if (p->given[option - p->command->options])
         return 1;
@@ -380,4 +380,23 @@ void cli_help(const cli_command *command, bool everything) {
         printf("Exit:\n");
     for (size_t i = 0; command->leaves_as_client && cli_exit_text(i, &code); i++)
         printf("  %-4d %s\n", code, cli_exit_text(i, &code));
+}
+
+void cli_print_config(const cli_command *command) {
+    printf("# A config file for weft %s. What begins with # is a comment: take it away from what you change.\n"
+           "# Whether the file is good: weft %s --config FILE --check\n\n[%s]",
+           command->name, command->name, command->name);
+    for (size_t i = 0; i < command->option_count; i++) {
+        const cli_option *option = &command->options[i];
+        if (option->no_file)
+            continue;
+        printf("\n# %s", option->help);
+        for (size_t k = 0; option->choices && option->choices[k]; k++)
+            printf("%s%s", k ? ", " : ": ", option->choices[k]);
+        printf("\n#%s = %s\n", option->name,
+               option->standard       ? option->standard
+               : !takes_value(option) ? "false"
+               : option->argument     ? option->argument
+                                      : "");
+    }
 }

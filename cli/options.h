@@ -42,6 +42,7 @@ typedef struct cli_option {
     bool never;
     char also;        /* a second letter, as other programs call it; 0: none */
     bool rare;        /* only --help tells of it */
+    bool no_file;     /* a config file does not know it */
     const char *bare; /* the value when none stands behind a "="; the next argument is none then */
 } cli_option;
 
@@ -68,6 +69,9 @@ int cli_parse(const cli_command *command, int argc, char **argv, void *target);
 int cli_usage(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void cli_help(const cli_command *command, bool everything);
+
+/* A config file on stdout: every option with what it is, commented out, with its default or what it takes. */
+void cli_print_config(const cli_command *command);
 
 /* The nearest of the names to a misspelled word, or NULL when none is near. `names` ends in NULL. */
 const char *cli_nearest(const char *word, const char *const *names);

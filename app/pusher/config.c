@@ -22,35 +22,45 @@ static const struct setting {
     setting_kind kind;
     size_t offset;
     uint32_t standard, min, max;
+    const char *help;
 } settings_known[] = {
 #define AT(member) offsetof(push_settings, member)
-    {"enabled", SWITCH, AT(enabled), 1, 0, 0},
-    {"require_tls", SWITCH, AT(require_tls), 0, 0, 0},
-    {"client_events", SWITCH, AT(client_events), 0, 0, 0},
-    {"subscription_count", SWITCH, AT(subscription_count), 0, 0, 0},
-    {"connections", NUMBER, AT(limits.connections), 100000, 1, UINT32_MAX - 1},
-    {"channels", NUMBER, AT(limits.channels), 100, 1, 10000},
-    {"app_channels", NUMBER, AT(limits.app_channels), 200000, 1, UINT32_MAX - 1},
-    {"members", NUMBER, AT(limits.members), 100, 1, 100000},
-    {"member_bytes", NUMBER, AT(limits.member_bytes), 1024, 16, 64 << 10},
-    {"event_bytes", NUMBER, AT(limits.event_bytes), 10240, 16, 8 << 20},
-    {"event_channels", NUMBER, AT(limits.event_channels), 100, 1, 10000},
-    {"batch_events", NUMBER, AT(limits.batch_events), 10, 1, 1000},
-    {"client_events_second", NUMBER, AT(limits.client_events_second), 10, 1, 100000},
-    {"subscriptions_second", NUMBER, AT(limits.subscriptions_second), 10, 1, 100000},
-    {"watchlist", NUMBER, AT(limits.watchlist), 100, 1, 1000},
-    {"history_messages", NUMBER, AT(limits.history_messages), 100, 1, 1000000},
-    {"history_bytes", NUMBER, AT(limits.history_bytes), 1 << 20, 1 << 10, 1 << 30},
-    {"history_seconds", NUMBER, AT(limits.history_seconds), 0, 0, UINT32_MAX},
-    {"cached_channels", NUMBER, AT(limits.cached_channels), 10000, 1, UINT32_MAX - 1},
-    {"webhook_grace_ms", NUMBER, AT(webhooks.grace_ms), 3000, 0, 600000},
-    {"webhook_timeout_ms", NUMBER, AT(webhooks.timeout_ms), 10000, 10, 600000},
-    {"webhook_batch_ms", NUMBER, AT(webhooks.rules.batch_ms), 50, 0, 60000},
-    {"webhook_batch_events", NUMBER, AT(webhooks.rules.batch_events), 10, 1, 1000},
-    {"webhook_queue_events", NUMBER, AT(webhooks.rules.queue_events), 10000, 1, 10000000},
-    {"webhook_queue_bytes", NUMBER, AT(webhooks.rules.queue_bytes), 16 << 20, 1024, 1 << 30},
-    {"webhook_retry_first_ms", NUMBER, AT(webhooks.rules.retry_first_ms), 1000, 1, 60000},
-    {"webhook_retry_max_ms", NUMBER, AT(webhooks.rules.retry_max_ms), 300000, 1, 86400000},
+    {"enabled", SWITCH, AT(enabled), 1, 0, 0, "false: clients are closed with 4003, and the API answers 403"},
+    {"require_tls", SWITCH, AT(require_tls), 0, 0, 0, "true: clients that come without TLS are closed with 4000"},
+    {"client_events", SWITCH, AT(client_events), 0, 0, 0,
+     "clients of private and presence channels may trigger client-... events"},
+    {"subscription_count", SWITCH, AT(subscription_count), 0, 0, 0, "clients are told how many subscribe"},
+    {"connections", NUMBER, AT(limits.connections), 100000, 1, UINT32_MAX - 1, "of the app; over: 4004"},
+    {"channels", NUMBER, AT(limits.channels), 100, 1, 10000, "that a connection may be in"},
+    {"app_channels", NUMBER, AT(limits.app_channels), 200000, 1, UINT32_MAX - 1, "with somebody in them"},
+    {"members", NUMBER, AT(limits.members), 100, 1, 100000, "of a presence channel"},
+    {"member_bytes", NUMBER, AT(limits.member_bytes), 1024, 16, 64 << 10, "of a member's channel_data"},
+    {"event_bytes", NUMBER, AT(limits.event_bytes), 10240, 16, 8 << 20,
+     "of an event's data; over: 413, of clients 4301"},
+    {"event_channels", NUMBER, AT(limits.event_channels), 100, 1, 10000, "that one event may name"},
+    {"batch_events", NUMBER, AT(limits.batch_events), 10, 1, 1000, "in one request"},
+    {"client_events_second", NUMBER, AT(limits.client_events_second), 10, 1, 100000, "of a connection; over: 4301"},
+    {"subscriptions_second", NUMBER, AT(limits.subscriptions_second), 10, 1, 100000,
+     "of a connection, and as many at once as it may have; over: 4301"},
+    {"watchlist", NUMBER, AT(limits.watchlist), 100, 1, 1000, "users that a user may watch"},
+    {"history_messages", NUMBER, AT(limits.history_messages), 100, 1, 1000000,
+     "kept of each channel that history names"},
+    {"history_bytes", NUMBER, AT(limits.history_bytes), 1 << 20, 1 << 10, 1 << 30, "the same in bytes"},
+    {"history_seconds", NUMBER, AT(limits.history_seconds), 0, 0, UINT32_MAX,
+     "the same in time; 0 is as long as there is room"},
+    {"cached_channels", NUMBER, AT(limits.cached_channels), 10000, 1, UINT32_MAX - 1,
+     "cache channels whose last event is kept"},
+    {"webhook_grace_ms", NUMBER, AT(webhooks.grace_ms), 3000, 0, 600000,
+     "before an end is told, in case it is taken back"},
+    {"webhook_timeout_ms", NUMBER, AT(webhooks.timeout_ms), 10000, 10, 600000, "for an answer"},
+    {"webhook_batch_ms", NUMBER, AT(webhooks.rules.batch_ms), 50, 0, 60000, "what comes within it is one post"},
+    {"webhook_batch_events", NUMBER, AT(webhooks.rules.batch_events), 10, 1, 1000, "of one post"},
+    {"webhook_queue_events", NUMBER, AT(webhooks.rules.queue_events), 10000, 1, 10000000, "that wait for a URL"},
+    {"webhook_queue_bytes", NUMBER, AT(webhooks.rules.queue_bytes), 16 << 20, 1024, 1 << 30, "the same in bytes"},
+    {"webhook_retry_first_ms", NUMBER, AT(webhooks.rules.retry_first_ms), 1000, 1, 60000,
+     "the first wait of a post that failed, at most; each next is longer"},
+    {"webhook_retry_max_ms", NUMBER, AT(webhooks.rules.retry_max_ms), 300000, 1, 86400000,
+     "after it a post is given up"},
 #undef AT
 };
 
@@ -327,4 +337,38 @@ push_settings *push_settings_random(void) {
 failed:
     push_settings_unref(s);
     return NULL;
+}
+
+/* ---- as a file ---- */
+
+/* What a section may say beside settings_known: `name = example`, and what that is. */
+static const struct {
+    const char *line, *help;
+} others_known[] = {
+    {"history = news- private-chat-", "channels that keep their events, by prefix with spaces between, or *"},
+    {"webhook = https://backend.example/pusher", "it is told what happens; repeatable, each with what follows it"},
+    {"webhook_events = member_added, member_removed", "only these of channel_occupied, channel_vacated, member_added, "
+                                                      "member_removed, client_event, cache_miss, subscription_count"},
+    {"webhook_header = Authorization: Bearer 5ecr3t", "repeatable"},
+    {"webhook_ca = /etc/weft/backend-ca.pem", "authorities in place of the system's"},
+    {"webhook_proxy = http://proxy.example:3128", "or https://, socks5h://, socks5://"},
+};
+
+bool push_settings_print(FILE *out) {
+    push_settings *s = push_settings_random();
+    if (!s)
+        return false;
+    fprintf(out, "[app %s]\nid = %s\nkey = %s\nsecret = %s\n", s->name, s->id, s->keys[0].key, s->keys[0].secret);
+    push_settings_unref(s);
+    for (size_t i = 0; i < KNOWN; i++) {
+        const struct setting *known = &settings_known[i];
+        fprintf(out, "\n# %s\n#%s = ", known->help, known->name);
+        if (known->kind == SWITCH)
+            fprintf(out, "%s\n", known->standard ? "true" : "false");
+        else
+            fprintf(out, "%u\n", known->standard);
+    }
+    for (size_t i = 0; i < sizeof others_known / sizeof others_known[0]; i++)
+        fprintf(out, "\n# %s\n#%s\n", others_known[i].help, others_known[i].line);
+    return ferror(out) == 0;
 }

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <weft/weft.h>
 
@@ -81,6 +82,10 @@ bool push_settings_differ(push_settings *list, char *out_why, size_t cap);
 
 /* One for trying things out, with a random key and secret. NULL: memory or randomness is out. */
 push_settings *push_settings_random(void);
+
+/* Writes a section as a file has it: an app made up as above, and every other setting commented out, with its standard
+ * value and what it is. */
+bool push_settings_print(FILE *out);
 
 push_settings *push_settings_ref(push_settings *settings);
 void push_settings_unref(push_settings *settings); /* NULL is accepted */

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ONE_EVENT = 1000 };
-
 static size_t put_event(push_effects *e, const push_event *event, size_t *out_data_at) {
     size_t at = push_effect_begin(e);
     push_put_str(&e->text, "{\"event\":");

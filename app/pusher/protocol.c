@@ -144,7 +144,7 @@ static void subscribe(const asked *a, const push_want *want) {
         say_refused(a, want->channel, PUSH_LIMIT_REACHED, "This channel has as many members as it may");
         break;
     case PUSH_TOO_FAST:
-        say_refused(a, want->channel, "LimitReached", 403, "This connection subscribes more often than it may");
+        say_refused(a, want->channel, PUSH_LIMIT_REACHED, "This connection subscribes more often than it may");
         break;
     case PUSH_NO_MEMORY:
         out_of_memory(a);

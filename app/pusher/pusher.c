@@ -100,11 +100,41 @@ bool app_pusher_add(weft_server *server, const app_config *config, app_store *st
     return false;
 }
 
-void app_pusher_announce(void) {
+/* To be pasted: into a page, and into the environment of a server (Laravel's .env has these names). Everywhere is here. */
+static void show(const push_settings *s, const char *address, bool tls) {
+    const char *port = strrchr(address, ':') + 1, *key = s->keys[0].key;
+    bool everywhere = strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
+    int len = everywhere ? 9 : (int)(port - address - 1);
+    const char *host = everywhere ? "localhost" : address, *secure = tls ? "true" : "false";
+    fprintf(stderr,
+            "\nAn app for clients of Pusher Channels, until the next start. In a page:\n\n"
+            "  new Pusher('%s', { cluster: '', wsHost: '%.*s', wsPort: %s, wssPort: %s,\n"
+            "      forceTLS: %s, enabledTransports: ['ws', 'wss'] })\n\n"
+            "and for the server beside it (.env):\n\n"
+            "  PUSHER_APP_ID=%s\n  PUSHER_APP_KEY=%s\n  PUSHER_APP_SECRET=%s\n"
+            "  PUSHER_HOST=%.*s\n  PUSHER_PORT=%s\n  PUSHER_SCHEME=%s\n\n"
+            "An app that stays: weft serve --print-config > weft.ini; weft serve --config weft.ini\n\n",
+            key, len, host, port, port, secure, s->id, key, s->keys[0].secret, len, host, port, tls ? "https" : "http");
+}
+
+void app_pusher_announce(weft_server *server, const app_config *config) {
     const push_settings *s = pusher.made;
-    if (s)
+    const char *address = weft_server_address(server, 0);
+    if (!s)
+        return;
+    if (isatty(STDERR_FILENO) && !config->log_json && config->verbosity >= 0 && address &&
+        strncmp(address, "unix:", 5) != 0)
+        show(s, address, weft_server_address_tls(server, 0));
+    else
         app_log(APP_INFO, "an app for trying things out, until the next start", "id", s->id, "key", s->keys[0].key,
                 "secret", s->keys[0].secret, NULL);
+}
+
+int app_print_apps(void) {
+    printf("\n# Apps for clients of Pusher Channels: as many sections as there are apps. This one was made up now, and "
+           "is\n"
+           "# nobody else's. Another pair of key and secret behind it is valid too: so keys are changed.\n");
+    return push_settings_print(stdout) && fflush(stdout) == 0 ? APP_EXIT_OK : APP_EXIT_FAILED;
 }
 
 static void reload(void) {

@@ -17,8 +17,8 @@ struct push_apps;
  * the history of their channels. False: it is told on stderr why not. Once in a process. */
 bool app_pusher_add(weft_server *server, const app_config *config, app_store *store);
 
-/* Logs how to reach the app that was made up, when one was. */
-void app_pusher_announce(void);
+/* Says how to reach the app that was made up, when one was: in the log, or on a terminal as something to paste. */
+void app_pusher_announce(weft_server *server, const app_config *config);
 
 /* Starts its thread: it reads the file again when told to, and calls `also`. False: errno says why. */
 bool app_pusher_start(void (*also)(void));

@@ -6,7 +6,9 @@
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
 import stat
@@ -21,7 +23,7 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 
-from weft import PATIENCE_S, TEXT, Weft, close_frame, eventually, frame, main, run  # noqa: E402
+from weft import PATIENCE_S, TEXT, Weft, close_frame, eventually, frame, main, program, run  # noqa: E402
 
 USAGE, CANNOT_LISTEN = 2, 7
 
@@ -129,6 +131,26 @@ class CommandLine(Case):
         for url in urls:
             with urllib.request.urlopen(url + '/healthz', timeout=PATIENCE_S) as answer:
                 self.assertEqual(answer.read(), b'ok\n')
+
+    def test_a_terminal_gets_something_to_paste(self):
+        ours, terminal = pty.openpty()
+        self.addCleanup(os.close, ours)
+        server = subprocess.Popen([program(), 'serve', '--listen', '127.0.0.1:0'], stdin=subprocess.DEVNULL, stderr=terminal)
+        os.close(terminal)
+        try:
+            text = b''
+            while b'--config weft.ini' not in text:
+                self.assertTrue(select.select([ours], [], [], PATIENCE_S)[0], text)
+                text += os.read(ours, 4096)
+        finally:
+            server.terminate()
+            server.wait(PATIENCE_S)
+        text = text.decode().replace('\r', '')
+        port = re.search(r'listening on http://127.0.0.1:(\d+)\n', text)[1]
+        env = dict(line.split('=') for line in re.findall(r'^  (PUSHER_.*)$', text, re.M))
+        self.assertEqual((env['PUSHER_HOST'], env['PUSHER_PORT'], env['PUSHER_SCHEME']), ('127.0.0.1', port, 'http'))
+        self.assertRegex(env['PUSHER_APP_ID'], r'^\d{6}$')
+        self.assertRegex(text, rf"new Pusher\('{env['PUSHER_APP_KEY']}', {{ cluster: '', wsHost: '127.0.0.1', wsPort: {port},")
 
     @unittest.skipIf(os.geteuid() != 0, 'only root has something to give up')
     def test_root_becomes_nobody(self):
@@ -267,6 +289,37 @@ token = from the file
     def test_unreadable(self):
         self.assertIn('/nowhere/weft.ini', self.fails(USAGE, 'serve', '--config', '/nowhere/weft.ini'))
 
+    def test_the_file_that_is_printed(self):
+        """It is good as it is, and with each option and setting in force that has a standard value."""
+        code, text, err = run('serve', '--print-config')
+        self.assertEqual((code, err), (0, ''))
+        self.assertNotEqual(text, run('serve', '--print-config')[1])  # keys of one's own
+        self.assertEqual(run('serve', '-c', self.config(text), '--check'), (0, 'good\n', ''))
+        helped = set(re.findall(r'^  (?:-.,|   ) --([a-z0-9-]+)', run('serve', '--help')[1], re.M))
+        options, _, app = text.partition('\n[app ')
+        self.assertEqual(helped - set(re.findall(r'^#([a-z0-9-]+) = ', options, re.M)),
+                         {'help', 'config', 'check', 'print-config'})
+        settled = re.sub(r'^#([a-z0-9-]+ = (?![A-Z]+$))', r'\1', options, flags=re.M)
+        settled += '\n[app ' + re.sub(r'^#(?!webhook_ca)([a-z_]+ = )', r'\1', app, flags=re.M)
+        self.assertGreater(len(re.findall(r'^[a-z]', settled, re.M)), 50)
+        self.assertEqual(run('serve', '-c', self.config(settled), '--check'), (0, 'good\n', ''))
+
+    def test_check_says_what_is_wrong(self):
+        app = '[app a]\nid = 1\nkey = k\nsecret = s\n'
+        self.assertIn('line 5', self.fails(USAGE, 'serve', '--check', '-c', self.config(app + 'colour = red\n')))
+        self.assertIn('/nowhere.pem', self.fails(USAGE, 'serve', '--check', '-c', self.config(
+            '[serve]\ntls-cert = /nowhere.pem\ntls-key = /nowhere.pem\n')))
+        self.assertIn('check', self.fails(USAGE, 'serve', '-c', self.config('check = true\n')))
+
+    def test_check_disturbs_nobody(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        os.chmod(folder, 0o777)
+        store = os.path.join(folder, 'store')
+        path = self.config(f'[serve]\nstore = {store}\nlisten = 127.0.0.1:0\n')
+        server = self.serve('-c', path, listen=None)
+        check = ('serve', '-c', path, '--check', '--listen', f'127.0.0.1:{server.port}')
+        self.assertEqual(run(*check), (0, 'good\n', ''))
+
     def test_a_folder_is_no_file(self):
         self.assertIn('/proc/self', self.fails(USAGE, 'serve', '--listen', '127.0.0.1:0', '--config', '/proc/self'))
 
@@ -295,6 +348,25 @@ class Ending(Case):
         started = time.monotonic()
         server.signal(number)
         return server.wait(seconds), time.monotonic() - started
+
+    def test_systemd_is_told(self):
+        for abstract in (False, True):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                folder = self.enterContext(tempfile.TemporaryDirectory())
+                os.chmod(folder, 0o755)
+                path = f'{folder}/notify'
+                manager.bind('\0' + path if abstract else path)
+                if not abstract:
+                    os.chmod(path, 0o777)
+                manager.settimeout(PATIENCE_S)
+                os.environ['NOTIFY_SOCKET'] = '@' + path if abstract else path
+                try:
+                    server = self.serve()
+                finally:
+                    del os.environ['NOTIFY_SOCKET']
+                self.assertEqual(manager.recv(64), b'READY=1')
+                server.signal(signal.SIGTERM)
+                self.assertEqual(manager.recv(64), b'STOPPING=1')
 
     def test_a_drain_is_spread(self):
         server = self.serve('--drain', '1s', '--threads', '1')
