@@ -41,7 +41,7 @@ static const struct setting {
     {"batch_events", NUMBER, AT(limits.batch_events), 10, 1, 1000, "in one request"},
     {"client_events_second", NUMBER, AT(limits.client_events_second), 10, 1, 100000, "of a connection; over: 4301"},
     {"subscriptions_second", NUMBER, AT(limits.subscriptions_second), 10, 1, 100000,
-     "of a connection, and as many at once as it may have; over: 4301"},
+     "of a connection; at once twice channels, and at least 100"},
     {"watchlist", NUMBER, AT(limits.watchlist), 100, 1, 1000, "users that a user may watch"},
     {"history_messages", NUMBER, AT(limits.history_messages), 100, 1, 1000000,
      "kept of each channel that history names"},
