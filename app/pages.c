@@ -25,6 +25,11 @@ static bool is_console(const char *path) {
     return strncmp(path, CONSOLE, sizeof CONSOLE - 1) == 0;
 }
 
+/* Modules for pages of others, who import them from here. */
+static bool is_public(const char *path) {
+    return strncmp(path, "/weft", 5) == 0;
+}
+
 static bool is_known(const weft_request *request, const char *etag) {
     weft_text known = weft_request_header(request, "If-None-Match");
     if (known.len == 1 && known.data[0] == '*')
@@ -46,9 +51,11 @@ static void on_page(weft_request *request, void *user) {
         {"Content-Security-Policy", is_console(page->path) ? console_policy : content_policy},
         {"X-Content-Type-Options", "nosniff"},
         {"Referrer-Policy", "no-referrer"},
+        {"Access-Control-Allow-Origin", "*"},
     };
+    size_t count = sizeof headers / sizeof headers[0] - !is_public(page->path);
     app_log_request(request, status);
-    weft_request_reply_with(request, status, headers, sizeof headers / sizeof headers[0],
+    weft_request_reply_with(request, status, headers, count,
                             (weft_text) {(const char *)page->data, status == 304 ? 0 : page->len});
 }
 

@@ -91,6 +91,16 @@ static void announce(weft_server *server, const app_config *config) {
         close(config->ready_fd);
 }
 
+/* By far the most frequent reason is a page whose origin nobody has named. */
+static void on_refused(const weft_request *request, int status, const char *why, void *user) {
+    (void)user;
+    char origin[256];
+    weft_text from = weft_request_header(request, "Origin");
+    snprintf(origin, sizeof origin, "%.*s", (int)(from.data ? from.len : 0), from.data ? from.data : "");
+    app_log_request(request, status);
+    app_log(APP_DEBUG, "refused", "peer", weft_request_peer(request), "why", why, "origin", origin, NULL);
+}
+
 static weft_server *make_server(const app_config *config, app_store *store) {
     weft_config server_config = {
         WEFT_CONFIG_INIT,
@@ -104,6 +114,7 @@ static weft_server *make_server(const app_config *config, app_store *store) {
         .backend = config->backend,
         .http2 = config->http2,
         .reuse_port = config->reuse_port,
+        .refused = on_refused,
         .limits = {.message_bytes_max = config->message_bytes_max,
                    .queue_bytes_max = config->queue_bytes_max,
                    .slow_policy = config->slow_policy,

@@ -202,15 +202,21 @@ function choose(id) {
     watch();
 }
 
-function show_apps(apps) {
+/** Where somebody is; one of the WebSockets is this page's own. */
+function first_app(apps, stats) {
+    const busy = apps.find((each) => each.connections > 0);
+    return busy?.id ?? (stats.websockets > 1 || apps.length === 0 ? ROOMS : apps[0].id);
+}
+
+function show_apps(apps, stats) {
     const items = [...apps.map(({ id, name }) => ({ id, text: `${name} (${id})` })), { id: ROOMS, text: 'Plain rooms' }];
     sync($('app'), items, (each) => each.id, () => el('option'), (node, each) => {
         node.value = each.id;
         put(node, each.text);
     });
     if (!items.some((each) => each.id === app)) {
-        $('app').value = items[0].id;
-        choose(items[0].id);
+        $('app').value = first_app(apps, stats);
+        choose($('app').value);
     }
     const now = apps.find((each) => each.id === app);
     put($('app-facts'), now ? `${number(now.connections)} connections, ${number(now.channels)} channels${now.enabled ? '' : ', disabled'}; key ${now.keys.join(', ')}`
@@ -219,7 +225,7 @@ function show_apps(apps) {
 
 function show_live(live) {
     show_stats(live.stats);
-    show_apps(live.apps);
+    show_apps(live.apps, live.stats);
     const rows = live.channels ?? live.rooms ?? [];
     if (live.app !== app) return;
     const make = ({ name }) => el('tr', {},

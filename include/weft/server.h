@@ -47,6 +47,10 @@ typedef struct weft_config {
      * among them (SO_REUSEPORT; only servers of the same user). Topics, limits and counters are each server's own.
      * Port 0 is a port of our own all the same. False: an address that anyone listens on is EADDRINUSE. */
     bool reuse_port;
+    /* [none] For a log: the library turned a WebSocket handshake away, as it is not valid or its origin is not welcome.
+     * The request may be read until this returns, and is not to be answered. On the worker of the connection. */
+    void (*refused)(const weft_request *request, int status, const char *why, void *user);
+    void *refused_user;
 } weft_config;
 
 #define WEFT_CONFIG_INIT .struct_size = sizeof(weft_config)

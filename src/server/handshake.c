@@ -37,7 +37,10 @@ static void refuse_upgrade(weft_conn *conn, wf_upgrade refused) {
         {"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}};
     static const weft_header allow[] = {{"Allow", "GET"}};
     char text[256];
+    const weft_config *config = &wf_conn_worker(conn)->server->config;
     wf_refused(wf_conn_worker(conn), refused.refusal);
+    if (config->refused)
+        config->refused(conn->request, refused.http_status, refused.text, config->refused_user);
     snprintf(text, sizeof text, "%s\n", refused.text);
     if (refused.http_status == 426)
         answer(conn->request, 426, text, upgrade, 3);

@@ -98,6 +98,19 @@ look('a wrong secret is told of, the right one opens and lasts as long as the ta
     assert.equal(await page.locator('#console').isVisible(), false);
 });
 
+look('it begins where somebody is', async (s) => {
+    const member = new WsClient(`${s.weft.ws}/rooms/lobby`);
+    await soon(member.opened, 'the handshake');
+    const rooms = await s.signed_in();
+    await eventually(async () => await rooms.locator('#app option:checked').textContent() === 'Plain rooms');
+    await rooms.close();
+    const other = s.client({ id: 'ann' });
+    await subscribed(other.subscribe('news'));
+    const apps = await s.signed_in();
+    await eventually(async () => await apps.locator('#app').inputValue() === '3');
+    member.socket.terminate();
+});
+
 look('figures, channels and connections are of now', async (s) => {
     const page = await s.signed_in();
     const figure = async (name) => Number.parseFloat((await page.getByTestId(name).textContent()).replaceAll(',', ''));

@@ -23,7 +23,7 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 
-from weft import PATIENCE_S, TEXT, Weft, close_frame, eventually, frame, main, program, run  # noqa: E402
+from weft import PATIENCE_S, TEXT, Weft, close_frame, eventually, frame, handshake, main, program, run  # noqa: E402
 
 USAGE, CANNOT_LISTEN = 2, 7
 
@@ -527,6 +527,17 @@ class Log(Case):
         server.stop()
         logged = [json.loads(line) for line in server.stderr().splitlines()]
         self.assertEqual([line['status'] for line in logged if line['event'] == 'request'], ['200', '404', '426'])
+
+    def test_why_a_page_may_not_join_is_told(self):
+        server = self.serve('-v', '--log', 'json')
+        for origin in ('https://other.example', 'null'):
+            with server.raw() as raw:
+                raw.send(handshake('/rooms/a', headers=[f'Origin: {origin}']))
+                self.assertEqual(raw.response()[0], 403)
+        server.stop()
+        told = [line for line in map(json.loads, server.stderr().splitlines()) if line['event'] == 'refused']
+        self.assertEqual([line['origin'] for line in told], ['https://other.example', 'null'])
+        self.assertIn('Origin', told[0]['why'])
 
     def test_text_lines_cannot_be_forged(self):
         server = self.serve('-v')

@@ -365,7 +365,13 @@ TEST(another_version_is_told_which_one_is_spoken) {
     CHECK_EQ(fixture_end(), WEFT_OK);
 }
 
+static void count_refused(const weft_request *request, int status, const char *why, void *user) {
+    CHECK(status == 403 && strstr(why, "Origin") && weft_request_header(request, "Origin").len > 0);
+    atomic_fetch_add((atomic_int *)user, 1);
+}
+
 TEST(a_foreign_origin_is_refused_and_the_routes_list_replaces_the_servers) {
+    static atomic_int refused;
     static const char *const everywhere[] = {"https://a.example", NULL}, *const here[] = {"https://b.example", NULL};
     static const struct {
         const char *path, *origin;
@@ -379,7 +385,8 @@ TEST(a_foreign_origin_is_refused_and_the_routes_list_replaces_the_servers) {
         {"/route", "Origin: https://a.example\r\n", 403},
         {"/route", "", 101},
     };
-    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .origins = everywhere});
+    fixture_new(&(weft_config) {WEFT_CONFIG_INIT, .connections_max = 64, .origins = everywhere,
+                                .refused = count_refused, .refused_user = &refused});
     fixture_route("/server", &(weft_route) {.message = fixture_on_message});
     fixture_route("/route", &(weft_route) {.message = fixture_on_message, .origins = here});
     fixture_run(NULL);
@@ -389,6 +396,7 @@ TEST(a_foreign_origin_is_refused_and_the_routes_list_replaces_the_servers) {
         client_close(&c);
     }
     test_context("%s", "");
+    CHECK_EQ(atomic_load(&refused), 3);
     CHECK_EQ(fixture_end(), WEFT_OK);
 }
 

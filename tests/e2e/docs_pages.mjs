@@ -1,7 +1,7 @@
-// The example of docs/PUSHER.md: its config file, server and page as they stand there, with the SDK and pusher-js as npm has
-// them, in a browser; and what it says to laravel-echo. Only ports are others.
+// The examples that take a browser, as they stand there but for ports. README.md: a page in a room, opened from the disk.
+// docs/PUSHER.md: config file, server and page, with the SDK and pusher-js as npm has them; and what it says to laravel-echo.
 //
-//   WEFT_BIN=/path/to/weft node --test docs_pusher.mjs
+//   WEFT_BIN=/path/to/weft node --test docs_pages.mjs
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -16,12 +16,11 @@ import { chromium } from 'playwright-core';
 import { eventually, soon, Weft } from './weft.mjs';
 
 const here = import.meta.dirname ?? new URL('.', import.meta.url).pathname;
-const page = readFileSync(join(here, '../../docs/PUSHER.md'), 'utf8');
-const blocks = [...page.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text }));
-const block = (language, part) => {
-    const found = blocks.filter((each) => each.language === language && each.text.includes(part));
-    assert.equal(found.length, 1, `docs/PUSHER.md has one block of ${language} with ${part}`);
-    return found[0].text;
+const block = (language, part, path = 'docs/PUSHER.md') => {
+    const blocks = readFileSync(join(here, '../..', path), 'utf8').matchAll(/^```(\w+)\n(.*?)^```$/gms);
+    const found = [...blocks].filter((each) => each[1] === language && each[2].includes(part));
+    assert.equal(found.length, 1, `${path} has one block of ${language} with ${part}`);
+    return found[0][2];
 };
 
 async function freePort() {
@@ -33,18 +32,34 @@ async function freePort() {
     return port;
 }
 
-let folder, weft;
+let folder, weft, browser;
 
 before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'weft-docs-'));
     symlinkSync(join(here, 'node_modules'), join(folder, 'node_modules'));
     writeFileSync(join(folder, 'weft.ini'), block('ini', 'client_events = true'));
-    weft = await Weft.start('--config', join(folder, 'weft.ini'));
+    weft = await Weft.start('--config', join(folder, 'weft.ini'), '--origin', 'null');
+    browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+        args: ['--headless', '--no-sandbox', '--disable-gpu'] });
 });
 
 after(async () => {
+    await browser?.close();
     await weft.stop();
     rmSync(folder, { recursive: true });
+});
+
+test('a page in a room', { timeout: 30000 }, async () => {
+    const file = join(folder, 'room.html');
+    writeFileSync(file, block('html', 'weft.js', 'README.md').replaceAll('127.0.0.1:9001', `127.0.0.1:${weft.port}`));
+    const [one, other] = await Promise.all([1, 2].map(() => browser.newPage()));
+    await Promise.all([one, other].map((each) => each.goto(pathToFileURL(file).href)));
+    await eventually(async () => (await weft.rooms()).lobby?.[0] === 2);
+    await one.locator('#text').fill('hello');
+    await one.locator('button').click();
+    await Promise.all([one, other].map((each) => each.locator('#log li', { hasText: 'hello' }).waitFor()));
+    await eventually(async () => (await one.locator('#text').inputValue()) === '');
+    await Promise.all([one, other].map((each) => each.close()));
 });
 
 test('in five minutes', { timeout: 30000 }, async () => {
@@ -53,8 +68,6 @@ test('in five minutes', { timeout: 30000 }, async () => {
         block('js', 'authorizeChannel').replace('9001', weft.port).replace('listen(3000)', `listen(${port})`));
     writeFileSync(join(folder, 'page.html'), block('html', 'subscribe').replace('9001', weft.port));
     const server = spawn('node', ['server.mjs'], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
-    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-        args: ['--headless', '--no-sandbox', '--disable-gpu'] });
     try {
         await eventually(() => fetch(`http://127.0.0.1:${port}/`).then(({ ok }) => ok, () => false));
         const pages = await Promise.all([1, 2].map(() => browser.newPage()));
@@ -70,7 +83,6 @@ test('in five minutes', { timeout: 30000 }, async () => {
         await pages[0].locator('#here', { hasText: /^1$/ }).waitFor();
         assert.deepEqual(faults, []);
     } finally {
-        await browser.close();
         server.kill();
         await once(server, 'exit');
     }
