@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 #include <weft/weft.h>
@@ -146,11 +147,24 @@ static void tell_refusal(const connect_session *s, const weft_response *response
         connect_complain(s, "%.*s", (int)body.len, body.data);
 }
 
+/* What helps most often; NULL: nothing comes to mind. */
+static const char *advice(const connect_session *s, const weft_dial_failure *failure, int code) {
+    bool secure = strncasecmp(s->options->urls.items[0], "wss:", 4) == 0;
+    if (code == CLI_EXIT_CERTIFICATE)
+        return "-k takes any certificate, --cacert FILE one of an authority of your own";
+    if (code == CLI_EXIT_TLS && secure && failure->phase == WEFT_DIAL_TLS)
+        return "is there TLS? if not: ws://";
+    if (code == CLI_EXIT_ABNORMAL && !secure && !failure->response)
+        return "is there TLS? then: wss://";
+    return NULL;
+}
+
 static void on_failed(weft_conn *conn, const weft_dial_failure *failure, void *user) {
     connect_session *s = user;
     (void)conn;
     int code = cli_exit_of_dial(failure);
-    connect_complain(s, "%s", failure->text);
+    const char *help = advice(s, failure, code);
+    connect_complain(s, "%s%s%s%s", failure->text, help ? " (" : "", help ? help : "", help ? ")" : "");
     if (code == CLI_EXIT_HTTP)
         tell_refusal(s, failure->response);
     char more[32];
@@ -188,6 +202,10 @@ int connect_dial(connect_session *s) {
     int got = weft_client_dial(s->client, &dial, &s->conn);
     if (got == WEFT_OK)
         return 0;
+    bool has_scheme = strstr(o->urls.items[0], "://") || strncmp(o->urls.items[0], "ws", 2) == 0;
+    if (got == WEFT_EINVAL && !has_scheme)
+        return cli_usage(&cli_connect, "%.200s is no URL; did you mean ws://%.200s?", o->urls.items[0],
+                         o->urls.items[0]);
     return cli_usage(&cli_connect, "%.200s: %s", o->urls.items[0],
                      got == WEFT_EINVAL ? weft_client_error(s->client) : weft_status_text(got));
 }
@@ -308,8 +326,10 @@ int cli_run_connect(int argc, char **argv) {
     s.escapes = !o.raw && isatty(STDOUT_FILENO);
     s.colors_out = cli_colors(o.color, STDOUT_FILENO);
     s.colors_err = cli_colors(o.color, STDERR_FILENO);
-    weft_client_config config = {WEFT_CLIENT_CONFIG_INIT, .connect_timeout_ms = o.connect_timeout_ms,
-                                 .handshake_timeout_ms = o.connect_timeout_ms, .tls = o.tls,
+    weft_client_config config = {WEFT_CLIENT_CONFIG_INIT,
+                                 .connect_timeout_ms = o.connect_timeout_ms,
+                                 .handshake_timeout_ms = o.connect_timeout_ms,
+                                 .tls = o.tls,
                                  .http2 = o.http2 ? WEFT_HTTP2_CLEAR : WEFT_HTTP2_OFF,
                                  .limits = {.message_bytes_max = o.message_max,
                                             .ping_interval_ms = o.ping_interval_ms,

@@ -82,12 +82,21 @@ class ExitCodes(Case):
                 self.assertEqual(self.connect(url, *flags)[0], 2, flags)
 
     def test_self_signed_and_no_tls(self):
-        code, out, err = self.connect(self.secure('--tls-self-signed'))
+        """Each with what helps."""
+        secure = self.secure('--tls-self-signed')
+        code, out, err = self.connect(secure)
         self.assertEqual(code, 60)
-        self.assertIn('self-signed certificate', err)
+        self.assertRegex(err, 'self-signed certificate.*-k .*--cacert')
         code, out, err = self.connect(self.echo.replace('ws:', 'wss:'), '-k')
         self.assertEqual(code, 35)
-        self.assertRegex(err, 'weft: no TLS with 127.0.0.1:[0-9]+: ')
+        self.assertRegex(err, 'weft: no TLS with 127.0.0.1:[0-9]+: .*ws://')
+        code, out, err = self.connect(secure.replace('wss:', 'ws:'))
+        self.assertEqual(code, 64)
+        self.assertIn('wss://', err)
+        address = self.echo.removeprefix('ws://')
+        code, out, err = self.connect(address)
+        self.assertEqual(code, 2)
+        self.assertIn(f'did you mean ws://{address}?', err)
 
     def test_timeouts(self):
         with socket.create_server(('127.0.0.1', 0), backlog=0) as server:
