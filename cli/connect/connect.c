@@ -147,10 +147,11 @@ static void tell_refusal(const connect_session *s, const weft_response *response
         connect_complain(s, "%.*s", (int)body.len, body.data);
 }
 
-/* What helps most often; NULL: nothing comes to mind. */
+/* What helps most often; NULL: nothing comes to mind. Errors 18 to 21 of X509_verify_cert_error_string(3) are about who
+ * vouches for the certificate. */
 static const char *advice(const connect_session *s, const weft_dial_failure *failure, int code) {
     bool secure = strncasecmp(s->options->urls.items[0], "wss:", 4) == 0;
-    if (code == CLI_EXIT_CERTIFICATE)
+    if (failure->verify_error >= 18 && failure->verify_error <= 21)
         return "-k takes any certificate, --cacert FILE one of an authority of your own";
     if (code == CLI_EXIT_TLS && secure && failure->phase == WEFT_DIAL_TLS)
         return "is there TLS? if not: ws://";

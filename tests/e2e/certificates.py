@@ -92,7 +92,7 @@ def certificate_rows(folder, ca):
     own = self_signed(folder, 'own', HERE)
 
     def bad(why):
-        return rf'the certificate of \S+:\d+ is not good for \S+: {why}'
+        return rf'the certificate of \S+:\d+ is not good for \S+: {why}( \(-k .*\))?'
 
     mismatch, ip_mismatch, no_issuer = (bad(why) for why in (
         'hostname mismatch', 'IP address mismatch', 'unable to get local issuer certificate'))
@@ -146,7 +146,7 @@ def no_tls_rows(folder, ca):
                   set_ciphers='AES128-SHA')
 
     def no_tls(why):
-        return rf'no TLS with 127\.0\.0\.1:\d+: .*({why})'
+        return rf'no TLS with 127\.0\.0\.1:\d+: .*({why})( \(is there TLS.*)?'
 
     def versions(low, high):
         return secure(settled(pair, minimum_version=low, maximum_version=high))
