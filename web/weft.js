@@ -13,13 +13,15 @@
 //   room.rename(name);
 //   room.close();
 //
-// States: connecting, open, reconnecting (in waitMs), closed. Options: `url` of the server (that of the page), `token`
+// States: connecting, open, reconnecting (in waitMs), closed. Options: `url` of the server (where this module is from), `token`
 // (text, or a function that is asked for one before each line, and may be async: so a token may expire), `place` to
 // return to (as room.place told it), `transports` to choose from, `betterMs` between two looks whether WebSockets get
 // through by now. Code 4401 (or status 401): the token is missing, has expired or is not good; 4403 (403): it does not
 // allow that. Without dependencies; works in workers.
 
 export const TRANSPORTS = ['websocket', 'events', 'polling'];
+
+const HOME = import.meta.url.startsWith('http') ? import.meta.url : globalThis.location?.origin; // bundled: the page's
 
 const DIAL_MS = 8000; // to be in the room
 const SILENCE_MS = 45000; // a stream says something every 16 s, a poll is answered within 25 s
@@ -122,7 +124,7 @@ const LINES = { websocket: SocketLine, events: EventsLine, polling: PollingLine 
 
 class Room {
     constructor(name, options) {
-        Object.assign(this, STANDARD, { url: globalThis.location?.origin }, options, { name });
+        Object.assign(this, STANDARD, { url: HOME }, options, { name });
         this.choice = 0; // of the transports
         this.attempt = 0;
         this.given = ''; // the last token
