@@ -81,6 +81,8 @@ static void put(log_line *line, const char *format, ...) {
 
 static void put_pair(log_line *line, const char *name, const char *value) {
     char escaped[1024];
+    if (!as_json && value[0] == '\0')
+        return; /* a reader sees as well that there is none */
     app_escape(escaped, sizeof escaped, value, strlen(value));
     bool quotes = escaped[0] == '\0' || strpbrk(escaped, " =\"") != NULL;
     if (as_json)

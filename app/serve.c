@@ -147,7 +147,9 @@ static int listen_on_all(weft_server *server, const char *const *addresses, bool
     for (size_t i = 0; addresses[i]; i++) {
         int got = tls ? weft_server_listen_tls(server, addresses[i]) : weft_server_listen(server, addresses[i]);
         if (got < 0) {
-            complain(weft_server_error(server));
+            bool privileged = got == WEFT_ESYS && errno == EACCES && strncmp(addresses[i], "unix:", 5) != 0;
+            fprintf(stderr, "weft: %s%s\n", weft_server_error(server),
+                    privileged ? " (ports below 1024 are for root and CAP_NET_BIND_SERVICE)" : "");
             return got == WEFT_EINVAL ? APP_EXIT_USAGE : APP_EXIT_LISTEN;
         }
     }

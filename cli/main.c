@@ -35,6 +35,10 @@ static const entry *find(const char *word) {
 }
 
 static int unknown(const char *word) {
+    if (word[0] == '-') {
+        fprintf(stderr, "weft: %s stands behind a subcommand, as in: weft serve %s ... (weft help)\n", word, word);
+        return CLI_EXIT_USAGE;
+    }
     const char *near = cli_nearest(word, words);
     fprintf(stderr, near ? "weft: %s is no subcommand; did you mean %s?\n" : "weft: %s is no subcommand (weft help)\n",
             word, near);

@@ -196,6 +196,9 @@ static int unknown(parse *p, const char *name) {
     for (size_t i = 0; i < p->command->option_count && i < 63; i++)
         names[i] = p->command->options[i].name;
     const char *near = cli_nearest(name, names);
+    for (size_t i = 0; i < p->command->option_count; i++)
+        if (p->command->options[i].elsewhere && strcmp(p->command->options[i].elsewhere, name) == 0)
+            near = p->command->options[i].name;
     char what[128];
     snprintf(what, sizeof what, near ? "is not an option; did you mean %s%s?" : "is not an option", p->file ? "" : "--",
              near ? near : "");

@@ -40,10 +40,11 @@ typedef struct cli_option {
     const char *const *choices; /* NULL-terminated, for CLI_CHOICE */
     uint32_t min, max;          /* for numbers; 0 max: UINT32_MAX - 1 */
     bool never;
-    char also;        /* a second letter, as other programs call it; 0: none */
-    bool rare;        /* only --help tells of it */
-    bool no_file;     /* a config file does not know it */
-    const char *bare; /* the value when none stands behind a "="; the next argument is none then */
+    char also;             /* a second letter, as other programs call it; 0: none */
+    bool rare;             /* only --help tells of it */
+    bool no_file;          /* a config file does not know it */
+    const char *elsewhere; /* what other programs call it: not taken, but understood; NULL: the same */
+    const char *bare;      /* the value when none stands behind a "="; the next argument is none then */
 } cli_option;
 
 typedef struct cli_command {

@@ -27,7 +27,7 @@ static const char *const slow_choices[] = {"close", "drop-newest", "drop-oldest"
 
 static const cli_option options[] = {
     {"listen", 'l', CLI_LIST, AT(listen), "ADDR", "address to serve on, repeatable: HOST:PORT, [::1]:PORT, unix:PATH",
-     .standard = "127.0.0.1:9001"},
+     .standard = "127.0.0.1:9001", .elsewhere = "port"},
     {"tls-cert", 0, CLI_LIST, AT(certs), "FILE", "certificate chain (PEM): --listen speaks TLS; repeatable",
      .standard = NULL},
     {"tls-key", 0, CLI_LIST, AT(keys), "FILE", "the key of each, in the same order", .standard = NULL},

@@ -66,7 +66,9 @@ class CommandLine(Case):
         self.assertIn('--listen', self.fails(USAGE, 'serve', '--lisen', '127.0.0.1:0'))
         self.assertIn('--message-max', self.fails(USAGE, 'serve', '--mesage-max=1k'))
         self.assertIn('--ping-interval', self.fails(USAGE, 'serve', '--ping-intervall', '1s'))
+        self.assertIn('--listen', self.fails(USAGE, 'serve', '--port', '9001'))
         self.assertIn('serve', self.fails(USAGE, 'sevre'))
+        self.assertIn('weft serve --listen', self.fails(USAGE, '--listen', ':9001'))
         self.assertNotIn('did you mean', self.fails(USAGE, 'serve', '--xyzzy'))
 
     def test_values_that_are_none(self):
