@@ -107,8 +107,9 @@ static void show(const push_settings *s, const char *address, bool tls) {
     int len = everywhere ? 9 : (int)(port - address - 1);
     const char *host = everywhere ? "localhost" : address, *secure = tls ? "true" : "false";
     fprintf(stderr,
-            "\nAn app for clients of Pusher Channels, until the next start. In a page:\n\n"
-            "  new Pusher('%s', { cluster: '', wsHost: '%.*s', wsPort: %s, wssPort: %s,\n"
+            "The chat page is there; open it twice. weft serve --help has more.\n\n"
+            "An app for clients of Pusher Channels, until the next start. In a page:\n\n"
+            "  new Pusher('%s', {\n      cluster: '', wsHost: '%.*s', wsPort: %s, wssPort: %s,\n"
             "      forceTLS: %s, enabledTransports: ['ws', 'wss'] })\n\n"
             "and for the server beside it (.env):\n\n"
             "  PUSHER_APP_ID=%s\n  PUSHER_APP_KEY=%s\n  PUSHER_APP_SECRET=%s\n"

@@ -152,7 +152,8 @@ class CommandLine(Case):
         env = dict(line.split('=') for line in re.findall(r'^  (PUSHER_.*)$', text, re.M))
         self.assertEqual((env['PUSHER_HOST'], env['PUSHER_PORT'], env['PUSHER_SCHEME']), ('127.0.0.1', port, 'http'))
         self.assertRegex(env['PUSHER_APP_ID'], r'^\d{6}$')
-        self.assertRegex(text, rf"new Pusher\('{env['PUSHER_APP_KEY']}', {{ cluster: '', wsHost: '127.0.0.1', wsPort: {port},")
+        self.assertRegex(text, rf"new Pusher\('{env['PUSHER_APP_KEY']}', {{\n +cluster: '', wsHost: '127.0.0.1', wsPort: {port},")
+        self.assertLessEqual(max(map(len, text.splitlines())), 80 + len(port))
 
     @unittest.skipIf(os.geteuid() != 0, 'only root has something to give up')
     def test_root_becomes_nobody(self):
