@@ -22,12 +22,19 @@ const bench_fault_name bench_fault_names[BENCH_FAULTS] = {
 };
 
 void bench_note(bench_notes *notes, const char *format, ...) {
-    if (notes->count++ >= BENCH_NOTES)
+    if (notes->count >= BENCH_NOTES) {
+        notes->count++;
         return;
+    }
+    char *text = notes->text[notes->count];
     va_list args;
     va_start(args, format);
-    vsnprintf(notes->text[notes->count - 1], BENCH_NOTE_BYTES, format, args);
+    vsnprintf(text, BENCH_NOTE_BYTES, format, args);
     va_end(args);
+    for (size_t i = 0; i < notes->count; i++)
+        if (strcmp(notes->text[i], text) == 0)
+            return;
+    notes->count++;
 }
 
 uint64_t bench_report_missing(const bench_report *r) {
