@@ -247,19 +247,20 @@ static void merge_sliver(bench_report *r, double interval_s) {
     before->server_cpu_s += last->server_cpu_s;
 }
 
+static int by_time(const void *a, const void *b) {
+    double one = ((const bench_sample *)a)->at_s, other = ((const bench_sample *)b)->at_s;
+    return (one > other) - (one < other);
+}
+
 static void sum_up(bench_monitor *m) {
     const bench_config *c = m->run->config;
     bench_report *r = m->report;
     uint64_t longest = 0, last_done = 0;
     gather(m);
-    for (uint32_t i = 0, at = m->report->sample_count; i < BENCH_PENDING; i++, at++) { /* in the order of time */
-        bench_pending *oldest = NULL;
-        for (uint32_t k = 0; k < BENCH_PENDING; k++)
-            if (m->pending[k].is_used && (!oldest || m->pending[k].index < oldest->index))
-                oldest = &m->pending[k];
-        if (oldest)
-            make_sample(m, oldest);
-    }
+    for (uint32_t i = 0; i < BENCH_PENDING; i++)
+        make_sample(m, &m->pending[i]);
+    if (r->sample_count > 0) /* one that stood still has made room for later ones before it was over */
+        qsort(r->samples, r->sample_count, sizeof *r->samples, by_time);
     for (uint32_t n = 0; n < c->threads; n++) {
         const bench_worker *w = &m->run->workers[n];
         longest = m->measured_ns[n] > longest ? m->measured_ns[n] : longest;

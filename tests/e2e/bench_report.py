@@ -91,6 +91,8 @@ class Honesty(Case):
         self.assertGreaterEqual(told['latency_ns']['p99'], 400e6)
         self.assertGreaterEqual(told['send_lag_ns']['p99'], 400e6)
         self.assertIn('send lag', told['verdict']['invalid'][-1])
+        times = [row[0] for row in told['samples']['rows']]
+        self.assertEqual(times, sorted(times))
 
     def test_a_client_that_stands_still_is_in_it_too(self):
         self.client_frozen('/echo', '-r', '1k')
