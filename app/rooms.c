@@ -69,7 +69,7 @@ static void on_drained(weft_conn *conn, void *user) {
 
 static void on_message(weft_conn *conn, weft_message message, void *user) {
     (void)user;
-    const room_member *m = weft_conn_user(conn);
+    room_member *m = weft_conn_user(conn);
     if (!m->publishes) {
         weft_conn_close(conn, ROOM_CLOSE_FORBIDDEN, "this token does not let you publish in this room");
         return;
