@@ -9,6 +9,7 @@
 
 #include <jose/openssl.h>
 #include <openssl/ecdsa.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
@@ -98,7 +99,9 @@ static weft_text text_of(const char *text) {
 
 static jwt_keys *parse(const char *text) {
     why_not[0] = '\0';
-    return jwt_keys_parse(text_of(text), why_not, sizeof why_not);
+    jwt_keys *keys = jwt_keys_parse(text_of(text), why_not, sizeof why_not);
+    CHECK_EQ(ERR_peek_error(), 0);
+    return keys;
 }
 
 static jwt_keys *good_keys(const char *text) {
@@ -157,6 +160,7 @@ static const char *judge(jwt_keys *keys, const char *token) {
         jwt_free(&found);
     else
         CHECK(found.claims == NULL);
+    CHECK_EQ(ERR_peek_error(), 0); /* that of a connection's TLS would be read behind it */
     return why;
 }
 
