@@ -212,9 +212,14 @@ void admin_put_connection(push_text *out, weft_conn *conn) {
         }
         push_app_leave(app, NULL);
     } else if (member) {
+        const char *subject = room_bearer_subject(member->bearer);
         put_string(out, "app", APP_ROOMS);
         put_string(out, "who", member->peer);
         put_string(out, "room", member->name);
+        if (subject) {
+            push_put_str(out, ",\"user\":");
+            push_put_quoted(out, push_str(subject));
+        }
     }
     put_switch(out, "stream", weft_conn_is_stream(conn));
     put_switch(out, "deflate", weft_conn_deflates(conn));

@@ -181,10 +181,12 @@ class Rights(unittest.TestCase):
             self.assertEqual(say(weft, '/rooms/a', 's3creT'), 401)
             self.assertEqual([each['name'] for each in get(weft, '/rooms?token=s3cret')[2]['rooms']], ['a'])
 
-    def test_the_log_says_who(self):
-        with Weft('--jwt-keys', keys_file(), '-v') as weft:
+    def test_the_log_and_the_console_say_who(self):
+        with Weft('--jwt-keys', keys_file(), '-v', '--admin-secret', 'a-secret-of-the-house') as weft:
             ann = token(['a'], ['a'], sub='ann "7"\n')
             raw = dial(weft, '/rooms/a', ann)
+            there = get(weft, '/admin/connections', bearer('a-secret-of-the-house'))[2]['connections']
+            self.assertEqual([(each['room'], each['user']) for each in there], [('a', 'ann "7"\n')])
             self.assertEqual(say(weft, '/rooms/a', ann), 204)
             raw.socket.close()
             eventually(lambda: ' left ' in weft.stderr())
