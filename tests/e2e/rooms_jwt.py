@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: E402
 
 from rooms import Stream, get, post  # noqa: E402
-from weft import TEXT, Weft, eventually, frame, handshake, main, run  # noqa: E402
+from weft import TEXT, Weft, eventually, frame, handshake, main, program, run  # noqa: E402
 
 SECRET = 'a secret that nobody can guess: 7'
 EVENTS = 'Accept: text/event-stream'
@@ -208,7 +208,10 @@ class Documentation(unittest.TestCase):
         sh(first.split('\n')[0])
         keys = os.path.join(KEYS['folder'].name, 'keys')
         with Weft('--jwt-keys', keys) as weft:
-            sh(second.replace('http://127.0.0.1:9001', weft.url).replace('curl ', 'curl --disable --fail -sS '))
+            second = second.replace('127.0.0.1:9001', f'127.0.0.1:{weft.port}')
+            sh(second.split('weft connect')[0].replace('curl ', 'curl --disable --fail -sS '))
+            connect = second.replace('weft connect', f'"{program()}" connect --expect 1 </dev/null').split('curl')
+            self.assertEqual(sh(connect[0] + connect[1].split('\n', 1)[1]), 'hello')
             given = sh(second.split('curl')[0] + 'echo "$token"')
             self.assertEqual(get(weft, '/rooms/lobby/history', bearer(given))[2]['messages'][0]['data'], 'hello')
             self.assertEqual(get(weft, '/rooms/team-7/history', bearer(given))[0], 200)
