@@ -80,14 +80,12 @@ static bool is_method(const weft_request *request, const char *method) {
     return is.len == strlen(method) && memcmp(is.data, method, is.len) == 0;
 }
 
-/* Who it is: as its token says, else as it says itself; "" when nobody does. False: answered with 400. */
+/* Who it is: as its token says, and without one as it says itself; "" when nobody does. False: answered with 400. */
 static bool who_is(weft_request *request, const room_pass *pass, char out_who[HERE_NAME_BYTES + 1]) {
     const char *subject = room_pass_subject(pass);
-    *out_who = '\0';
-    if (subject) {
-        snprintf(out_who, HERE_NAME_BYTES + 1, "%s", subject);
+    snprintf(out_who, HERE_NAME_BYTES + 1, "%s", subject ? subject : "");
+    if (!pass->all) /* where names are vouched for nobody makes up one */
         return true;
-    }
     int got = weft_request_param(request, "as", out_who, HERE_NAME_BYTES + 1);
     if (got == WEFT_ESTALE || (got == WEFT_OK && here_name_ok(out_who)))
         return true;

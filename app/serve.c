@@ -251,8 +251,10 @@ int app_serve(const app_config *config) {
     if (config->store_file) {
         app_store_config wanted = {config->store_file, config->store_bytes, config->history_age_ms};
         store = app_store_open(&wanted, why, sizeof why);
-        if (!store)
+        if (!store) {
+            room_auth_free();
             return complain(why);
+        }
     }
     int code = serve_with(store, config);
     app_store_free(store);

@@ -116,7 +116,7 @@ static const cli_option options[] = {
      "a console at /console for who knows its first line", .standard = NULL},
     {"config", 'c', CLI_TEXT, AT(app.config_file), "FILE", "read options and apps from an INI file; flags win",
      .no_file = true},
-    {"check", 0, CLI_FLAG, AT(app.check), NULL, "only say whether config, apps and certificates are good",
+    {"check", 0, CLI_FLAG, AT(app.check), NULL, "only say whether config, apps, keys and certificates are good",
      .no_file = true},
     {"print-config", 0, CLI_FLAG, AT(print_config), NULL, "print a config file: all there is, and an app of your own",
      .no_file = true},

@@ -136,6 +136,18 @@ class Rights(unittest.TestCase):
             last = get(weft, '/rooms/a/history', bearer(token(['a'])))[2]['messages']
             self.assertEqual([each['data'] for each in last], ['hello', 'hello'])
 
+    def test_nobody_takes_a_name(self):
+        with Weft('--jwt-keys', keys_file(), '--token', 's3cret') as weft:
+            rows = (('eve', token(['a'], sub='ann')), ('ann2', token(['a'])), ('robot', 's3cret'))
+            there = [dial(weft, f'/rooms/a?as={name}', given) for name, given in rows]
+
+            def here():
+                return get(weft, '/rooms/a?poll=&here=0', bearer(token(['a'])))[2]['presence']['here']
+
+            eventually(lambda: here() == ['ann', 'robot'])
+            for raw in there:
+                raw.socket.close()
+
     def test_refusals_say_why_and_no_more(self):
         more = ('--jwt-issuer', 'https://id.example', '--origin', 'https://a.example', '-v')
         with Weft('--jwt-keys', keys_file(), *more) as weft:
