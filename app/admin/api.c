@@ -169,24 +169,25 @@ static bool good_event(admin_call *c, weft_text channel, weft_text name, weft_te
 }
 
 /* One whose channel is kept in a store is answered when it is there. */
-static void store_event(admin_call *c, const push_settings *settings, const push_event *event) {
+static void store_event(admin_call *c, const push_settings *settings, const push_event *event, app_past *log) {
     push_call call = {.request = c->request, .app = c->app, .settings = settings};
     push_put_str(&call.out, "{}");
-    if (push_store_event(&call, event, (weft_text) {NULL, 0}))
+    if (push_store_event(&call, event, (weft_text) {NULL, 0}, log))
         push_answer(&call);
     push_drop_writes(&call);
     push_text_free(&call.out);
 }
 
 static void publish_event(admin_call *c, const push_settings *settings, const push_event *event) {
+    app_past *log;
     push_trace_event(c->app, "api_event", NULL, event);
-    if (c->apps->store && push_keeps(settings, event->channel)) {
-        store_event(c, settings, event);
-        return;
-    }
-    push_verdict got = push_trigger(&c->app->state, event, NULL, push_app_enter(c->app), push_now_ms());
+    push_effects *e = push_app_enter(c->app);
+    bool stores = push_stores(c->app, event->channel, &log);
+    push_verdict got = stores ? PUSH_DONE : push_trigger(&c->app->state, event, NULL, e, push_now_ms());
     push_app_leave(c->app, NULL);
-    if (got == PUSH_NO_MEMORY)
+    if (stores)
+        store_event(c, settings, event, log);
+    else if (got == PUSH_NO_MEMORY)
         admin_refuse(c, 503, "out of memory");
     else
         admin_done(c, "publish", c->app->id);

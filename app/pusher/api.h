@@ -36,9 +36,13 @@ void push_put_info(push_text *out, weft_text name, const push_channel *channel, 
 void push_api_events(push_call *call);
 void push_api_batch(push_call *call);
 
-/* api_stored.c: adds an event to the call's writes, but for the connection with that socket id; false: answered.
- * Gives them up; or adds them to the store, which answers the call with `out`. */
-bool push_store_event(push_call *call, const push_event *event, weft_text except);
+/* api_stored.c: whether what is published in this channel goes to a store first, and then its log, held (NULL: it
+ * cannot be read). Under the app's lock, as is what becomes of it else: settings may change at any time. */
+bool push_stores(const push_app *app, weft_text channel, app_past **out_log);
+
+/* Adds an event to the call's writes, but for the connection with that socket id; takes the hold of the log over.
+ * False: answered. Gives the writes up; or adds them to the store, which answers the call with `out`. */
+bool push_store_event(push_call *call, const push_event *event, weft_text except, app_past *log);
 void push_drop_writes(push_call *call);
 void push_answer_stored(push_call *call);
 

@@ -85,9 +85,10 @@ static bool prepare(push_call *call, const posted *p, prepared *out) {
 /* False: it is answered that memory is out. Then it may have reached some, and is to be sent again. */
 static bool publish(push_call *call, prepared *p, weft_text channel) {
     p->event.channel = channel;
-    bool stores = call->app->apps->store && push_keeps(call->settings, channel);
+    app_past *log;
     push_verdict got = PUSH_DONE;
     push_effects *e = push_app_enter(call->app);
+    bool stores = push_stores(call->app, channel, &log);
     const push_conn *except =
         p->posted->socket_id.data ? push_conn_find(&call->app->state, p->posted->socket_id) : NULL;
     if (!stores)
@@ -98,7 +99,7 @@ static bool publish(push_call *call, prepared *p, weft_text channel) {
     if (got == PUSH_DONE)
         push_trace_event(call->app, "api_event", NULL, &p->event);
     if (stores)
-        return push_store_event(call, &p->event, p->posted->socket_id);
+        return push_store_event(call, &p->event, p->posted->socket_id, log);
     if (got == PUSH_NO_MEMORY)
         push_refuse(call, 503, "out of memory");
     return got != PUSH_NO_MEMORY;

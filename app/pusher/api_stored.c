@@ -27,10 +27,14 @@ typedef struct stored_event {
     push_text text;
 } stored_event;
 
+static void let_go(app_past *log) {
+    app_past_lock(log);
+    app_past_let_go(log);
+    app_past_unlock(log);
+}
+
 static void forget(stored_event *s) {
-    app_past_lock(s->write.log);
-    app_past_let_go(s->write.log);
-    app_past_unlock(s->write.log);
+    let_go(s->write.log);
     push_text_free(&s->text);
     free(s);
 }
@@ -91,16 +95,22 @@ static uint64_t day_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-bool push_store_event(push_call *call, const push_event *event, weft_text except) {
+bool push_stores(const push_app *app, weft_text channel, app_past **out_log) {
     bool failed;
+    if (!app->apps->store || !push_keeps(app->settings, channel))
+        return false;
+    *out_log = push_past_lock(&app->state, channel, &failed);
+    if (*out_log) {
+        app_past_hold(*out_log);
+        app_past_unlock(*out_log);
+    }
+    return true;
+}
+
+bool push_store_event(push_call *call, const push_event *event, weft_text except, app_past *log) {
     stored_event *s = calloc(1, sizeof *s);
     bool ok = s && write_text(s, event);
-    push_app_enter(call->app);
-    app_past *log = ok ? push_past_lock(&call->app->state, event->channel, &failed) : NULL;
-    push_app_leave(call->app, NULL);
-    if (log) {
-        app_past_hold(log);
-        app_past_unlock(log);
+    if (ok && log) {
         s->app = call->app;
         snprintf(s->except, sizeof s->except, "%.*s", (int)except.len, except.data ? except.data : "");
         s->write = (app_write) {.shelf = &call->app->shelf, .log = log, .done = on_stored};
@@ -114,6 +124,8 @@ bool push_store_event(push_call *call, const push_event *event, weft_text except
         return false;
     }
     push_refuse(call, 503, ok ? "The history of the channel cannot be read" : "out of memory");
+    if (log)
+        let_go(log);
     if (s)
         push_text_free(&s->text);
     free(s);
