@@ -44,8 +44,8 @@ typedef struct push_sessions {
     push_session *due;
     size_t inbox_bytes;      /* of all of them */
     size_t there, streaming; /* those that have not left, and among them those that stream */
-    size_t idle;        /* that have no request open, as of the last tick, and all that have come since */
-    bool crowded;       /* those have less time to open one */
+    size_t idle;             /* that have no request open, as of the last tick, and all that have come since */
+    bool crowded;            /* those have less time to open one */
 } push_sessions;
 
 /* Whether one more may begin: a session costs one request and no connection, so of an app's connections only a part may
