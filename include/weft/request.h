@@ -72,8 +72,8 @@ WEFT_API bool weft_request_gone(const weft_request *request);
 
 /* The client has finished its direction (FIN) before it was answered. It may still read an answer, but who leaves
  * looks the same, and browsers do nothing else: who parks requests may take it as gone. Nothing is read while a request
- * waits, so a FIN behind other bytes is not seen; with TLS it stands behind an alert. Never true over HTTP/2, where a
- * client that resets its stream is gone. Any thread. */
+ * waits, so a FIN behind other bytes is not seen; with TLS it stands behind an alert. Over HTTP/2 it is the FIN of the
+ * connection; a client that resets its stream is gone. Any thread. */
 WEFT_API bool weft_request_half_closed(const weft_request *request);
 
 /* A pointer of yours; after an accept or a stream it is the connection's (weft_conn_user). */

@@ -461,6 +461,13 @@ void wf_h2_input_over(wf_h2 *h2) {
     }
 }
 
+wf_h2_stream *wf_h2_next_stream(const wf_h2 *h2, const wf_h2_stream *before) {
+    wf_h2_stream *s = before ? before->next : h2->streams;
+    while (s && (!s->opened || s->closed))
+        s = s->next;
+    return s;
+}
+
 void wf_h2_cut(wf_h2 *h2) {
     all_gone(h2);
 }

@@ -68,6 +68,9 @@ int wf_h2_next(wf_h2 *h2, wf_h2_event *out_event);
 /* The next run of bytes to be sent, valid until the next call on this connection: its length, 0: none now. */
 size_t wf_h2_output(wf_h2 *h2, const uint8_t **out_data);
 
+/* One after the other those that are opened and not closed by their owner, from NULL to NULL. */
+wf_h2_stream *wf_h2_next_stream(const wf_h2 *h2, const wf_h2_stream *before);
+
 void wf_h2_input_over(wf_h2 *h2);      /* the peer sends no more: nor does it on any stream. May be called again */
 void wf_h2_go_away(wf_h2 *h2);         /* no new streams; those that are there go on */
 void wf_h2_cut(wf_h2 *h2);             /* the connection broke: all streams are gone */

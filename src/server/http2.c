@@ -115,6 +115,16 @@ static bool tell_streams(weft_conn *below) {
     return told;
 }
 
+/* Who has no more to say on a connection reads answers at most. */
+static void half_close_requests(weft_conn *below) {
+    for (wf_h2_stream *s = NULL; (s = wf_h2_next_stream(below->http2, s));) {
+        stream_port *port = wf_h2_stream_user(s);
+        weft_conn *conn = port ? (weft_conn *)port->port.sock : NULL;
+        if (conn && !conn->half_open && !conn->opened && conn->request)
+            wf_request_half_close(conn->request);
+    }
+}
+
 /* ---- the connection ---- */
 
 void wf_http2_begin(weft_conn *conn) {
@@ -156,6 +166,8 @@ bool wf_http2_pump(weft_conn *conn) {
             return false;
         more = fill(conn); /* what went may make room for more */
     }
+    if (input_over)
+        half_close_requests(conn);
     /* Streams have deadlines of their own. When nobody has one, the peer is to go on: with a head that it has begun,
      * with windows for the last answers, or with something new. */
     bool idle = wf_h2_owned(conn->http2) == 0, takes = wf_h2_memory(conn->http2) < held;

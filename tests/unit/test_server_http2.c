@@ -207,10 +207,12 @@ TEST(a_peer_that_has_said_its_last_still_gets_its_answers) {
     int32_t first = ask("GET", "/page", NULL, 0), late = ask("GET", "/late", NULL, 0),
             last = ask("GET", "/page", NULL, 0);
     say();
-    client_shutdown(&c);
     CHECK_STR(diary_next(), "kept");
-    client_sleep_ms(50); /* the FIN has come by now */
     weft_request *request = atomic_exchange(&kept, NULL);
+    CHECK(!weft_request_half_closed(request));
+    client_shutdown(&c);
+    EVENTUALLY(weft_request_half_closed(request));
+    CHECK(!weft_request_gone(request));
     weft_request_reply(request, 200, NULL, "late", 4);
     weft_request_unref(request);
     hear();
