@@ -10,7 +10,7 @@ import { createHmac } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { delivered, hears, message, plainClient, say, scene, state, texts, until } from './stage.mjs';
+import { Server, delivered, hears, message, plainClient, say, scene, state, texts, until } from './stage.mjs';
 import { Weft } from './weft.mjs';
 
 const BLOCKS = {
@@ -128,6 +128,36 @@ async function goesOnBehindWhatIsTooLong(page, how) {
     await page.evaluate(() => window.room.send('short'));
     await page.waitForFunction(() => window.heard.at(-1) === 'short');
 }
+
+scene("a browser's own EventSource comes back to its place", async (stage) => {
+    const relay = await stage.relay();
+    const ann = await stage.person('Ann', { url: relay.url });
+    const other = await plainClient(stage.server, 'other', '?echo=1');
+    for (let at = 1; at <= 3; at++) other.send(`${at}`);
+    await until('they are said', () => other.got.length === 3);
+    await ann.evaluate(() => {
+        Object.assign(window, { heard: [], told: [] });
+        const source = new EventSource('/rooms/other?last=2');
+        source.onmessage = ({ data, lastEventId }) => window.heard.push([JSON.parse(data).data, lastEventId.split(':')[1]]);
+        for (const name of ['joined', 'gap'])
+            source.addEventListener(name, ({ data }) => window.told.push([name, JSON.parse(data).recovered]));
+    });
+    const hasHeard = (count) => ann.waitForFunction((at) => window.heard.at(-1)?.[0] === `${at}`, count, { polling: 10 });
+    await hasHeard(3);
+    for (let at = 4; at <= 40; at++) {
+        if (at === 20) relay.each((line) => line.destroy());
+        other.send(`${at}`);
+    }
+    await hasHeard(40);
+    const heard = await ann.evaluate(() => window.heard);
+    assert.deepEqual(heard, Array.from({ length: 39 }, (_, at) => [`${at + 2}`, `${at + 2}`]));
+    other.close();
+    stage.server.child.kill('SIGKILL');
+    await stage.server.ended;
+    stage.server = await Server.start(stage.port); // which knows nothing of all that
+    await ann.waitForFunction(() => window.told.length === 3);
+    assert.deepEqual(await ann.evaluate(() => window.told), [['joined', false], ['joined', true], ['gap', false]]);
+});
 
 scene("somebody else's words acknowledge nothing", async (stage) => {
     const relay = await stage.relay();
