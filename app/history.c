@@ -26,7 +26,7 @@ typedef struct shard {
     void *tree;
     app_past *first, *last;           /* all logs; within them those that nobody holds are in the order of their use */
     app_past *idle_first, *idle_last; /* those nobody holds */
-    uint32_t idle_count;
+    uint32_t count, idle_count;
     uint64_t messages, bytes, appended;
 } shard;
 
@@ -170,6 +170,7 @@ static void forget(app_past *log) {
     free(own);
     *(log->prev ? &log->prev->next : &s->first) = log->next;
     *(log->next ? &log->next->prev : &s->last) = log->prev;
+    s->count--;
     clear(log);
     free(log->ring);
     free(log);
@@ -204,6 +205,19 @@ static void trim(shard *s, const app_past *newest) {
         forget(s->idle_first);
 }
 
+/* When all that are left are held: the oldest messages of those go that have more than their share, this one first.
+ * So who comes late keeps something too. */
+static void drop_excess(app_past *log) {
+    shard *s = log->home;
+    uint64_t bytes_max = shard_bytes_max(s->history), fair = bytes_max / s->count;
+    for (app_past *from = log; s->bytes > bytes_max;) {
+        if (from->bytes > fair)
+            drop_first(from);
+        else /* somebody has more, or all together would have no more than they may */
+            from = from->next ? from->next : s->first;
+    }
+}
+
 static app_past *begin(shard *s, const char *key) {
     size_t size = strlen(key) + 1;
     unsigned char random[APP_EPOCH_LEN / 2];
@@ -227,6 +241,7 @@ static app_past *begin(shard *s, const char *key) {
     log->prev = s->last;
     *(s->last ? &s->last->next : &s->first) = log;
     s->last = log;
+    s->count++;
     idle_add(log);
     const app_history_limits *limits = &s->history->limits;
     if (!limits->load || limits->load(limits->store, log))
@@ -342,8 +357,7 @@ static bool keep(app_past *log, const app_message *message) {
     log->home->messages++;
     log->end.offset++;
     trim(log->home, log);
-    while (log->home->bytes > shard_bytes_max(log->home->history) && log->count > 0)
-        drop_first(log);
+    drop_excess(log);
     return true;
 }
 

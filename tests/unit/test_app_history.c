@@ -192,31 +192,66 @@ static void add_weight(void *context, app_past *past) {
         *(size_t *)context += message.len;
 }
 
-TEST(all_together_stay_within_the_total) {
-    char key[32], text[500];
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
+static app_past *held[100];
+
+static const char *held_key(int i) {
+    static char key[32];
+    snprintf(key, sizeof key, "room %d", i);
+    return key;
+}
+
+/* Only messages can go. */
+static app_history *make_held(void) {
     app_history *h = make(1000, 20000, 400000, 1000);
+    for (int i = 0; i < 100; i++) {
+        held[i] = app_history_lock(h, held_key(i));
+        app_past_hold(held[i]);
+        app_past_unlock(held[i]);
+    }
+    return h;
+}
+
+static void free_held(app_history *h) {
+    for (int i = 0; i < 100; i++) {
+        app_past_lock(held[i]);
+        app_past_let_go(held[i]);
+        app_past_unlock(held[i]);
+    }
+    app_history_free(h);
+}
+
+static const char *long_text(void) {
+    static char text[500];
+    memset(text, 'x', sizeof text - 1);
+    return text;
+}
+
+TEST(all_together_stay_within_the_total) {
+    app_history *h = make_held();
     for (int round = 0; round < 40; round++)
-        for (int i = 0; i < 100; i++) {
-            snprintf(key, sizeof key, "room %d", i);
-            if (round == 0) { /* held: only messages can go */
-                app_past *past = app_history_lock(h, key);
-                app_past_hold(past);
-                app_past_unlock(past);
-            }
-            CHECK_EQ(append(h, key, text), round + 1);
-        }
+        for (int i = 0; i < 100; i++)
+            CHECK_EQ(append(h, held_key(i), long_text()), round + 1);
     size_t bytes = 0;
     app_history_each(h, add_weight, &bytes);
     CHECK(bytes <= 400000 && bytes > 200000);
-    for (int i = 0; i < 100; i++) {
-        snprintf(key, sizeof key, "room %d", i);
-        app_past *past = app_history_lock(h, key);
-        app_past_let_go(past);
-        app_past_unlock(past);
+    free_held(h);
+}
+
+TEST(who_comes_when_the_total_is_reached_keeps_something) {
+    app_history *h = make_held();
+    for (int i = 0; i < 5000; i++)
+        append(h, held_key(i % 50), long_text());
+    for (int i = 50; i < 100; i++) {
+        for (int n = 0; n < 10; n++)
+            append(h, held_key(i), long_text());
+        app_past_lock(held[i]);
+        CHECK(app_past_end(held[i]).offset + 1 - app_past_first(held[i]) >= 3);
+        app_past_unlock(held[i]);
     }
-    app_history_free(h);
+    size_t bytes = 0;
+    app_history_each(h, add_weight, &bytes);
+    CHECK(bytes <= 400000);
+    free_held(h);
 }
 
 TEST(places_are_read_as_they_are_written) {
