@@ -61,6 +61,10 @@ static const char schema[] =
     "PRAGMA user_version = 1;"
     "COMMIT";
 
+/* The log grows while somebody else reads the file; what it took is given back when it begins anew. */
+static const char writing[] =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304";
+
 struct store_file {
     int lock; /* a descriptor: as long as it is open, the file is ours */
     sqlite3 *writer, *reader;
@@ -150,9 +154,8 @@ store_file *store_file_open(const char *path, char *out_why, size_t cap) {
         return NULL;
     }
     pthread_mutex_init(&file->reading, NULL);
-    if (lock_it(file, path) &&
-        connect_to(file, path, &file->writer, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL") &&
-        has_schema(file) && connect_to(file, path, &file->reader, "PRAGMA query_only = 1") && prepare_all(file))
+    if (lock_it(file, path) && connect_to(file, path, &file->writer, writing) && has_schema(file) &&
+        connect_to(file, path, &file->reader, "PRAGMA query_only = 1") && prepare_all(file))
         return file;
     snprintf(out_why, cap, "%s: %s", path, file->error[0] ? file->error : file->read_error);
     store_file_close(file);

@@ -281,6 +281,19 @@ class Kept(File):
                     raw.open(ROOM)
                 self.assertEqual(post(weft, b'%d' % n), 204)
 
+    def test_the_log_shrinks_when_who_read_for_long_has_left(self):
+        with self.weft() as weft:
+            self.assertEqual(post(weft, b'one'), 204)
+            other = sqlite3.connect(self.path, isolation_level=None)
+            other.execute('BEGIN')
+            other.execute('SELECT count(*) FROM logs').fetchone()
+            for _ in range(200):
+                self.assertEqual(post(weft, b'x' * 40000), 204)
+            self.assertGreater(os.path.getsize(self.path + '-wal'), 7000000)
+            other.execute('ROLLBACK')
+            other.close()
+            eventually(lambda: post(weft, b'y' * 40000) == 204 and os.path.getsize(self.path + '-wal') < 5000000)
+
     def test_what_a_room_may_not_keep_leaves_the_file(self):
         with self.weft('--history', '3') as weft:
             for n in range(20):
