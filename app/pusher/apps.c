@@ -274,9 +274,12 @@ void push_apps_drain(push_apps *apps) {
     atomic_store(&apps->drains, true);
 }
 
+/* That they have gone is told to webhooks. */
 void push_apps_stop(push_apps *apps) {
-    for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
-        push_sessions_stop(&app_of(l)->sessions, &app_of(l)->effects);
+    for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));) {
+        push_sessions_stop(&app_of(l)->sessions, push_app_enter(app_of(l)));
+        push_app_leave(app_of(l), NULL);
+    }
 }
 
 /* ---- new settings ---- */

@@ -356,7 +356,6 @@ void push_sessions_stop(push_sessions *sessions, push_effects *e) {
         remove_session(s);
     }
     sessions->due = NULL;
-    push_effects_clear(e);
 }
 
 void push_sessions_free(push_sessions *sessions) {

@@ -537,6 +537,21 @@ TEST(a_drain_sends_away_who_polls) {
     end();
 }
 
+/* Whoever carries the effects out then tells webhooks. */
+TEST(who_is_there_at_the_end_has_left) {
+    begin();
+    push_session *s = session("1/aaaaaaaa");
+    CHECK_EQ(push_subscribe(s->who, &(push_want) {.channel = push_str("news")}, push_app_enter(&app), start_ms),
+             PUSH_DONE);
+    push_app_leave(&app, &(push_peer) {NULL, s});
+    app.effects.notes = true;
+    push_sessions_stop(&app.sessions, &app.effects);
+    CHECK(app.effects.count > 0);
+    CHECK_EQ(app.effects.items[app.effects.count - 1].kind, PUSH_NOTE);
+    CHECK_EQ(app.effects.items[app.effects.count - 1].code, PUSH_VACATED);
+    end();
+}
+
 /* Whatever is out of memory: it gets all that is said, or it ends. */
 TEST(without_memory_there_are_no_gaps) {
     for (int how = 0; how < 2; how++)
