@@ -29,7 +29,8 @@ static uint32_t busy_ms, spread_ms;
 static bool slow, inspected;
 
 const sim_model *sim_app_model(int id) {
-    static const sim_model *const models[] = {&world_chatter, &world_chatter, &world_chatter, &world_backend};
+    static const sim_model *const models[] = {&world_chatter, &world_chatter, &world_chatter, &world_chatter,
+                                              &world_poller,  &world_backend, &world_backend};
     return id == INSPECTOR ? &world_inspector : models[sim_below(sizeof models / sizeof *models)];
 }
 
@@ -188,11 +189,12 @@ weft_server *sim_app_begin(void) {
     return server;
 }
 
+/* Those without WebSockets go when the app stops. */
 void sim_app_run_over(void) {
+    app_pusher_stop();
     for (int i = 0; i < truth_conn_count; i++)
         if (truth_conns[i].who)
             sim_fail("callbacks", "connection %d never went", i);
-    app_pusher_stop();
 }
 
 void sim_app_freed(void) {

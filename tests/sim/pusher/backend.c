@@ -62,16 +62,16 @@ void backend_ask(sim_client *c, const char *method, const char *rest, const char
 size_t backend_read(sim_client *c, void (*answered)(sim_client *c, int status, const char *body, size_t len)) {
     const uint8_t *end = memmem(c->in, c->in_len, "\r\n\r\n", 4);
     const uint8_t *length = memmem(c->in, c->in_len, "Content-Length: ", 16);
-    if (!end || !length)
+    int status = c->in_len > 12 ? atoi((const char *)c->in + 9) : 0;
+    if (!end || (!length && status != 204))
         return 0;
-    size_t head_len = (size_t)(end - c->in) + 4, len = strtoul((const char *)length + 16, NULL, 10);
+    size_t head_len = (size_t)(end - c->in) + 4, len = status == 204 ? 0 : strtoul((const char *)length + 16, NULL, 10);
     if (c->in_len - head_len < len)
         return 0;
-    int status = atoi((const char *)c->in + 9);
     sim_trace("is answered", c->id, status, (int64_t)len);
     c->progress_ns = sim.now_ns;
     c->received++;
-    if (status == 200 || !sim_client_excused(c))
+    if (status == 200 || status == 204 || !sim_client_excused(c))
         answered(c, status, (const char *)end + 4, len);
     return head_len + len;
 }

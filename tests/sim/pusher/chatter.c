@@ -22,30 +22,44 @@ static chatter *of(const sim_client *c) {
     return &chatters[c->id];
 }
 
+static bool is_one(const sim_client *c) {
+    return c && (c->model == &world_chatter || c->model == &world_poller);
+}
+
 int chatter_conn(int id) {
     const sim_client *c = sim_client_of(id);
-    return c && c->model == &world_chatter && !c->over && c->silent_ns == UINT64_MAX ? chatters[id].conn : -1;
+    return is_one(c) && !c->over && c->silent_ns == UINT64_MAX ? chatters[id].conn : -1;
 }
 
 const char *chatter_socket_id(int id) {
     const sim_client *c = sim_client_of(id);
-    return c && c->model == &world_chatter ? chatters[id].socket_id : "";
+    return is_one(c) ? chatters[id].socket_id : "";
 }
 
-static void begin(sim_client *c) {
+void chatter_begin(sim_client *c) {
     chatter *p = of(c);
+    json_decref(p->outbox);
     *p = (chatter) {.conn = -1, .acts_left = sim_log_between(1, 60)};
     for (int t = 0; t < TOPICS; t++)
         p->stay[t] = -1;
     p->fate = sim_below(3) ? STAYS : (fate)sim_below(FATES);
     c->budget = sim_log_between(1, 2000);
     c->next_ns = (uint64_t)sim_below(world_busy_ms()) * SIM_MS;
+}
+
+static void begin(sim_client *c) {
+    chatter_begin(c);
     sim_ws_ask(c, "/app/" WORLD_KEY "?protocol=7&client=js&version=8.4.0");
 }
 
 /* ---- what it says ---- */
 
+/* Without a WebSocket it goes with the next request. */
 static void say(sim_client *c, const char *text, size_t len) {
+    if (of(c)->outbox) {
+        json_array_append_new(of(c)->outbox, json_stringn(text, len));
+        return;
+    }
     int opcode = 1 | sim_ws_prepare(c, (const uint8_t *)text, len);
     sim_ws_frame(c, true, opcode, c->payload, c->payload_len);
 }
@@ -138,7 +152,7 @@ static void ping(sim_client *c) {
     ask(of(c), ASKED_PONG, -1);
 }
 
-static void act(sim_client *c) {
+void chatter_act(sim_client *c) {
     chatter *p = of(c);
     int channel = (int)sim_below(CHANNELS);
     uint32_t what = sim_below(20);
@@ -152,14 +166,14 @@ static void act(sim_client *c) {
         sign_in(c);
     else if (what < 19)
         ping(c);
-    else
+    else if (!p->outbox)
         sim_ws_ping(c);
     p->acts_left--;
 }
 
 /* ---- how it goes ---- */
 
-static uint64_t owed(const sim_client *c) {
+uint64_t chatter_owed(const sim_client *c) {
     const chatter *p = of(c);
     uint64_t entries = p->asked_to - p->asked_from;
     for (int t = 0; t < TOPICS && p->conn >= 0; t++) {
@@ -173,12 +187,13 @@ static uint64_t owed(const sim_client *c) {
     return entries;
 }
 
-static void go(sim_client *c) {
-    if (of(c)->fate == CLOSES && owed(c) > 0) {
+void chatter_go(sim_client *c) {
+    bool closes = of(c)->fate == CLOSES;
+    if (closes && chatter_owed(c) > 0) {
         sim_client_rest(c, PAUSE_MS);
         return;
     }
-    if (of(c)->fate == CLOSES) {
+    if (closes && !of(c)->outbox) {
         sim_ws_close(c, 1000);
         c->quiet = false;
         return;
@@ -202,11 +217,11 @@ static void speak(sim_client *c) {
     if (sim.now_ns < c->pause_until_ns || p->asked_to - p->asked_from == CHATTER_ASKED_MAX) {
         sim_client_rest(c, PAUSE_MS);
     } else if (p->acts_left > 0) {
-        act(c);
+        chatter_act(c);
         c->pause_until_ns = sim.now_ns + (uint64_t)sim_below(c->budget) * SIM_MS;
         c->quiet = false;
     } else if (p->fate != STAYS) {
-        go(c);
+        chatter_go(c);
     }
 }
 
@@ -223,12 +238,12 @@ static void ended(sim_client *c, sim_end end) {
 }
 
 static bool waits(const sim_client *c) {
-    return !c->close_sent && !c->close_code && (of(c)->conn < 0 || owed(c) > 0);
+    return !c->close_sent && !c->close_code && (of(c)->conn < 0 || chatter_owed(c) > 0);
 }
 
 bool chatter_settled(int id) {
     const sim_client *c = sim_client_of(id);
-    return chatter_conn(id) < 0 || c->close_code || owed(c) == 0;
+    return chatter_conn(id) < 0 || c->close_code || chatter_owed(c) == 0;
 }
 
 /* It is in what it was told to be in, and sees there who is there. */

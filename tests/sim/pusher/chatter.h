@@ -6,6 +6,8 @@
 
 #include "world.h"
 
+#include <jansson.h>
+
 enum { CHATTER_ASKED_MAX = 32 };
 
 typedef enum asked_kind { ASKED_PONG, ASKED_SUBSCRIBE, ASKED_BAD_SUBSCRIBE, ASKED_SIGNIN } asked_kind;
@@ -31,10 +33,16 @@ typedef struct chatter {
     uint32_t watches, online;
     uint32_t rejected;
     uint32_t acts_left;
+    json_t *outbox; /* texts that wait for a request; NULL: it has a WebSocket */
+    bool waits, sends;
     fate fate;
 } chatter;
 
 chatter *chatter_of(const sim_client *c);
+void chatter_begin(sim_client *c);
+void chatter_act(sim_client *c);
+void chatter_go(sim_client *c);             /* in the way that is its own */
+uint64_t chatter_owed(const sim_client *c); /* answers, and entries of logs */
 void chatter_hears(sim_client *c, int opcode, const uint8_t *bytes, size_t len);
 void chatter_finish(const sim_client *c, int topic); /* the stay in which it is has been told whole */
 

@@ -17,14 +17,14 @@
 
 typedef enum world_phase { WORLD_BUSY, WORLD_QUIET, WORLD_INSPECTED, WORLD_ENDING } world_phase;
 
-extern const sim_model world_chatter, world_backend, world_inspector;
+extern const sim_model world_chatter, world_backend, world_inspector, world_poller;
 
 world_phase world_now(void);
 uint32_t world_busy_ms(void); /* how long that is */
 bool world_slow(void);        /* queues are small: who reads slowly may be closed */
 void world_inspected(void);   /* the inspector is content */
 
-/* chatter.c */
+/* chatter.c; a poller is one, too */
 bool chatter_settled(int id);          /* it has all that is its */
 void chatter_check(int id);            /* and what it knows is true */
 int chatter_conn(int id);              /* its connection, in the tables; -1: none yet, or no more */
