@@ -541,9 +541,7 @@ TEST(a_drain_sends_away_who_polls) {
 TEST(who_is_there_at_the_end_has_left) {
     begin();
     push_session *s = session("1/aaaaaaaa");
-    CHECK_EQ(push_subscribe(s->who, &(push_want) {.channel = push_str("news")}, push_app_enter(&app), start_ms),
-             PUSH_DONE);
-    push_app_leave(&app, &(push_peer) {NULL, s});
+    subscribe(s, "news");
     app.effects.notes = true;
     push_sessions_stop(&app.sessions, &app.effects);
     CHECK(app.effects.count > 0);
