@@ -10,6 +10,7 @@
 #include "world.h"
 
 #include "app/log.h"
+#include "app/pusher/apps.h"
 #include "app/pusher/pusher.h"
 #include "app/pusher/table.h"
 
@@ -27,6 +28,7 @@ static world_phase phase;
 static uint64_t next_ns;
 static uint32_t busy_ms, spread_ms;
 static bool slow, inspected;
+static uint32_t last_entries[TOPICS];
 
 const sim_model *sim_app_model(int id) {
     static const sim_model *const models[] = {&world_chatter, &world_chatter, &world_chatter, &world_chatter,
@@ -44,6 +46,10 @@ uint32_t world_busy_ms(void) {
 
 bool world_slow(void) {
     return slow;
+}
+
+uint32_t world_last_entry(int topic) {
+    return last_entries[topic];
 }
 
 void world_inspected(void) {
@@ -78,11 +84,35 @@ static void check_quiet(void) {
     collector_check();
 }
 
+/* One more event in each channel, published by another thread, for all who are there. */
+static void publish_last(void *unused) {
+    (void)unused;
+    push_app *app = push_apps_by_id(app_pusher_apps(), push_str(WORLD_APP));
+    for (int c = 0; c < CHANNELS; c++) {
+        char name[32], text[8192];
+        push_text json = {0};
+        uint32_t number = truth_event_new(INSPECTOR);
+        truth_events[number].meant = 1u << c;
+        truth_event_text(number, text);
+        push_put_quoted(&json, push_str(text));
+        snprintf(name, sizeof name, "\"event-%u\"", number);
+        push_event event = {.channel = push_str(truth_channel_name(c)), .name = push_str(name)};
+        event.data = (weft_text) {json.data, json.len};
+        push_trigger(&app->state, &event, NULL, push_app_enter(app), push_now_ms());
+        push_app_leave(app, NULL);
+        push_text_free(&json);
+    }
+}
+
 static void end_server(void) {
     bool stop = sim_below(10) == 0;
     phase = WORLD_ENDING;
     sim_trace(stop ? "stop" : "drain", spread_ms, 0, 0);
     app_pusher_drain();
+    if (!stop)
+        sim_outside(publish_last, NULL);
+    for (int t = 0; t < TOPICS; t++)
+        last_entries[t] = stop ? 0 : truth_topics[t].count;
     if (stop)
         weft_server_stop(server);
     else
@@ -159,6 +189,7 @@ void sim_app_reset(void) {
     phase = WORLD_BUSY;
     inspected = false;
     busy_ms = sim_between(5000, 40000);
+    memset(last_entries, 0, sizeof last_entries);
     truth_begin();
     collector_begin();
 }

@@ -225,10 +225,25 @@ static void speak(sim_client *c) {
     }
 }
 
+/* What was published before a drain is told before it. */
+static void check_drained(const sim_client *c) {
+    const chatter *p = of(c);
+    if (c->hurt || (c->pipe && sim_pipe_hurt(c->pipe)) || world_slow() || c->close_code == 0 ||
+        truth_conns[p->conn].terminated)
+        return;
+    for (int t = 0; t < TOPICS; t++)
+        for (uint32_t i = p->cursor[t]; p->stay[t] >= 0 && i < world_last_entry(t) && i < truth_stays[p->stay[t]].to;
+             i++)
+            if (truth_is_for(&truth_topics[t].entries[i], p->conn))
+                sim_fail("drain", "client %d, connection %d was not told entry %u of topic %d", c->id, p->conn, i, t);
+}
+
 /* Who reads slowly may be cut before he has read why he is closed. */
 static void ended(sim_client *c, sim_end end) {
     const chatter *p = of(c);
     bool terminated = p->conn >= 0 && truth_conns[p->conn].terminated;
+    if (world_now() == WORLD_ENDING && p->conn >= 0)
+        check_drained(c);
     bool slow = world_slow() && (c->close_code == 1008 || c->close_code == 4100);
     bool cut = (world_slow() || terminated) && c->close_code == 0;
     if (sim_client_excused(c) || slow || cut || (terminated && c->close_code == 4009))

@@ -20,9 +20,10 @@ typedef enum world_phase { WORLD_BUSY, WORLD_QUIET, WORLD_INSPECTED, WORLD_ENDIN
 extern const sim_model world_chatter, world_backend, world_inspector, world_poller;
 
 world_phase world_now(void);
-uint32_t world_busy_ms(void); /* how long that is */
-bool world_slow(void);        /* queues are small: who reads slowly may be closed */
-void world_inspected(void);   /* the inspector is content */
+uint32_t world_busy_ms(void);         /* how long that is */
+bool world_slow(void);                /* queues are small: who reads slowly may be closed */
+uint32_t world_last_entry(int topic); /* before the drain: entries up to this one are told to all; 0: it is none */
+void world_inspected(void);           /* the inspector is content */
 
 /* chatter.c; a poller is one, too */
 bool chatter_settled(int id);          /* it has all that is its */
