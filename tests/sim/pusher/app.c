@@ -162,7 +162,12 @@ static void write_settings(const char *path) {
             WORLD_APP, WORLD_KEY, WORLD_SECRET, truth_rules_now.counts ? "true" : "false");
     fprintf(file, "channels = %u\nmembers = %u\nclient_events_second = %u\n", truth_rules_now.channels_max,
             truth_rules_now.members_max, truth_rules_now.events_second);
-    fprintf(file, "webhook = http://hooks.example/all\nwebhook = http://hooks.example/members\n");
+    if (truth_rules_now.keeps)
+        fprintf(file, "history_messages = %u\nhistory =", truth_rules_now.kept_max);
+    for (int c = 0; c < CHANNELS; c++)
+        if (truth_rules_now.keeps >> c & 1)
+            fprintf(file, " %s", truth_channel_name(c));
+    fprintf(file, "\nwebhook = http://hooks.example/all\nwebhook = http://hooks.example/members\n");
     fprintf(file, "webhook_events = member_added, member_removed\nwebhook_grace_ms = %u\nwebhook_batch_ms = %u\n",
             (unsigned)(truth_grace_ns / SIM_MS), sim_log_between(1, 500));
     fprintf(file, "webhook_batch_events = %u\n", sim_log_between(1, 20));
@@ -202,7 +207,9 @@ weft_server *sim_app_begin(void) {
     truth_rules_now = (truth_rules) {.counts = sim_below(2),
                                      .channels_max = sim_between(2, CHANNELS),
                                      .members_max = sim_between(1, USERS),
-                                     .events_second = sim_log_between(1, 100)};
+                                     .events_second = sim_log_between(1, 100),
+                                     .keeps = sim_below(1u << CHANNELS) & sim_below(1u << CHANNELS),
+                                     .kept_max = sim_log_between(1, 50)};
     truth_grace_ns = (uint64_t)sim_log_between(100, 5000) * SIM_MS;
     make_hash_key();
     app_log_setup(false, -2);

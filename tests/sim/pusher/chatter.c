@@ -71,8 +71,10 @@ static void say_json(sim_client *c, json_t *message) {
     json_decref(message);
 }
 
-static void ask(chatter *p, asked_kind kind, int channel) {
-    p->asked[p->asked_to++ % CHATTER_ASKED_MAX] = (asked) {kind, channel};
+static asked *ask(chatter *p, asked_kind kind, int channel) {
+    asked *a = &p->asked[p->asked_to++ % CHATTER_ASKED_MAX];
+    *a = (asked) {.kind = kind, .channel = channel};
+    return a;
 }
 
 /* KEY:SIGNATURE of socket id, what stands between, and what was said of oneself. */
@@ -83,6 +85,19 @@ static json_t *auth_of(const chatter *p, const char *between, const char *data, 
     if (!good)
         hex[7] = hex[7] == '0' ? '1' : '0';
     return json_sprintf("%s:%s", WORLD_KEY, hex);
+}
+
+/* Somebody was in the channel before, and comes back; or says so. */
+static void return_to(json_t *data, int channel, asked *a) {
+    const char *epoch = truth_topics[channel].epoch;
+    if (!epoch[0] || !sim_below(3))
+        return;
+    a->returns = true;
+    a->lost = sim_below(8) == 0;
+    a->offset = truth_topics[channel].place;
+    json_object_set_new(
+        data, "recover",
+        json_pack("{s:s,s:i}", "epoch", a->lost ? "0000000000000000" : epoch, "offset", (int)a->offset));
 }
 
 static void subscribe(sim_client *c, int channel) {
@@ -101,8 +116,8 @@ static void subscribe(sim_client *c, int channel) {
     if (!truth_is_public(channel))
         json_object_set_new(data, "auth", auth_of(p, name, member, good));
     free(member);
+    return_to(data, channel, ask(p, good ? ASKED_SUBSCRIBE : ASKED_BAD_SUBSCRIBE, channel));
     say_json(c, json_pack("{s:s,s:o}", "event", "pusher:subscribe", "data", data));
-    ask(p, good ? ASKED_SUBSCRIBE : ASKED_BAD_SUBSCRIBE, channel);
 }
 
 static void unsubscribe(sim_client *c, int channel) {
@@ -176,6 +191,8 @@ void chatter_act(sim_client *c) {
 uint64_t chatter_owed(const sim_client *c) {
     const chatter *p = of(c);
     uint64_t entries = p->asked_to - p->asked_from;
+    for (int t = 0; t < CHANNELS; t++)
+        entries += p->replay_to[t] - p->replay[t];
     for (int t = 0; t < TOPICS && p->conn >= 0; t++) {
         if (p->stay[t] < 0)
             continue;

@@ -16,6 +16,8 @@ typedef enum fate { STAYS, CLOSES, RESETS, FALLS_SILENT, LEAVES, FATES } fate;
 typedef struct asked {
     asked_kind kind;
     int channel;
+    bool returns, lost; /* to a channel with a history; from a place that is none */
+    uint32_t offset;
 } asked;
 
 typedef struct chatter {
@@ -27,7 +29,8 @@ typedef struct chatter {
     uint32_t wants;             /* bits: channels in which it is when all is answered */
     int stay[TOPICS];           /* -1: none yet */
     uint32_t cursor[TOPICS];
-    uint32_t cache_due; /* bits: the next of this channel is its last event */
+    uint32_t replay[CHANNELS], replay_to[CHANNELS]; /* offsets it is told again, at first; the same: none any more */
+    uint32_t cache_due;                             /* bits: the next of this channel is its last event */
     uint32_t members[CHANNELS], count[CHANNELS];
     bool signs_in, watch_due;
     uint32_t watches, online;
@@ -41,8 +44,8 @@ typedef struct chatter {
 chatter *chatter_of(const sim_client *c);
 void chatter_begin(sim_client *c);
 void chatter_act(sim_client *c);
-void chatter_go(sim_client *c);             /* in the way that is its own */
-uint64_t chatter_owed(const sim_client *c); /* answers, and entries of logs */
+void chatter_go(sim_client *c);               /* in the way that is its own */
+uint64_t chatter_owed(const sim_client *c);   /* answers, and entries of logs */
 void chatter_hears(sim_client *c, int opcode, const uint8_t *bytes, size_t len);
 void chatter_finish(const sim_client *c, int topic); /* the stay in which it is has been told whole */
 

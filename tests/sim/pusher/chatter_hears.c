@@ -62,7 +62,39 @@ static uint32_t members_of(const sim_client *c, const json_t *presence, const ch
     return members;
 }
 
-static void hear_subscribed(sim_client *c, int channel, const json_t *data, const char *text) {
+/* Whether all that came behind the offset is kept still. */
+static bool can_return(const asked *a, uint32_t last) {
+    return a->returns && !a->lost && a->offset <= last && last - a->offset <= truth_rules_now.kept_max;
+}
+
+/* True: it is told all it has missed. With small queues that may be too much. */
+static bool hear_place(sim_client *c, const asked *a, const truth_stay *stay, const json_t *message, const char *text) {
+    truth_topic *t = &truth_topics[a->channel];
+    const char *epoch = json_string_value(json_object_get(message, "epoch"));
+    const json_t *told = json_object_get(message, "recovered");
+    bool recovered = json_is_true(told), can = can_return(a, stay->offset);
+    long long offset = (long long)json_integer_value(json_object_get(message, "offset"));
+    if (!truth_keeps(a->channel)) {
+        if (epoch || recovered || (told != NULL) != a->returns)
+            lie(c, "a place where none is kept", text);
+        return false;
+    }
+    if (!epoch || (t->epoch[0] && strcmp(t->epoch, epoch) != 0))
+        lie(c, "another epoch", text);
+    snprintf(t->epoch, sizeof t->epoch, "%s", epoch);
+    if ((told != NULL) != a->returns || (recovered && !can) || (!recovered && can && !world_slow()))
+        lie(c, "what it missed can be had, or not, and it is told otherwise", text);
+    if (offset != (recovered ? a->offset : stay->offset))
+        lie(c, "another offset", text);
+    if (a->returns)
+        sim_trace("returns", c->id, recovered, recovered ? stay->offset - a->offset : 0);
+    chatter *p = of(c);
+    p->replay[a->channel] = recovered ? a->offset : 0;
+    p->replay_to[a->channel] = recovered ? stay->offset : 0;
+    return recovered;
+}
+
+static void hear_subscribed(sim_client *c, int channel, const json_t *message, const json_t *data, const char *text) {
     chatter *p = of(c);
     asked a = answered(c, text);
     if (a.kind != ASKED_SUBSCRIBE || a.channel != channel)
@@ -75,12 +107,15 @@ static void hear_subscribed(sim_client *c, int channel, const json_t *data, cons
         if (p->members[channel] != stay->members)
             lie(c, "the members are others", text);
     }
-    if (truth_is_cache(channel))
+    bool recovered = hear_place(c, &a, stay, message, text);
+    if (truth_is_cache(channel) && !(recovered && stay->cached.number))
         p->cache_due |= 1u << channel;
 }
 
 /* The event of this number, as it was meant; or the end of the run. */
-static void check_event(const sim_client *c, const json_t *message, uint32_t number, const char *text) {
+static void check_event(const sim_client *c, const json_t *message, const truth_entry *entry, const char *text) {
+    uint32_t number = entry->number;
+    const json_t *offset = json_object_get(message, "offset");
     char expected[8192], name[32];
     const truth_event *event = &truth_events[number];
     const char *data = json_string_value(json_object_get(message, "data"));
@@ -90,6 +125,8 @@ static void check_event(const sim_client *c, const json_t *message, uint32_t num
     snprintf(name, sizeof name, "%s-%u", event->of_client ? "client" : "event", number);
     if (strcmp(json_string_value(json_object_get(message, "event")), name) != 0 || !data || strcmp(data, expected) != 0)
         sim_fail("pusher", "client %d, connection %d: not event %u, but %.300s", c->id, of(c)->conn, number, text);
+    if ((offset != NULL) != (entry->offset > 0) || (offset && json_integer_value(offset) != entry->offset))
+        lie(c, "an event of another offset", text);
     if ((user != NULL) != (expected_user != NULL) || (user && strcmp(user, expected_user) != 0))
         lie(c, "an event of another user", text);
 }
@@ -115,9 +152,9 @@ static bool holed(const sim_client *c, int topic) {
 
 static void hear_cache(sim_client *c, int channel, const json_t *message, bool missed, const char *text) {
     chatter *p = of(c);
-    uint32_t cached = truth_stays[p->stay[channel]].cached;
+    const truth_entry *cached = &truth_stays[p->stay[channel]].cached;
     p->cache_due &= ~(1u << channel);
-    if (missed != (cached == 0))
+    if (missed != (cached->number == 0))
         lie(c, missed ? "a miss, and there is an event" : "an event was kept, that is none", text);
     if (!missed)
         check_event(c, message, cached, text);
@@ -132,7 +169,9 @@ static void hear_entry(sim_client *c, int topic, const json_t *message, const js
     truth_entry entry = next_entry(c, topic, text);
     switch (entry.kind) {
     case TRUTH_EVENT:
-        check_event(c, message, entry.number, text);
+        check_event(c, message, &entry, text);
+        if (entry.offset > 0 && sim_below(4) == 0)
+            truth_topics[topic].place = entry.offset;
         return;
     case TRUTH_ADDED:
     case TRUTH_REMOVED:
@@ -256,9 +295,11 @@ static void hear(sim_client *c, const json_t *message, const json_t *data, const
     else if (channel < 0 && strcmp(event, "pusher:pong") != 0)
         lie(c, "it knows nothing of that", text);
     else if (strcmp(event, "pusher_internal:subscription_succeeded") == 0)
-        hear_subscribed(c, channel, data, text);
+        hear_subscribed(c, channel, message, data, text);
     else if (strcmp(event, "pusher:subscription_error") == 0)
         hear_refused(c, channel, message, text);
+    else if (channel >= 0 && of(c)->replay[channel] < of(c)->replay_to[channel])
+        check_event(c, message, &truth_topics[channel].kept[of(c)->replay[channel]++], text);
     else if (channel >= 0 && of(c)->cache_due & 1u << channel)
         hear_cache(c, channel, message, strcmp(event, "pusher:cache_miss") == 0, text);
     else if (channel >= 0)

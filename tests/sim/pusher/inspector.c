@@ -10,7 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALL, PRESENCE, EACH, USERS_OF = EACH + CHANNELS, PUBLISH = USERS_OF + CHANNELS, DONE = PUBLISH + CHANNELS };
+enum {
+    ALL,
+    PRESENCE,
+    EACH,
+    USERS_OF = EACH + CHANNELS,
+    PUBLISH = USERS_OF + CHANNELS,
+    HISTORY_OF = PUBLISH + CHANNELS,
+    DONE = HISTORY_OF + CHANNELS
+};
 
 static uint32_t published;
 
@@ -29,6 +37,12 @@ static void ask_about(sim_client *c, int channel, bool users) {
                 : truth_is_cache(channel)    ? "info=subscription_count,cache"
                                              : "info=subscription_count",
                 NULL);
+}
+
+static void ask_history(sim_client *c, int channel) {
+    char rest[128];
+    snprintf(rest, sizeof rest, "channels/%s/history", truth_channel_name(channel));
+    backend_ask(c, "GET", rest, "limit=1000", NULL);
 }
 
 static void publish(sim_client *c, int channel) {
@@ -63,8 +77,10 @@ static void speak(sim_client *c) {
         ask_about(c, what - EACH, false);
     else if (what < PUBLISH)
         ask_about(c, what - USERS_OF, true);
-    else
+    else if (what < HISTORY_OF)
         publish(c, what - PUBLISH);
+    else
+        ask_history(c, what - HISTORY_OF);
     c->quiet = false;
 }
 
@@ -90,7 +106,7 @@ static json_t *channels_of(bool only_presence) {
 /* What is kept lasts for a while; the while is not compared. */
 static json_t *cache_of(int channel, const json_t *got) {
     char text[8192];
-    uint32_t cached = truth_topics[channel].cached;
+    uint32_t cached = truth_topics[channel].cached.number;
     if (!cached)
         return json_null();
     truth_event_text(cached, text);
@@ -118,7 +134,26 @@ static json_t *users_of(int channel, const json_t *got) {
     return same ? json_deep_copy(got) : json_string("other users");
 }
 
+/* The last of what was kept, as it was published. */
+static json_t *history_of(int channel, const json_t *got) {
+    char name[32], text[8192];
+    const truth_topic *t = &truth_topics[channel];
+    json_t *events = json_array();
+    uint32_t from = t->kept_count > truth_rules_now.kept_max ? t->kept_count - truth_rules_now.kept_max : 0;
+    for (uint32_t i = from; i < t->kept_count; i++) {
+        snprintf(name, sizeof name, "event-%u", t->kept[i].number);
+        truth_event_text(t->kept[i].number, text);
+        json_array_append_new(events, json_pack("{s:s,s:s,s:s,s:i}", "event", name, "channel",
+                                                truth_channel_name(channel), "data", text, "offset", (int)i + 1));
+    }
+    const char *epoch = t->epoch[0] ? t->epoch : json_string_value(json_object_get(got, "epoch"));
+    return json_pack("{s:o,s:s?,s:i,s:b}", "events", events, "epoch", epoch, "offset", (int)t->kept_count, "recovered",
+                     0);
+}
+
 static json_t *expected_of(int what, const json_t *got) {
+    if (what >= HISTORY_OF)
+        return history_of(what - HISTORY_OF, got);
     if (what < EACH)
         return channels_of(what == PRESENCE);
     if (what < USERS_OF)
@@ -130,16 +165,18 @@ static json_t *expected_of(int what, const json_t *got) {
 
 static void answered(sim_client *c, int status, const char *body, size_t len) {
     int what = (int)c->sent - 1;
-    if (what >= USERS_OF && what < PUBLISH && !truth_is_presence(what - USERS_OF)) {
+    bool none = what >= HISTORY_OF ? !truth_keeps(what - HISTORY_OF)
+                                   : what >= USERS_OF && what < PUBLISH && !truth_is_presence(what - USERS_OF);
+    if (none) {
         if (status != 400)
-            sim_fail("inspector", "users of a channel that has none: %d, %.*s", status, (int)len, body);
+            sim_fail("inspector", "question %d about what a channel has not: %d, %.*s", what, status, (int)len, body);
         return;
     }
     json_t *got = json_loadb(body, len, 0, NULL), *expected = expected_of(what, got);
     if (status != 200 || !json_equal(got, expected))
         sim_fail("inspector", "question %d is answered %d, %.*s; the truth is %s", what, status, (int)len, body,
                  json_dumps(expected, 0));
-    if (what >= PUBLISH && !truth_events[published].went)
+    if (what >= PUBLISH && what < HISTORY_OF && !truth_events[published].went)
         sim_fail("inspector", "event %u was acknowledged, and has not gone", published);
     json_decref(expected);
     json_decref(got);

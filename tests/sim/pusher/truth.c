@@ -37,7 +37,8 @@ static const char *const users[USERS] = {"anna", "bo\"b", "7", "otto", "\xc3\xa9
 
 void truth_begin(void) {
     for (int i = 0; i < TOPICS; i++)
-        truth_topics[i].count = truth_topics[i].subs = truth_topics[i].cached = 0;
+        truth_topics[i].place = truth_topics[i].count = truth_topics[i].subs = truth_topics[i].kept_count =
+            truth_topics[i].cached.number = truth_topics[i].epoch[0] = 0;
     truth_conn_count = stay_count = 0;
     event_count = 1;
     memset(truth_happened, 0, sizeof truth_happened);
@@ -84,6 +85,14 @@ bool truth_is_public(int channel) {
 
 bool truth_takes_client_events(int channel) {
     return !truth_is_public(channel) && strncmp(channels[channel], "private-encrypted-", 18) != 0;
+}
+
+/* The settings say what names begin with. */
+bool truth_keeps(int channel) {
+    for (int c = 0; c < CHANNELS; c++)
+        if (truth_rules_now.keeps >> c & 1 && strncmp(channels[channel], channels[c], strlen(channels[c])) == 0)
+            return true;
+    return false;
 }
 
 static int topic_of_text(weft_text name, bool user) {
@@ -189,7 +198,7 @@ static void tell(int topic, truth_kind kind, uint32_t number) {
     truth_topic *t = &truth_topics[topic];
     if (t->count == ENTRIES_MAX)
         sim_fail("simulator", "a log is full");
-    t->entries[t->count++] = (truth_entry) {kind, number};
+    t->entries[t->count++] = (truth_entry) {.kind = kind, .number = number};
     sim_trace("truth", topic, (int64_t)kind, number);
 }
 
@@ -333,7 +342,8 @@ push_verdict __wrap_push_subscribe(push_conn *who, const push_want *want, push_e
     stay->user = user;
     stay->members = truth_members(channel);
     stay->cached = t->cached;
-    truth_happened[1] += truth_is_cache(channel) && !t->cached;
+    stay->offset = t->kept_count;
+    truth_happened[1] += truth_is_cache(channel) && !t->cached.number;
     tell_count(channel);
     return got;
 }
@@ -370,8 +380,13 @@ push_verdict __wrap_push_trigger(push_state *state, const push_event *event, con
     push_verdict got = __real_push_trigger(state, event, except, e, now_ms);
     check_verdict("trigger", got, PUSH_DONE, -1);
     went(number, channel);
+    truth_topic *t = &truth_topics[channel];
+    if (truth_keeps(channel)) {
+        t->entries[t->count - 1].offset = t->kept_count + 1;
+        t->kept[t->kept_count++] = t->entries[t->count - 1];
+    }
     if (truth_is_cache(channel))
-        truth_topics[channel].cached = number;
+        t->cached = t->entries[t->count - 1];
     return got;
 }
 

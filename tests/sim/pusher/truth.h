@@ -36,22 +36,28 @@ typedef enum truth_kind {
 typedef struct truth_entry {
     truth_kind kind;
     uint32_t number; /* of the event; of the user; the count */
+    uint32_t offset; /* of an event in a channel that keeps its own; else 0 */
 } truth_entry;
 
 typedef struct truth_topic {
     truth_entry entries[ENTRIES_MAX];
     uint32_t count;
     uint32_t subs;
-    uint32_t cached; /* the event that is kept; 0: none */
+    truth_entry cached;            /* the event; number 0: none */
+    truth_entry kept[ENTRIES_MAX]; /* a channel's history: by offset, from 1 on */
+    uint32_t kept_count;
+    uint32_t place; /* an offset at which somebody was */
+    char epoch[24]; /* as the first was told; "": nobody was yet */
 } truth_topic;
 
 typedef struct truth_stay {
     int conn, topic, user; /* user -1: none */
     uint32_t from, to;     /* to UINT32_MAX: it is there */
     uint32_t members;      /* that there were, with its own: bits of users */
-    uint32_t cached;
-    bool holed; /* memory was out when something was told: it may be missing */
-    int next;   /* the same connection's, in the same topic; -1: none yet */
+    truth_entry cached;
+    uint32_t offset; /* of the last event that was kept then */
+    bool holed;      /* memory was out when something was told: it may be missing */
+    int next;        /* the same connection's, in the same topic; -1: none yet */
 } truth_stay;
 
 typedef struct truth_conn {
@@ -84,6 +90,7 @@ extern uint32_t truth_happened[3]; /* client events, cache misses and counts, as
 typedef struct truth_rules {
     bool counts;
     uint32_t channels_max, members_max, events_second;
+    uint32_t keeps, kept_max; /* bits: channels that are named to have a history; of so many events */
 } truth_rules;
 extern truth_rules truth_rules_now;
 
@@ -106,6 +113,7 @@ bool truth_is_presence(int channel);
 bool truth_is_cache(int channel);
 bool truth_is_public(int channel);
 bool truth_takes_client_events(int channel);
+bool truth_keeps(int channel);
 
 int truth_conn_of(const char *socket_id); /* -1: none */
 uint32_t truth_members(int channel);      /* bits of users */
