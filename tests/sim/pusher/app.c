@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 
 /* As long as the dead are taken for living, ends wait, and posts are tried again. */
-enum { QUIET_MS = 180000, SETTLE_MS = 500, INSPECTOR = 0 };
+enum { QUIET_MS = 180000, SETTLE_MS = 500, SETTLED_BY_MS = 3600000, INSPECTOR = 0 };
 
 const char sim_app_name[] = "sim_pusher";
 
@@ -73,6 +73,8 @@ static void check_connections(void) {
             known = chatter_conn(k) == i;
         if (!known)
             sim_fail("quiet", "connection %d is there for the app, and has gone", i);
+        if (truth_conns[i].who && truth_conns[i].terminated)
+            sim_fail("quiet", "connection %d is there, and was to be ended", i);
     }
 }
 
@@ -121,6 +123,8 @@ static void end_server(void) {
 }
 
 static void next_phase(void) {
+    if (sim.now_ns > (uint64_t)SETTLED_BY_MS * SIM_MS)
+        sim_fail("quiet", "somebody waits for what is his for ever");
     next_ns = sim.now_ns + (uint64_t)SETTLE_MS * SIM_MS;
     if (phase == WORLD_BUSY) {
         phase = WORLD_QUIET;

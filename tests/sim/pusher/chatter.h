@@ -44,8 +44,8 @@ typedef struct chatter {
 chatter *chatter_of(const sim_client *c);
 void chatter_begin(sim_client *c);
 void chatter_act(sim_client *c);
-void chatter_go(sim_client *c);               /* in the way that is its own */
-uint64_t chatter_owed(const sim_client *c);   /* answers, and entries of logs */
+void chatter_go(sim_client *c);             /* in the way that is its own */
+uint64_t chatter_owed(const sim_client *c); /* answers, and entries of logs */
 void chatter_hears(sim_client *c, int opcode, const uint8_t *bytes, size_t len);
 void chatter_finish(const sim_client *c, int topic); /* the stay in which it is has been told whole */
 
