@@ -83,7 +83,8 @@ extern truth_topic truth_topics[TOPICS];
 extern truth_stay truth_stays[STAYS_MAX];
 extern truth_conn truth_conns[CONNS_MAX];
 extern truth_event truth_events[EVENTS_MAX];
-extern int truth_conn_count;
+extern int truth_conn_count, truth_stay_count;
+extern uint32_t truth_event_count; /* and one: 0 is none */
 extern uint32_t truth_happened[3]; /* client events, cache misses and counts, as webhooks are to tell */
 
 /* What the app's settings are in this run. */
@@ -119,6 +120,7 @@ int truth_conn_of(const char *socket_id); /* -1: none */
 uint32_t truth_members(int channel);      /* bits of users */
 int truth_members_count(uint32_t members);
 bool truth_in(int conn, int topic);
+bool truth_has_member(int channel, int user);
 bool truth_online(int user);
 
 /* The next event's number; what it says is a matter of the number alone. */
