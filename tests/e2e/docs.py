@@ -44,8 +44,10 @@ def blocks(*languages):
 
 
 def commands():
-    """(page:line, words) of each command in a block for a shell, without what is redirected."""
+    """(page:line, words) of each command in a block for a shell, without what is redirected; scripts are run as a whole."""
     for where, text in blocks('sh'):
+        if '() {' in text:
+            continue
         text = re.sub(r'\$\(pkg-config[^)]*\)', '', text.replace('\\\n', ' '))
         for line in text.splitlines():
             lexer = shlex.shlex(line.replace('$(cat secret)', SECRET), posix=True, punctuation_chars='|;&<>()')
@@ -81,6 +83,8 @@ class Docs(unittest.TestCase):
         os.chmod(folder, 0o755)
         with open(f'{folder}/secret', 'w') as file:
             file.write(f'{SECRET}\n')
+        with open(f'{folder}/keys', 'w') as file:
+            file.write('5' * 64 + '\n')
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days',
                         '2', '-subj', '/CN=chat.example.org', '-keyout', 'key.pem', '-out', 'chain.pem'],
                        cwd=folder, capture_output=True, timeout=PATIENCE_S, check=True)
@@ -182,6 +186,21 @@ class Docs(unittest.TestCase):
         told = [text for _, text in blocks('ini', 'nginx', 'dockerfile') if text.startswith('# ')]
         self.assertEqual(sorted(told), sorted(deployed.values()))
 
+    @unittest.skipUnless(shutil.which('dpkg-query'), 'the packages are Debian\'s')
+    def test_the_container_has_what_is_linked(self):
+        needed = subprocess.run(['readelf', '-d', program()], capture_output=True, text=True, timeout=PATIENCE_S,
+                                check=True).stdout
+        names = re.findall(r'NEEDED.*\[(lib.*)\]', needed)
+        loaded = subprocess.run(['ldd', program()], capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
+        paths = [path.removeprefix('/usr') for path in re.findall(r'=> (/\S+)', loaded)]
+        owned = subprocess.run(['dpkg-query', '-S', *paths, *[f'/usr{path}' for path in paths]], capture_output=True,
+                               text=True, timeout=60).stdout
+        told = read('examples/deploy/Containerfile').split()
+        for name in names:
+            owners = re.findall(rf'^([^:]+):.* /(?:usr/)?lib/\S*/{re.escape(name)}$', owned, re.M)
+            self.assertTrue(any(owner in told or re.match('libc6|libgcc|lib[a-z]*san', owner) for owner in owners),
+                            f'{name} {owners}')
+
     def test_config_files(self):
         folder = self.folder()
         count = 0
@@ -232,6 +251,19 @@ class Docs(unittest.TestCase):
                 elif not words[0].startswith('build') and name not in ELSEWHERE and '=' not in words[0]:
                     self.assertTrue(shutil.which(name) or name in ('umask', 'for', 'do', 'done'), f'{where} {words}')
         self.assertGreater(made, 25)
+
+    def test_scripts(self):
+        """Those with functions, each against a server that lets in whom the keys let in."""
+        folder, count = self.folder(), 0
+        with Weft('--jwt-keys', f'{folder}/keys') as server:
+            for where, text in blocks('sh'):
+                if '() {' in text:
+                    text = 'curl() { command curl -sS --fail "$@"; }\n' + text.replace('http://127.0.0.1:9001', server.url)
+                    done = subprocess.run(['sh', '-eu'], input=text, cwd=folder, text=True, capture_output=True,
+                                          timeout=PATIENCE_S)
+                    self.assertEqual((done.returncode, done.stderr), (0, ''), where)
+                    count += 1
+        self.assertGreater(count, 0)
 
     def test_nginx(self):
         """In front of a unix socket: pages, WebSockets with the origin of the page, and streams."""
