@@ -258,9 +258,10 @@ class Docs(unittest.TestCase):
         with Weft('--jwt-keys', f'{folder}/keys') as server:
             for where, text in blocks('sh'):
                 if '() {' in text:
-                    text = 'curl() { command curl -sS --fail "$@"; }\n' + text.replace('http://127.0.0.1:9001', server.url)
-                    done = subprocess.run(['sh', '-eu'], input=text, cwd=folder, text=True, capture_output=True,
-                                          timeout=PATIENCE_S)
+                    ours = 'curl() { command curl -sS --fail "$@"; }\nweft() { %s "$@"; }\n' % shlex.quote(program())
+                    text = text.replace('127.0.0.1:9001', server.url.partition('//')[2])
+                    done = subprocess.run(['sh', '-euc', ours + text], cwd=folder, text=True, capture_output=True,
+                                          stdin=subprocess.DEVNULL, timeout=PATIENCE_S)
                     self.assertEqual((done.returncode, done.stderr), (0, ''), where)
                     count += 1
         self.assertGreater(count, 0)
