@@ -30,10 +30,15 @@ static uint32_t busy_ms, spread_ms;
 static bool slow, inspected;
 static uint32_t last_entries[TOPICS];
 
+/* A sender comes right behind its streamer. */
 const sim_model *sim_app_model(int id) {
-    static const sim_model *const models[] = {&world_chatter, &world_chatter, &world_chatter, &world_chatter,
-                                              &world_poller,  &world_backend, &world_backend};
-    return id == INSPECTOR ? &world_inspector : models[sim_below(sizeof models / sizeof *models)];
+    static const sim_model *const models[] = {&world_chatter, &world_chatter,  &world_chatter, &world_chatter,
+                                              &world_poller,  &world_streamer, &world_backend, &world_backend};
+    static const sim_model *last;
+    last = id == INSPECTOR           ? &world_inspector
+           : last == &world_streamer ? &world_sender
+                                     : models[sim_below(sizeof models / sizeof *models)];
+    return last;
 }
 
 world_phase world_now(void) {

@@ -23,7 +23,7 @@ static chatter *of(const sim_client *c) {
 }
 
 static bool is_one(const sim_client *c) {
-    return c && (c->model == &world_chatter || c->model == &world_poller);
+    return c && (c->model == &world_chatter || c->model == &world_poller || c->model == &world_streamer);
 }
 
 int chatter_conn(int id) {

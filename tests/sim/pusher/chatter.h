@@ -47,6 +47,12 @@ void chatter_act(sim_client *c);
 void chatter_go(sim_client *c);             /* in the way that is its own */
 uint64_t chatter_owed(const sim_client *c); /* answers, and entries of logs */
 void chatter_hears(sim_client *c, int opcode, const uint8_t *bytes, size_t len);
+
+/* poller.c: without WebSocket. A session is called by the client that receives in it. */
+void chatter_requests(sim_client *c, int session, const char *verb, const char *body);
+void chatter_hears_frames(sim_client *c, const char *at, size_t len);
+bool chatter_terminated(const sim_client *c); /* the API has ended its user's connections */
+
 void chatter_finish(const sim_client *c, int topic); /* the stay in which it is has been told whole */
 
 #endif

@@ -20,13 +20,12 @@ static void begin(sim_client *c) {
     c->read_max = c->write_max = CLIENT_BYTES_MAX;
 }
 
-static void ask(sim_client *c, const char *verb, const char *body) {
+void chatter_requests(sim_client *c, int session, const char *verb, const char *body) {
     sim_client_print(c,
                      "POST /pusher/app/" WORLD_KEY "/%d/session0/%s?protocol=7&client=js&version=8.4.0&t=1&n=%u "
                      "HTTP/1.1\r\nHost: sim\r\n%sContent-Length: %zu\r\n\r\n",
-                     c->id, verb, c->sent++, body[0] ? "Content-Type: application/json\r\n" : "", strlen(body));
+                     session, verb, c->sent++, body[0] ? "Content-Type: application/json\r\n" : "", strlen(body));
     sim_client_put(c, body, strlen(body));
-    chatter_of(c)->waits = true;
     c->quiet = false;
 }
 
@@ -44,13 +43,14 @@ static void speak(sim_client *c) {
         chatter_act(c);
     p->sends = json_array_size(p->outbox) > 0;
     char *body = p->sends ? json_dumps(p->outbox, JSON_COMPACT) : NULL;
-    ask(c, p->sends ? "xhr_send" : "xhr", p->sends ? body : "");
+    chatter_requests(c, c->id, p->sends ? "xhr_send" : "xhr", p->sends ? body : "");
+    p->waits = true;
     free(body);
     json_array_clear(p->outbox);
 }
 
 /* Lines: o{}, h, a["..."], c[code,"why"]. */
-static void hear_frames(sim_client *c, const char *at, size_t len) {
+void chatter_hears_frames(sim_client *c, const char *at, size_t len) {
     const char *end = at + len, *next;
     for (; at < end; at = next) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
@@ -70,7 +70,7 @@ static void hear_frames(sim_client *c, const char *at, size_t len) {
     }
 }
 
-static bool terminated(const sim_client *c) {
+bool chatter_terminated(const sim_client *c) {
     const chatter *p = chatter_of(c);
     return p->conn >= 0 && truth_conns[p->conn].terminated;
 }
@@ -79,13 +79,13 @@ static void answered(sim_client *c, int status, const char *body, size_t len) {
     chatter *p = chatter_of(c);
     p->waits = false;
     sim_trace("hears", c->id, status, (int64_t)len);
-    if (p->sends ? status == 404 && terminated(c) : false)
+    if (p->sends ? status == 404 && chatter_terminated(c) : false)
         c->close_code = 4009;
     else if (status != (p->sends ? 204 : 200))
         sim_fail("pusher", "client %d is answered %d, %.*s", c->id, status, (int)len, body);
     else if (!p->sends)
-        hear_frames(c, body, len);
-    if (c->close_code && !terminated(c) && !sim_client_excused(c))
+        chatter_hears_frames(c, body, len);
+    if (c->close_code && !chatter_terminated(c) && !sim_client_excused(c))
         sim_fail("endings", "client %d (poller): close %d", c->id, c->close_code);
 }
 

@@ -17,7 +17,7 @@
 
 typedef enum world_phase { WORLD_BUSY, WORLD_QUIET, WORLD_INSPECTED, WORLD_ENDING } world_phase;
 
-extern const sim_model world_chatter, world_backend, world_inspector, world_poller;
+extern const sim_model world_chatter, world_backend, world_inspector, world_poller, world_streamer, world_sender;
 
 world_phase world_now(void);
 uint32_t world_busy_ms(void);         /* how long that is */
@@ -25,7 +25,7 @@ bool world_slow(void);                /* queues are small: who reads slowly may 
 uint32_t world_last_entry(int topic); /* before the drain: entries up to this one are told to all; 0: it is none */
 void world_inspected(void);           /* the inspector is content */
 
-/* chatter.c; a poller is one, too */
+/* chatter.c; a poller and a streamer are, too */
 bool chatter_settled(int id);          /* it has all that is its */
 void chatter_check(int id);            /* and what it knows is true */
 int chatter_conn(int id);              /* its connection, in the tables; -1: none yet, or no more */
