@@ -63,11 +63,12 @@ void world_inspected(void) {
 
 /* ---- from busy to the end ---- */
 
-static bool all_settled(void) {
-    for (int i = 0; i < CLIENTS_MAX; i++)
-        if (!chatter_settled(i))
-            return false;
-    return true;
+/* The first who has not all that is its; -1: there is none. */
+static int unsettled(void) {
+    int i = 0;
+    while (i < CLIENTS_MAX && chatter_settled(i))
+        i++;
+    return i < CLIENTS_MAX ? i : -1;
 }
 
 /* Who is connected, as clients know it. */
@@ -129,16 +130,16 @@ static void end_server(void) {
 
 static void next_phase(void) {
     if (sim.now_ns > (uint64_t)SETTLED_BY_MS * SIM_MS)
-        sim_fail("quiet", "somebody waits for what is his for ever");
+        sim_fail("quiet", "client %d waits for what is its for ever", unsettled());
     next_ns = sim.now_ns + (uint64_t)SETTLE_MS * SIM_MS;
     if (phase == WORLD_BUSY) {
         phase = WORLD_QUIET;
         next_ns = sim.now_ns + (uint64_t)QUIET_MS * SIM_MS;
-    } else if (phase == WORLD_QUIET && all_settled()) {
+    } else if (phase == WORLD_QUIET && unsettled() < 0) {
         check_quiet();
         phase = WORLD_INSPECTED;
         sim_client_hurry(INSPECTOR);
-    } else if (phase == WORLD_INSPECTED && sim_client_of(INSPECTOR)->over && all_settled()) {
+    } else if (phase == WORLD_INSPECTED && sim_client_of(INSPECTOR)->over && unsettled() < 0) {
         if (!inspected && !sim_client_of(INSPECTOR)->hurt)
             sim_fail("inspector", "he was not let in");
         check_connections();

@@ -71,7 +71,9 @@ size_t backend_read(sim_client *c, void (*answered)(sim_client *c, int status, c
     sim_trace("is answered", c->id, status, (int64_t)len);
     c->progress_ns = sim.now_ns;
     c->received++;
-    if (status == 200 || status == 204 || !sim_client_excused(c))
+    if (status != 200 && status != 204 && sim_client_excused(c))
+        c->ending = WORLD_REFUSED;
+    else
         answered(c, status, (const char *)end + 4, len);
     return head_len + len;
 }

@@ -92,7 +92,8 @@ static void answered(sim_client *c, int status, const char *body, size_t len) {
 /* Once it is sent away it asks no more. */
 static size_t read_some(sim_client *c) {
     size_t used = backend_read(c, answered);
-    if (used > 0 && c->close_code)
+    c->hurt = c->hurt || c->ending == WORLD_REFUSED;
+    if (used > 0 && (c->close_code || c->ending == WORLD_REFUSED))
         sim_client_leave(c);
     return used;
 }

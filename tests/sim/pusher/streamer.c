@@ -166,18 +166,26 @@ static void answered(sim_client *c, int status, const char *body, size_t len) {
         sim_fail("pusher", "client %d (sender) is answered %d, %.*s", c->id, status, (int)len, body);
 }
 
+/* It is not heard any more. */
+static void lose_streamer(const sim_client *c) {
+    sim_client *streamer = streamer_of(c);
+    if (streamer->over || !streamer->pipe || streamer->silent_ns != UINT64_MAX)
+        return;
+    streamer->hurt = true;
+    sim_client_leave(streamer);
+}
+
 static size_t read_sender(sim_client *c) {
-    return backend_read(c, answered);
+    size_t used = backend_read(c, answered);
+    if (c->ending == WORLD_REFUSED)
+        lose_streamer(c);
+    return used;
 }
 
 static void ended_sender(sim_client *c, sim_end end) {
-    sim_client *streamer = streamer_of(c);
     if (!sim_client_excused(c))
         sim_fail("endings", "client %d (sender): ended by %d", c->id, (int)end);
-    if (streamer->over || !streamer->pipe || streamer->silent_ns != UINT64_MAX)
-        return;
-    streamer->hurt = true; /* it is not heard any more */
-    sim_client_leave(streamer);
+    lose_streamer(c);
 }
 
 static bool sender_waits(const sim_client *c) {

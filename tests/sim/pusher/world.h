@@ -31,6 +31,9 @@ void chatter_check(int id);            /* and what it knows is true */
 int chatter_conn(int id);              /* its connection, in the tables; -1: none yet, or no more */
 const char *chatter_socket_id(int id); /* "": not told yet */
 
+/* c->ending of a client whose request was refused because of what had been done to its connection: it gives up. */
+enum { WORLD_REFUSED = -1 };
+
 /* backend.c: a signed request, written; params is "" or what comes behind body_md5 in the query, in order. */
 void backend_ask(sim_client *c, const char *method, const char *rest, const char *params, const char *body);
 size_t backend_read(sim_client *c, void (*answered)(sim_client *c, int status, const char *body, size_t len));
