@@ -14,8 +14,8 @@ static sim_client clients[CLIENTS_MAX];
 static int count;
 
 /* SILENCE: an answer of 30 s, a ping after at most 25 s and its 8 s, no more progress for 30 s, a close of 5 s, a
- * linger of 2 s. */
-enum { CONTROL_BYTES_MAX = 127, SILENCE_MAX_MS = 105000, STALL_MAX_MS = 40000, LOOP_BYTES_MAX = 8192 };
+ * linger of 2 s. Or a stream whose client gives no sign of life for 80 s, and then takes no more for 30 s. */
+enum { CONTROL_BYTES_MAX = 127, SILENCE_MAX_MS = 115000, STALL_MAX_MS = 40000, LOOP_BYTES_MAX = 8192 };
 
 uint64_t sim_client_gives(const sim_client *c, uint32_t ms) {
     uint32_t step = sim_pipe_step() < c->write_max ? sim_pipe_step() : c->write_max;
