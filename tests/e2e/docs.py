@@ -252,6 +252,11 @@ class Docs(unittest.TestCase):
                     self.assertTrue(shutil.which(name) or name in ('umask', 'for', 'do', 'done'), f'{where} {words}')
         self.assertGreater(made, 25)
 
+    def test_question_marks_are_quoted(self):
+        """zsh takes them for names of files."""
+        for where, text in blocks('sh'):
+            self.assertNotRegex(re.sub(r"'[^']*'|\"[^\"]*\"|#.*", '', text), r'://\S*\?', where)
+
     def test_scripts(self):
         """Those with functions, each against a server that lets in whom the keys let in."""
         folder, count = self.folder(), 0
