@@ -147,8 +147,9 @@ export function scene(name, play) {
     });
 }
 
-export const state = (page, wanted) =>
-    page.waitForFunction((each) => document.documentElement.dataset.state === each, wanted, { polling: 20 });
+// Between two tries to come back there may be 19 s, after a server's end that took its time.
+export const state = (page, wanted) => page.waitForFunction(
+    (each) => document.documentElement.dataset.state === each, wanted, { polling: 20, timeout: 2 * PATIENCE_MS });
 
 export async function say(page, text) {
     await page.getByTestId('input').fill(text);
