@@ -377,9 +377,12 @@ uint64_t app_past_append(app_past *log, weft_kind kind, const void *data, size_t
 uint64_t app_past_append_stored(app_past *log, const app_message *message) {
     touch(log);
     log->home->appended++;
-    if (fits(log, message->len) && keep(log, message))
+    bool fitting = fits(log, message->len);
+    if (fitting && keep(log, message))
         return log->end.offset;
     clear(log);
+    if (fitting && keep(log, message)) /* in the place of those before it */
+        return log->end.offset;
     return ++log->end.offset;
 }
 

@@ -80,7 +80,8 @@ void app_past_let_go(app_past *log);
 /* The message's offset. 0: memory is out, and nothing changed. */
 uint64_t app_past_append(app_past *log, weft_kind kind, const void *data, size_t len);
 
-/* The same for one that must get its offset: when memory is out it is not kept, and nothing before it. */
+/* The same for one that must get its offset: when memory is out nothing before it is kept, and with no room even then
+ * it is not kept either. */
 uint64_t app_past_append_stored(app_past *log, const app_message *message);
 
 /* What the store has: a place, behind which nothing is known, and each message that follows. Those that pass the limits

@@ -29,9 +29,16 @@ void app_log_request_with(const weft_request *request, int status, const char *n
             name, value, NULL);
 }
 
+void app_reply_with(weft_request *request, int status, const weft_header *headers, size_t header_count,
+                    weft_text body) {
+    if (weft_request_reply_with(request, status, headers, header_count, body) == WEFT_ENOMEM)
+        weft_request_reply_with(request, 503, NULL, 0, (weft_text) {NULL, 0});
+}
+
 void app_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len) {
+    weft_header header = {"Content-Type", content_type};
     app_log_request(request, status);
-    weft_request_reply(request, status, content_type, body, len);
+    app_reply_with(request, status, &header, content_type != NULL, (weft_text) {body, len});
 }
 
 void app_reply_text(weft_request *request, int status, const char *text) {

@@ -148,7 +148,9 @@ static void publish_offset(room *r, const app_message *message) {
 static int deliver(app_past *log, weft_conn *except, weft_handle except_handle, const app_message *m) {
     topic_name raw;
     topic(raw, ROOM_RAW, app_past_key(log));
-    int got = except ? weft_conn_publish(except, raw, m->kind, m->data, m->len)
+    int got = WEFT_ENOMEM;
+    for (int i = 0; i < 2 && got == WEFT_ENOMEM; i++) /* who gets it raw sees no gap: a second try is due to them */
+        got = except ? weft_conn_publish(except, raw, m->kind, m->data, m->len)
                      : weft_publish_except(rooms.server, raw, m->kind, m->data, m->len, except_handle);
     if (room_of(log))
         publish_offset(room_of(log), m);

@@ -62,7 +62,7 @@ void room_reply(weft_request *request, int status, const char *content_type, wef
     headers[count++] = (weft_header) {"Cache-Control", "no-store"};
     count += room_cors(request, origin, headers + count);
     app_log_request(request, status);
-    weft_request_reply_with(request, status, headers, count, body);
+    app_reply_with(request, status, headers, count, body);
 }
 
 void room_refuse(weft_request *request, int status, const char *text) {

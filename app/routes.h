@@ -30,6 +30,10 @@ int app_metrics_add(weft_server *server, app_store *store);
 void app_log_request(const weft_request *request, int status);
 void app_log_request_with(const weft_request *request, int status, const char *name, const char *value);
 
+/* As weft_request_reply_with; when memory is out for that, 503 without a body is tried: an answer that is given later
+ * is one that somebody waits for. */
+void app_reply_with(weft_request *request, int status, const weft_header *headers, size_t header_count, weft_text body);
+
 /* Replies and logs. A text answer ends in a newline of its own. */
 void app_reply(weft_request *request, int status, const char *content_type, const void *body, size_t len);
 void app_reply_text(weft_request *request, int status, const char *text);

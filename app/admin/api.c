@@ -48,7 +48,7 @@ static void reply_json(weft_request *request, int status, const push_text *text,
     weft_text body =
         text->failed ? (weft_text) {out_of_memory, sizeof out_of_memory - 1} : (weft_text) {text->data, text->len};
     app_log_request(request, status);
-    weft_request_reply_with(request, status, headers, more ? 4 : 3, body);
+    app_reply_with(request, status, headers, more ? 4 : 3, body);
 }
 
 void admin_answer(admin_call *c, int status) {

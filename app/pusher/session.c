@@ -290,8 +290,10 @@ static void depart(push_session *s, push_effects *e, uint64_t now_ms) {
 
 static void remove_session(push_session *s) {
     took(s, s->inbox.len);
-    if (s->poll)
+    if (s->poll) { /* memory was out, and it waits for what is lost */
+        push_xhr_reply(s->poll, push_str("c[1011,\"out of memory\"]\n"));
         let_go_of_poll(s);
+    }
     push_table_remove(&all(s)->by_id, &s->link);
     push_session_unref(s);
 }
