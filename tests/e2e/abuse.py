@@ -281,16 +281,20 @@ class Abuse(unittest.TestCase):
                                   self.pair[1], '-early_data', '-quiet'], stdin=subprocess.PIPE,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
+            def whole():
+                with contextlib.suppress(FileNotFoundError), open(session) as file:
+                    return 'END SSL SESSION' in file.read()
+
             def ticket():
                 client = subprocess.Popen(['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-sess_out',
                                            session], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                           stderr=subprocess.DEVNULL)
                 with client:
                     until = time.monotonic() + 1
-                    while client.poll() is None and time.monotonic() < until and not os.path.exists(session):
+                    while client.poll() is None and time.monotonic() < until and not whole():
                         time.sleep(0.01)
                     client.kill()
-                return os.path.exists(session)
+                return whole()
             eventually(ticket)
         finally:
             other.kill()

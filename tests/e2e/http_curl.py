@@ -225,7 +225,8 @@ class Posts(Case):
 
 
 class Metrics(Case):
-    sample = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)((?:\{[a-z_]+="[^"\\\n]*"\})?) (\S+)')
+    label = r'[a-z_]+="(?:[^"\\\n]|\\.)*"'
+    sample = re.compile(rf'([a-zA-Z_:][a-zA-Z0-9_:]*)((?:\{{{label}(?:,{label})*\}})?) (\S+)')
 
     def metrics(self):
         """Every line must be what Prometheus' text format 0.0.4 has, and a metric's lines stand together."""
