@@ -25,6 +25,7 @@ const HOME = import.meta.url.startsWith('http') ? import.meta.url : globalThis.l
 
 const DIAL_MS = 8000; // to be in the room
 const SILENCE_MS = 45000; // a stream says something every 16 s, a poll is answered within 25 s
+const RENAME_MS = 5000; // what was sent before is acknowledged by then
 const STEADY_MS = 10000; // open for so long: the next loss starts from the floor again
 const DENIED = { 401: 4401, 403: 4403, 413: 1009 }; // with what a WebSocket is closed for the same
 
@@ -187,7 +188,7 @@ class Room {
 
     said(line, { ack, epoch, offset, recovered, ...message }) {
         if (line !== this.line) return;
-        if (message.version) return this.told(line, message);
+        if (message.version !== undefined) return this.told(line, message); // 0: of a room without anybody
         if (ack) return this.acknowledged(ack);
         if (epoch) return this.began(line, { epoch, offset, recovered });
         if (offset !== this.offset + 1) return this.lost(line, { reason: 'messages are missing' }); // and come again
@@ -199,6 +200,7 @@ class Room {
     /** So many of what this line sent are in the room. */
     acknowledged(count) {
         while (this.sends.length > 0 && this.sends[0].number <= count) this.sends.shift().resolve();
+        if (this.sends.length === 0 && this.timers.rename) this.dial();
     }
 
     told(line, { here, came = [], went = [], more, version }) {
@@ -207,14 +209,15 @@ class Room {
         for (const name of came) this.here.add(name);
         for (const name of went) this.here.delete(name);
         this.version = version;
-        this.onHere([...this.here].sort(), more);
+        this.onHere?.([...this.here].sort(), more);
     }
 
-    /** Takes the line anew, under this name. */
+    /** Takes the line anew, under this name; soon, when something that was sent is yet to be acknowledged. */
     rename(name) {
         if (name === this.as) return;
         this.as = name;
-        if (this.line) this.dial();
+        if (this.sends.length > 0) this.after('rename', RENAME_MS, () => this.dial());
+        else if (this.line) this.dial();
     }
 
     began(line, { epoch, offset, recovered }) {

@@ -76,8 +76,33 @@ const joins = (page, options) =>
         const onMessage = (data) => window.heard.push(typeof data === 'string' ? data : [...data].join());
         const onState = ({ state, transport, gap, status }) =>
             window.told.push([state, transport, ...(gap ? ['gap'] : []), ...(status ? [status] : [])].join(' '));
-        window.room = connect('other', { ...given, onMessage, onState });
+        const onHere = given.hears ? (names, more) => (window.here = `${names} ${more}`) : null;
+        window.room = connect('other', { ...given, onMessage, onState, onHere });
     }, options);
+
+for (const how of ['websocket', 'polling'])
+    scene(`an empty room is told as such, once, by ${how}`, async (stage) => {
+        const page = await stage.person('Ann', { before: BLOCKS[how] });
+        await joins(page, { transports: [how], hears: true });
+        await page.waitForFunction(() => window.here === ' 0', null, { polling: 10 });
+        await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 300)));
+        assert.deepEqual(await page.evaluate(() => window.told), [`connecting ${how}`, `open ${how}`]);
+    });
+
+scene('a rename loses and repeats nothing that was just sent', async (stage) => {
+    const page = await stage.person('Ann');
+    await joins(page, { hears: true, as: 'ann' });
+    await page.waitForFunction(() => window.here === 'ann 0', null, { polling: 10 });
+    const sent = await page.evaluate(async () => {
+        const all = Array.from({ length: 30 }, (_, n) => window.room.send(`${n}`));
+        window.room.rename('bob');
+        return (await Promise.allSettled(all)).map(({ status }) => status);
+    });
+    assert.deepEqual(sent, Array(30).fill('fulfilled'));
+    await page.waitForFunction(() => window.here === 'bob 0', null, { polling: 10 });
+    assert.deepEqual(await page.evaluate(() => window.heard), Array.from({ length: 30 }, (_, n) => `${n}`));
+    assert.ok(!(await page.evaluate(() => window.told.join())).includes('gap'));
+});
 
 const opened = (page, how) => page.waitForFunction((each) => window.told.at(-1) === `open ${each}`, how, { polling: 10 });
 
