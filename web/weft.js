@@ -216,8 +216,9 @@ class Room {
     rename(name) {
         if (name === this.as) return;
         this.as = name;
+        const { line } = this;
         if (this.sends.length > 0) this.after('rename', RENAME_MS, () => this.dial());
-        else if (this.line) this.dial();
+        else this.posting.catch(() => {}).then(() => line && line === this.line && this.dial());
     }
 
     began(line, { epoch, offset, recovered }) {

@@ -68,6 +68,24 @@ for (const how of ['events', 'polling']) {
     });
 }
 
+scene('a new name while a message is on its way does not say it twice', async (stage) => {
+    const ann = await stage.person('Ann', { before: () => {
+        delete window.WebSocket;
+        const real = window.fetch;
+        window.fetch = async (url, options) => {
+            if (options?.method === 'POST') await new Promise((resolve) => setTimeout(resolve, 500));
+            return real(url, options);
+        };
+    } });
+    await say(ann, 'only once');
+    await ann.locator('#name').fill('Anna');
+    await ann.locator('#name').blur();
+    await until('she has the new name', async () => (await ann.locator('#here .label').allTextContents()).join() === 'Anna');
+    await delivered(ann, 'only once');
+    const answer = await fetch(`${stage.server.url}/rooms/lobby/history`);
+    assert.equal((await answer.json()).messages.length, 1);
+});
+
 /** Runs web/weft.js in the page: `window.room`, and what it said in `window.heard` and `window.told`. */
 const joins = (page, options) =>
     page.evaluate(async (given) => {
