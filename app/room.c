@@ -3,15 +3,11 @@
  * goes on when that has left (`drained`), and subscribes under the lock under which it saw that it has everything. When
  * the log forgets faster than it reads, it is told of the gap and goes on from there.
  *
- * With a store a message is first written, and appended and published when it is there (store.h).
- *
  * A room is there while somebody is in it; its log is then held.
  */
 #include "app/room_impl.h"
 
 #include "app/routes.h"
-#include "app/store.h"
-#include "app/trace.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,15 +20,12 @@ enum { LOGS_MAX = 10000, IDLE_MS = 600000, TOTAL_BYTES_MAX = 64 << 20 };
 static struct {
     weft_server *server;
     app_history *history;
-    app_shelf shelf;            /* its store NULL: there is none */
-    uint32_t message_bytes_max; /* of a message in the store */
     atomic_uint there, members[ROOM_FORMS];
 } rooms;
 
 bool room_setup(weft_server *server, const app_config *config, app_store *store) {
     rooms.server = server;
-    rooms.shelf = (app_shelf) {store, ROOM_PREFIX};
-    rooms.message_bytes_max = config->history_bytes;
+    app_shelf *shelf = room_say_setup(config, store);
     rooms.history = app_history_new(&(app_history_limits) {.messages_max = config->history_messages,
                                                            .bytes_max = config->history_bytes,
                                                            .total_bytes_max = TOTAL_BYTES_MAX,
@@ -40,7 +33,7 @@ bool room_setup(weft_server *server, const app_config *config, app_store *store)
                                                            .age_ms = config->history_age_ms,
                                                            .idle_ms = IDLE_MS,
                                                            .load = store ? app_shelf_load : NULL,
-                                                           .store = &rooms.shelf});
+                                                           .store = shelf});
     return rooms.history && room_poll_setup() && room_here_setup();
 }
 
@@ -50,21 +43,19 @@ bool room_name_ok(const char *name) {
     return len > 0 && len <= ROOM_NAME_MAX && name[len] == '\0' && !dots;
 }
 
-typedef char topic_name[sizeof "here-json/" + ROOM_NAME_MAX];
-
-static const char *topic_of(topic_name out, const char *prefix, const char *name) {
+static const char *topic_of(room_topic_name out, const char *prefix, const char *name) {
     size_t len = strlen(prefix);
     memcpy(out, prefix, len);
     memcpy(out + len, name, strlen(name) + 1);
     return out;
 }
 
-static const char *topic(topic_name out, room_form form, const char *name) {
+const char *room_topic(room_topic_name out, room_form form, const char *name) {
     static const char *const prefixes[ROOM_FORMS] = {ROOM_PREFIX, "json/", "sse/"};
     return topic_of(out, prefixes[form], name);
 }
 
-static const char *here_topic(topic_name out, room_form form, const char *name) {
+const char *room_here_topic(room_topic_name out, room_form form, const char *name) {
     return topic_of(out, form == ROOM_EVENTS ? "here-sse/" : "here-json/", name);
 }
 
@@ -82,7 +73,7 @@ room *room_of(app_past *log) {
     return *app_past_user(log);
 }
 
-static uint64_t time_of_day_ms(void) {
+uint64_t room_time_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
@@ -94,7 +85,7 @@ room *room_take(app_past *log) {
         if (!(r = calloc(1, sizeof *r)))
             return NULL;
         r->log = log;
-        r->here.version = time_of_day_ms(); /* more than any before it had */
+        r->here.version = room_time_ms(); /* more than any before it had */
         *app_past_user(log) = r;
         atomic_fetch_add(&rooms.there, 1);
         app_past_hold(log);
@@ -111,172 +102,6 @@ void room_give_back(room *r) {
     app_past_let_go(r->log);
     here_free(&r->here);
     free(r);
-}
-
-/* ---- publishing ---- */
-
-static int publish_form(room_form form, const char *name, const char *text, size_t len) {
-    topic_name to;
-    return weft_publish(rooms.server, topic(to, form, name), WEFT_TEXT, text, len);
-}
-
-void room_publish_here(room *r, room_form form, const app_text *text) {
-    topic_name to;
-    weft_publish(rooms.server, here_topic(to, form, app_past_key(r->log)), WEFT_TEXT, text->data, text->len);
-}
-
-/* To those who get it with its offset. What cannot be said to them now they see as a gap in the offsets. */
-static void publish_offset(room *r, const app_message *message) {
-    if (r->readers[ROOM_ENVELOPES] + r->readers[ROOM_EVENTS] == 0 && !r->parked)
-        return;
-    app_text envelope = {0}, event = {0};
-    app_place place = app_past_end(r->log);
-    const char *name = app_past_key(r->log);
-    app_envelope(&envelope, message);
-    app_event(&event, &place, NULL, &envelope);
-    if (r->readers[ROOM_ENVELOPES] > 0 && !envelope.failed)
-        publish_form(ROOM_ENVELOPES, name, envelope.data, envelope.len);
-    if (r->readers[ROOM_EVENTS] > 0 && !event.failed)
-        publish_form(ROOM_EVENTS, name, event.data, event.len);
-    if (r->parked)
-        room_unpark(r, &envelope);
-    app_text_free(&envelope);
-    app_text_free(&event);
-}
-
-/* To all who are in it, but for one that is known by connection or handle; under the lock. */
-static int deliver(app_past *log, weft_conn *except, weft_handle except_handle, const app_message *m) {
-    topic_name raw;
-    topic(raw, ROOM_RAW, app_past_key(log));
-    int got = WEFT_ENOMEM;
-    for (int i = 0; i < 2 && got == WEFT_ENOMEM; i++) /* who gets it raw sees no gap: a second try is due to them */
-        got = except ? weft_conn_publish(except, raw, m->kind, m->data, m->len)
-                     : weft_publish_except(rooms.server, raw, m->kind, m->data, m->len, except_handle);
-    if (room_of(log))
-        publish_offset(room_of(log), m);
-    return got;
-}
-
-static int publish_now(app_past *log, weft_conn *except, weft_message message) {
-    uint64_t offset = app_past_append(log, message.kind, message.data, message.len);
-    if (offset == 0)
-        return WEFT_ENOMEM;
-    return deliver(log, except, 0, &(app_message) {offset, message.kind, message.data, message.len, 0});
-}
-
-/* One that is lost to a slow reader is made good by the next. */
-static void acknowledge(weft_handle to, uint64_t said) {
-    char text[40];
-    int len = snprintf(text, sizeof text, "{\"ack\":%llu}", (unsigned long long)said);
-    weft_handle_send(rooms.server, to, WEFT_TEXT, text, (size_t)len);
-}
-
-/* ---- publishing by the store ---- */
-
-/* A message on its way. */
-typedef struct writing {
-    app_write write;
-    weft_request *request; /* a reference, to be answered; NULL: a member said it */
-    weft_handle from;      /* that member */
-    bool echoes;           /* it gets its own */
-    uint64_t acks;         /* so many; 0: nobody asks */
-    uint8_t data[];
-} writing;
-
-static void answer(weft_request *request, int got, const char *why_not) {
-    char text[320];
-    if (got == WEFT_OK) {
-        room_reply(request, 204, NULL, (weft_text) {NULL, 0});
-        return;
-    }
-    snprintf(text, sizeof text, "the message was not passed on: %s\n", why_not ? why_not : weft_status_text(got));
-    room_reply(request, got == WEFT_ELIMIT ? 413 : 503, "text/plain; charset=utf-8", (weft_text) {text, strlen(text)});
-}
-
-static void on_stored(app_write *write, const char *why_not) {
-    writing *w = (writing *)write;
-    app_past *log = write->log;
-    app_past_lock(log);
-    if (!why_not) {
-        app_past_append_stored(log, &write->message);
-        deliver(log, NULL, w->echoes ? 0 : w->from, &write->message);
-    }
-    app_past_let_go(log);
-    app_past_unlock(log);
-    if (w->acks > 0 && !why_not)
-        acknowledge(w->from, w->acks);
-    if (w->request)
-        answer(w->request, why_not ? WEFT_ESYS : WEFT_OK, why_not);
-    else if (why_not)
-        weft_handle_close(rooms.server, w->from, WEFT_CLOSE_TRY_LATER, "a message could not be stored");
-    weft_request_unref(w->request);
-    free(w);
-}
-
-/* Under the lock. The time is that of the message's coming. */
-static int publish_stored(app_past *log, weft_request *request, writing like, weft_message message) {
-    if (message.len > rooms.message_bytes_max)
-        return WEFT_ELIMIT;
-    writing *w = malloc(sizeof *w + message.len);
-    if (!w)
-        return WEFT_ENOMEM;
-    *w = like;
-    if (message.len > 0)
-        memcpy(w->data, message.data, message.len);
-    w->write = (app_write) {.shelf = &rooms.shelf, .log = log, .done = on_stored};
-    w->write.message =
-        (app_message) {.kind = message.kind, .data = w->data, .len = message.len, .at_ms = time_of_day_ms()};
-    w->request = request ? weft_request_ref(request) : NULL;
-    app_past_hold(log);
-    if (app_store_add(rooms.shelf.store, &w->write))
-        return WEFT_OK;
-    app_past_let_go(log);
-    weft_request_unref(w->request);
-    free(w);
-    return WEFT_FULL;
-}
-
-static void trace(const char *name, const char *who, weft_message message) {
-    if (app_traced())
-        app_trace(&(app_happening) {.what = "message",
-                                    .app = APP_ROOMS,
-                                    .who = who,
-                                    .channel = {name, strlen(name)},
-                                    .data = {(const char *)message.data, message.len}});
-}
-
-void room_publish(const char *name, weft_message message, weft_request *request) {
-    static const char *const full = "more is waiting for the store than may";
-    static const char *const long_one = "it is longer than the store may keep of a room (--history-max)";
-    app_past *log = app_history_lock(rooms.history, name);
-    if (!log) {
-        answer(request, WEFT_ENOMEM, "out of memory, or the store cannot be read");
-        return;
-    }
-    trace(name, NULL, message);
-    int got =
-        rooms.shelf.store ? publish_stored(log, request, (writing) {0}, message) : publish_now(log, NULL, message);
-    app_past_unlock(log);
-    if (!rooms.shelf.store || got != WEFT_OK)
-        answer(request, got, got == WEFT_FULL ? full : got == WEFT_ELIMIT ? long_one : NULL);
-}
-
-int room_say(weft_conn *conn, room_member *m, weft_message message) {
-    if (!m->room)
-        return WEFT_ECLOSED;
-    app_past *log = m->room->log;
-    weft_handle from = weft_conn_handle(conn);
-    bool echoes = m->form != ROOM_RAW || m->echo;
-    uint64_t acks = ++m->said * m->acks;
-    app_past_lock(log);
-    trace(m->name, m->peer, message);
-    int got = rooms.shelf.store
-                  ? publish_stored(log, NULL, (writing) {.from = from, .echoes = echoes, .acks = acks}, message)
-                  : publish_now(log, echoes ? NULL : conn, message);
-    app_past_unlock(log);
-    if (got == WEFT_OK && !rooms.shelf.store && acks > 0)
-        acknowledge(from, acks);
-    return got;
 }
 
 /* ---- members ---- */
@@ -325,19 +150,20 @@ static int begin(weft_conn *conn, room_member *m) {
 
 /* Who is here, and from now on who comes and goes. */
 static int hear(weft_conn *conn, const room_member *m) {
-    topic_name name;
+    room_topic_name name;
     app_text json = {0}, event = {0};
     here_write(&m->room->here, &json);
     if (m->form == ROOM_EVENTS)
         app_event(&event, NULL, "here", &json);
     int got = send_text(conn, m->form == ROOM_EVENTS ? &event : &json);
     app_text_free(&json);
-    return got == WEFT_OK ? weft_conn_subscribe(conn, here_topic(name, m->form, app_past_key(m->room->log)), 0) : got;
+    return got == WEFT_OK ? weft_conn_subscribe(conn, room_here_topic(name, m->form, app_past_key(m->room->log)), 0)
+                          : got;
 }
 
 /* Sends what it misses, as much as there is room for, and with all of it sent subscribes it. */
 static int catch_up(weft_conn *conn, room_member *m) {
-    topic_name name;
+    room_topic_name name;
     app_past *log = m->room->log;
     int got = m->told ? WEFT_OK : begin(conn, m);
     while (got == WEFT_OK && m->place.offset < app_past_end(log).offset) {
@@ -356,7 +182,7 @@ static int catch_up(weft_conn *conn, room_member *m) {
     if (got == WEFT_OK && m->hears)
         got = hear(conn, m);
     if (got == WEFT_OK)
-        got = weft_conn_subscribe(conn, topic(name, m->form, app_past_key(log)), 0);
+        got = weft_conn_subscribe(conn, room_topic(name, m->form, app_past_key(log)), 0);
     m->joined = got == WEFT_OK;
     m->room->readers[m->form] += m->joined;
     m->room->hearers[m->form] += m->joined && m->hears;

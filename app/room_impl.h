@@ -1,5 +1,5 @@
 /*
- * room_impl.h - what room.c, room_poll.c and room_here.c share. All of a room stands under its log's lock.
+ * room_impl.h - what room.c, room_say.c, room_poll.c and room_here.c share. All of a room stands under its log's lock.
  */
 #ifndef APP_ROOM_IMPL_H
 #define APP_ROOM_IMPL_H
@@ -29,6 +29,14 @@ weft_server *room_server(void);
 room *room_of(app_past *log);   /* NULL: nobody is there */
 room *room_take(app_past *log); /* one more reference; NULL: memory is out */
 void room_give_back(room *r);
+uint64_t room_time_ms(void); /* of the day */
+
+typedef char room_topic_name[sizeof "here-json/" + ROOM_NAME_MAX];
+const char *room_topic(room_topic_name out, room_form form, const char *name);
+const char *room_here_topic(room_topic_name out, room_form form, const char *name);
+
+/* room_say.c: where the store has rooms. The config must outlive it. */
+app_shelf *room_say_setup(const app_config *config, app_store *store);
 void room_publish_here(room *r, room_form form, const app_text *text);
 
 /* room_poll.c */
