@@ -354,16 +354,41 @@ static void app_set(push_app *app, push_settings *settings) {
     push_app_leave(app, NULL);
 }
 
-static bool name_keys(push_apps *apps, push_app *app) {
+static void free_keys(push_link *keys) {
+    for (push_link *next; keys; keys = next) {
+        next = keys->next;
+        free(keys);
+    }
+}
+
+/* As many as the list has, to be named: then nothing can fail. False: memory is out. */
+static bool make_keys(push_apps *apps, const push_settings *list, push_link **out_keys) {
+    *out_keys = NULL;
+    bool ok = push_table_reserve(&apps->by_key);
+    for (; list && ok; list = list->next) {
+        for (size_t i = 0; i < list->key_count && ok; i++) {
+            named_key *key = calloc(1, sizeof *key);
+            ok = key != NULL;
+            if (key) {
+                key->link.next = *out_keys;
+                *out_keys = &key->link;
+            }
+        }
+    }
+    if (!ok)
+        free_keys(*out_keys);
+    return ok;
+}
+
+static void name_keys(push_apps *apps, push_app *app, push_link **keys) {
     for (size_t i = 0; i < app->settings->key_count; i++) {
-        named_key *named = push_table_reserve(&apps->by_key) ? calloc(1, sizeof *named) : NULL;
-        if (!named)
-            return false;
+        named_key *named = (named_key *)*keys;
+        *keys = named->link.next;
         named->key = app->settings->keys[i].key;
         named->app = app;
+        push_table_reserve(&apps->by_key);
         push_table_add(&apps->by_key, &named->link, push_hash(named->key, strlen(named->key)));
     }
-    return true;
 }
 
 static const push_settings *listed(const push_settings *list, const char *id) {
@@ -373,16 +398,25 @@ static const push_settings *listed(const push_settings *list, const char *id) {
 }
 
 bool push_apps_set(push_apps *apps, push_settings *list) {
-    bool ok = true;
+    push_link *keys;
     pthread_rwlock_wrlock(&apps->lock);
+    bool ok = make_keys(apps, list, &keys);
+    if (!ok) {
+        pthread_rwlock_unlock(&apps->lock);
+        push_settings_unref_all(list);
+        return false;
+    }
     forget_keys(apps);
     for (push_settings *s = list; s; s = s->next) {
         push_app *known = find_id(apps, push_str(s->id)), *app = known ? known : app_new(apps, s);
         ok = app && remember(app, s) && ok; /* first: events come meanwhile */
         if (known)
             app_set(known, s);
-        ok = app && set_hooks(app) && name_keys(apps, app) && ok;
+        if (app)
+            name_keys(apps, app, &keys);
+        ok = app && set_hooks(app) && ok;
     }
+    free_keys(keys);
     for (push_link *l = NULL; (l = push_table_walk(&apps->by_id, l));)
         if (!app_of(l)->removed && !listed(list, app_of(l)->settings->id))
             app_set(app_of(l), NULL);
