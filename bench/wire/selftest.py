@@ -219,10 +219,11 @@ def run_row(directory, row):
     program, mode, _, arguments, response, fault, expected = row
     kind = RoomPeer if program == "fan" else Peer
     peer = kind(mode == "raw", fault, response)
-    timeout_ms = 10000 if expected is None else 1000
+    timeout_ms, window_ms = (10000, 500) if expected is None else (1000, 2000)  # a fault needs some messages
     command = [os.path.join(directory, f"bench_{program}"), "--port", str(peer.port), "--timeout-ms", str(timeout_ms)]
     if program != "hold":
-        command += ["--mode", mode, "--warmup-ms", "20", "--window-ms", "500", "--server-pid", str(os.getpid())]
+        command += ["--mode", mode, "--warmup-ms", "20", "--window-ms", str(window_ms)]
+        command += ["--server-pid", str(os.getpid())]
     process = subprocess.Popen(command + arguments.split(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     try:
