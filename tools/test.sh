@@ -1,6 +1,6 @@
 #!/bin/sh
 # test.sh - every test: built by gcc as released, then with ASan and UBSan, then by clang with its own warnings,
-# and 15 seconds of each fuzzer (WEFT_FUZZ_SECONDS=5 in the environment makes it five seconds).
+# and 10 seconds of each fuzzer (WEFT_FUZZ_SECONDS=5 in the environment makes it five seconds).
 #
 # The last line is "N passed, N failed", summed over the runs of ctest. A build that fails, or a run that leaves no
 # result, counts as one failure: nothing that went wrong can end in "0 failed".
@@ -56,7 +56,7 @@ run() {
 if tools/deps.sh build test; then
     run gcc
     # Without minutes of a browser's time and of the load generator's, and without what runs on io_uring as well.
-    run asan -E '^(e2e\.(page|bench|bench_faults|bench_report|program|ws_raw)|conformance\.(program|secure))$'
+    run asan -E '^(e2e\.(page|transports|console|docs|docs_pages|bench|bench_faults|bench_report|program|ws_raw)|conformance\.(program|secure))$'
     run clang -L unit
     run fuzz
     grep -h '^fuzz\.[a-z0-9_]*: [0-9]* executions' build-fuzz/Testing/Temporary/LastTest.log

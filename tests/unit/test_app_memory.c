@@ -425,6 +425,7 @@ static void replay(const char *name, int (*play)(void), int (*after)(void)) {
 TEST(each_allocation_fails_once) {
     begin();
     CHECK_EQ(ask("POST", "/rooms/a", "", "first"), 204); /* who plays room is told of one before */
+    leave();
     replay("room", play_room, has_kept);
     replay("post", play_post, has_kept);
     replay("poll", play_poll, NULL);
