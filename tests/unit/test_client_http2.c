@@ -475,7 +475,7 @@ TEST(a_connection_nobody_waits_for_is_given_up) {
     weft_conn_abort(given_up);
     uint64_t began_ms = wf_clock_ms();
     CHECK_EQ(weft_client_run(c), WEFT_OK);
-    CHECK(wf_clock_ms() - began_ms < 300);
+    CHECK(wf_clock_ms() - began_ms < 1500);
     CHECK_STR(seen, "failed to open ECONNABORTED");
     server_end(&s);
     CHECK_EQ(s.unexpected, 0);

@@ -91,12 +91,12 @@ TEST(a_wait_keeps_its_time) {
     loop = wf_loop_new(0);
     uint64_t begin_ms = wf_clock_ms();
     CHECK_EQ(wf_loop_wait(loop, 0), 0);
-    CHECK(wf_clock_ms() - begin_ms < 20);
+    CHECK(wf_clock_ms() - begin_ms < 500);
     /* A ring that another loop has just given back may interrupt a wait. */
     int waits = 0;
     while (wf_clock_ms() - begin_ms < 50 && ++waits < 10)
         CHECK_EQ(wf_loop_wait(loop, 50), 0);
-    CHECK(wf_clock_ms() - begin_ms >= 50 && wf_clock_ms() - begin_ms < 600);
+    CHECK(wf_clock_ms() - begin_ms >= 50 && wf_clock_ms() - begin_ms < 3000);
     wf_loop_event event;
     CHECK_EQ(wf_loop_next(loop, &event), WF_WANT_INPUT);
     wf_loop_free(loop);
