@@ -244,8 +244,6 @@ typedef struct walk {
 
 static bool visit(weft_conn *conn, void *user) {
     walk *w = user;
-    if (w->out.len > 0 && w->out.data[w->out.len - 1] == '}')
-        push_put_str(&w->out, ",");
     admin_put_connection(&w->out, conn);
     return true;
 }

@@ -194,6 +194,8 @@ bool admin_put_rooms(push_text *out, const admin_page *page) {
 
 void admin_put_connection(push_text *out, weft_conn *conn) {
     char peer[64], id[24];
+    if (out->len > 0 && out->data[out->len - 1] == '}')
+        push_put_str(out, ",");
     size_t at = out->len;
     const room_member *member = room_member_on(conn);
     snprintf(id, sizeof id, "%llu", (unsigned long long)weft_conn_handle(conn));

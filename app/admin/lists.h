@@ -27,7 +27,7 @@ bool admin_put_channels(push_text *out, push_app *app, const admin_page *page);
 /* The same of plain rooms. */
 bool admin_put_rooms(push_text *out, const admin_page *page);
 
-/* {"id":..,"peer":..,..}, on the connection's thread. */
+/* {"id":..,"peer":..,..}, with a comma between it and another, on the connection's thread. */
 void admin_put_connection(push_text *out, weft_conn *conn);
 
 #endif

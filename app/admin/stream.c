@@ -216,8 +216,6 @@ typedef struct walk {
 /* Who is shown is pinged, so that the round trip is of now. */
 static bool visit(weft_conn *conn, void *user) {
     walk *w = user;
-    if (w->out.len > 0 && w->out.data[w->out.len - 1] == '}')
-        push_put_str(&w->out, ",");
     admin_put_connection(&w->out, conn);
     weft_conn_ping(conn);
     return true;
