@@ -11,7 +11,6 @@ import datetime
 import json
 import os
 import resource
-import signal
 import socket
 import sys
 import tempfile
@@ -22,7 +21,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 
 import report  # noqa: E402
 from loads import LOADS, by_wire, hold, run_load, run_program, write_texts  # noqa: E402
-from process import BenchError, Server, free_port, machine, note  # noqa: E402
+from process import BenchError, Server, free_port, machine, note, run_bench  # noqa: E402
 from subjects import build_subject, command_of, subjects  # noqa: E402
 
 FAULTS = (BenchError, OSError, ValueError, KeyError)
@@ -296,11 +295,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # A terminated bench takes its servers with it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        main()
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_bench(main)
