@@ -7,13 +7,12 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
-import { eventually, soon, Weft } from './weft.mjs';
+import { eventually, freePort, soon, Weft } from './weft.mjs';
 
 const here = import.meta.dirname ?? new URL('.', import.meta.url).pathname;
 const block = (language, part, path = 'docs/PUSHER.md') => {
@@ -22,15 +21,6 @@ const block = (language, part, path = 'docs/PUSHER.md') => {
     assert.equal(found.length, 1, `${path} has one block of ${language} with ${part}`);
     return found[0][2];
 };
-
-async function freePort() {
-    const holder = net.createServer().listen(0, '127.0.0.1');
-    await once(holder, 'listening');
-    const { port } = holder.address();
-    holder.close();
-    await once(holder, 'close');
-    return port;
-}
 
 let folder, weft, browser;
 

@@ -11,6 +11,7 @@ import readline from 'node:readline';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import WebSocket from 'ws';
+import { freePort } from './weft.mjs';
 
 const WEFT_BIN = process.env.WEFT_BIN;
 export const PATIENCE_MS = 20000;
@@ -28,16 +29,6 @@ before(async () => {
 });
 
 after(() => browser?.close());
-
-/** A port that is free now, so that a server can come back on the same one. */
-async function freePort() {
-    const holder = net.createServer().listen(0, '127.0.0.1');
-    await once(holder, 'listening');
-    const { port } = holder.address();
-    holder.close();
-    await once(holder, 'close');
-    return port;
-}
 
 export class Server {
     static async start(port) {

@@ -22,6 +22,16 @@ export async function eventually(ask) {
         assert.ok(Date.now() < giveUp, 'it did not come to pass in time');
 }
 
+/** A port that is free now, so that a server can come back on the same one. */
+export async function freePort() {
+    const holder = net.createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address();
+    holder.close();
+    await once(holder, 'close');
+    return port;
+}
+
 /** A running `weft serve`. */
 export class Weft {
     stderr = '';
