@@ -38,11 +38,13 @@ static void publish_offset(room *r, const app_message *message) {
     app_place place = app_past_end(r->log);
     const char *name = app_past_key(r->log);
     app_envelope(&envelope, message);
-    app_event(&event, &place, NULL, &envelope);
     if (r->readers[ROOM_ENVELOPES] > 0 && !envelope.failed)
         publish_form(ROOM_ENVELOPES, name, envelope.data, envelope.len);
-    if (r->readers[ROOM_EVENTS] > 0 && !event.failed)
-        publish_form(ROOM_EVENTS, name, event.data, event.len);
+    if (r->readers[ROOM_EVENTS] > 0) {
+        app_event(&event, &place, NULL, &envelope);
+        if (!event.failed)
+            publish_form(ROOM_EVENTS, name, event.data, event.len);
+    }
     if (r->parked)
         room_unpark(r, &envelope);
     app_text_free(&envelope);
